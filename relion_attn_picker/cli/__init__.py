@@ -1,0 +1,65 @@
+"""The command ``attnpick``: a group that imports a command only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from relion_attn_picker import __version__
+
+COMMANDS: Final = {
+    "pick": "Pick particles on micrographs, without RELION.",
+    "external": "Pick particles as a RELION External job.",
+    "evaluate": "Score picks against the ground truth.",
+    "train": "Train a network on labelled micrographs.",
+    "model": "Look into a file of weights.",
+    "simulate": "Write a small RELION project of simulated micrographs.",
+    "benchmark": "Measure where the time of one micrograph goes.",
+}
+"""Name of a command, which is also its module's, and its short help."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of this package, imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"relion_attn_picker.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(__version__, prog_name="attnpick")
+def group() -> None:
+    """Find protein particles in cryo-EM micrographs with a U-Net and an Attention U-Net.
+
+    `attnpick COMMAND --help` tells more about each command.
+    """
+
+
+def main() -> None:
+    """Run ``attnpick``; ``attnpick external`` and ``attnpick-external`` are the same."""
+    if sys.argv[1:2] == ["external"]:
+        main_external(sys.argv[2:])
+    from relion_attn_picker.cli._plain_command import run_plain_command
+
+    sys.exit(run_plain_command(group, sys.argv[1:]))
+
+
+def main_external(arguments: list[str] | None = None) -> None:
+    """Run the RELION External job; an exit marker is left in the job folder whatever happens."""
+    from relion_attn_picker.cli._job_command import run_job_command
+    from relion_attn_picker.cli.external import command
+
+    sys.exit(run_job_command(command, sys.argv[1:] if arguments is None else arguments, "--o"))

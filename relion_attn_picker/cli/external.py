@@ -1,0 +1,41 @@
+"""``attnpick external``: picking as a RELION External job (3.1, 4.0 and 5.0)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relion_attn_picker.cli._options import LIKE_RELION, picking_options
+from relion_attn_picker.errors import InputError
+
+
+@click.command(name="external", context_settings=LIKE_RELION)
+@click.option("--o", "folder", required=True, help="The job's folder; RELION gives it.")
+@click.option("--in_mics", required=True, help="Micrographs STAR file; the field 'Input micrographs'.")
+@click.option("--in_coords", help="Reference coordinates to evaluate the picks against; 'Input coordinates'.")
+@picking_options
+@click.option("--pipeline_control", hidden=True)
+@click.option("--in_movies", hidden=True)
+@click.option("--in_parts", hidden=True)
+@click.option("--in_3dref", "--in_3Dref", "in_3dref", hidden=True)
+@click.option("--in_mask", hidden=True)
+@click.pass_obj
+def command(
+    job: Any, folder: str, in_mics: str, in_coords: str | None, pipeline_control: str | None, **options: Any
+) -> None:
+    """Pick particles as a RELION External job.
+
+    In RELION's GUI: job type External, field 'External executable' the full path of `attnpick-external`, field 'Input
+    micrographs' a micrographs STAR file, and on the tab Params the label `diameter` with the particle diameter in Å.
+    Every option below can be a label there; `-` and `_` in names are alike.
+    """
+    for name in ("in_movies", "in_parts", "in_3dref", "in_mask"):
+        if options.pop(name) is not None:
+            raise InputError(f"The option --{name} is not for picking: empty that field and give 'Input micrographs'.")
+    from relion_attn_picker.cli._picking import pick_into_job
+    from relion_attn_picker.relion.micrographs import read_micrographs
+
+    micrographs = read_micrographs(Path(in_mics), options.pop("pixel_size"))
+    pick_into_job(job, micrographs, in_mics, Path(), None if in_coords is None else Path(in_coords), **options)

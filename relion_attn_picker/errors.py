@@ -1,0 +1,25 @@
+"""What can go wrong through no fault of this program, and how it is told.
+
+A ``PickerError`` is the user's to mend: the command line prints its one sentence (what, where, expected, what to do)
+and no traceback. Anything else that escapes is our bug and keeps its traceback.
+"""
+
+
+class PickerError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class InputError(PickerError):
+    """A file, a table, an image or an option is not what the job needs."""
+
+
+class CheckpointError(PickerError):
+    """A file of weights cannot be used."""
+
+
+class DeviceError(PickerError):
+    """The device or the precision that was asked for is not there."""
+
+
+class JobAborted(Exception):
+    """The user, the pipeliner or the queue asked the job to stop; not a failure."""

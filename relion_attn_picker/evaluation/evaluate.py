@@ -1,0 +1,259 @@
+"""The evaluation of a whole set of picks: every figure that is reported, in one object.
+
+Matching is done in Å, so that micrographs of different pixel size pool. Nothing is read or written here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.bootstrap import ScoreIntervals, bootstrap_intervals
+from relion_attn_picker.evaluation.matching import Points
+from relion_attn_picker.evaluation.metrics import (
+    MicrographMatches,
+    PickingScores,
+    PrecisionRecallCurve,
+    match_micrograph,
+    pool_matches,
+    precision_recall_curve,
+    score_matches,
+)
+from relion_attn_picker.evaluation.pixels import PixelCounts, PixelScores, covered_fraction
+
+ALL_CANDIDATES = -math.inf  # the threshold that every candidate passes
+
+
+@dataclass(frozen=True)
+class EvaluatedMicrograph:
+    """The candidates and the ground truth of one micrograph.
+
+    Parameters
+    ----------
+    name
+        The micrograph's name as listed.
+    predicted_yx
+        Candidates, shape ``(n, 2)``, pixels of the micrograph; may reach below the operating threshold.
+    score
+        Their scores, shape ``(n,)``.
+    true_yx
+        Ground truth, shape ``(m, 2)``, pixels of the micrograph.
+    pixel_size
+        Å per pixel of the micrograph.
+    image_shape
+        Height and width, pixels; only the chance precision needs it.
+
+    Raises
+    ------
+    InputError
+        If a score or a coordinate is not a finite number, or the pixel size is not positive.
+    """
+
+    name: str
+    predicted_yx: Points
+    score: NDArray[Any]
+    true_yx: Points
+    pixel_size: float
+    image_shape: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for what, values in (("score", self.score), ("coordinate of a pick", self.predicted_yx)):
+            self._check_finite(what, values)
+        self._check_finite("coordinate of the ground truth", self.true_yx)
+        if not 0 < self.pixel_size < math.inf:
+            raise InputError(
+                f"Micrograph {self.name} has pixel size {self.pixel_size}: expected a positive number of Å per pixel."
+            )
+
+    def _check_finite(self, what: str, values: NDArray[Any]) -> None:
+        if not np.isfinite(values).all():
+            raise InputError(f"Micrograph {self.name} has a {what} that is not a finite number: mend its file.")
+
+
+@dataclass(frozen=True)
+class MeanScores:
+    """Means over micrographs, each leaving out the micrographs where the figure is undefined."""
+
+    precision: float
+    recall: float
+    f1: float
+    average_precision: float
+
+
+@dataclass(frozen=True)
+class RadiusEvaluation:
+    """The figures at one match radius (Å): pooled over micrographs, their intervals, and means over micrographs."""
+
+    match_radius: float
+    pooled: PickingScores
+    intervals: ScoreIntervals
+    mean: MeanScores
+
+
+@dataclass(frozen=True)
+class MicrographRow:
+    """The figures of one micrograph at the headline match radius."""
+
+    name: str
+    scores: PickingScores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is reported about one set of picks.
+
+    Parameters
+    ----------
+    particle_diameter
+        Å.
+    threshold
+        Operating point; minus infinity if every candidate counts as a pick.
+    headline
+        Figures at a match radius of half the particle diameter.
+    strict
+        Figures at a quarter of it.
+    micrographs
+        Figures of each micrograph, headline radius, in the order given.
+    curve
+        Pooled precision-recall curve, headline radius.
+    pixels
+        Pixel figures, if maps were given.
+    chance_precision
+        Precision that as many random points on each micrograph could reach at the headline radius, if the shapes of
+        the images were given.
+    """
+
+    particle_diameter: float
+    threshold: float
+    headline: RadiusEvaluation
+    strict: RadiusEvaluation
+    micrographs: tuple[MicrographRow, ...]
+    curve: PrecisionRecallCurve
+    pixels: PixelScores | None
+    chance_precision: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the curve in the types of JSON, lengths in Å; what is not finite becomes None."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "curve"}
+        return {name: _to_json(value) for name, value in fields.items()}
+
+
+def evaluate_picks(
+    micrographs: Iterable[EvaluatedMicrograph],
+    particle_diameter: float,
+    rng: np.random.Generator,
+    *,
+    threshold: float = ALL_CANDIDATES,
+    pixels: PixelCounts | None = None,
+    n_resamples: int = 1000,
+) -> Evaluation:
+    """Evaluate picks against the ground truth.
+
+    Parameters
+    ----------
+    micrographs
+        Read once, one after the other; a generator may read files as it goes. A micrograph without picks belongs in
+        it, or its particles are not counted as missed.
+    particle_diameter
+        Å.
+    rng
+        Source of the bootstrap's resamples.
+    threshold
+        Operating point: candidates at or above it are the picks.
+    pixels
+        Counts of the probability maps; scored after the last micrograph, so that the generator may fill it.
+    n_resamples
+        Number of bootstrap resamples.
+
+    Returns
+    -------
+    Evaluation
+        Headline at half the particle diameter, strict at a quarter.
+
+    Raises
+    ------
+    InputError
+        If there is no micrograph or the particle diameter is not positive.
+    """
+    if not 0 < particle_diameter < math.inf:
+        raise InputError(f"The particle diameter is {particle_diameter}: expected a positive number of Å.")
+    names: list[str] = []
+    wide: list[MicrographMatches] = []
+    narrow: list[MicrographMatches] = []
+    coverage: list[float | None] = []
+    for each in micrographs:
+        names.append(each.name)
+        wide.append(_match_in_angstrom(each, particle_diameter / 2))
+        narrow.append(_match_in_angstrom(each, particle_diameter / 4))
+        coverage.append(_cover(each, particle_diameter / 2))
+    if not names:
+        raise InputError("There is no micrograph to evaluate: expected at least one with picks and ground truth.")
+    rows = tuple(MicrographRow(name, score_matches(each, threshold)) for name, each in zip(names, wide, strict=True))
+    pooled = pool_matches(wide)
+    return Evaluation(
+        particle_diameter=particle_diameter,
+        threshold=float(threshold),
+        headline=_evaluate_radius(wide, particle_diameter / 2, threshold, rng, n_resamples),
+        strict=_evaluate_radius(narrow, particle_diameter / 4, threshold, rng, n_resamples),
+        micrographs=rows,
+        curve=precision_recall_curve(pooled.score, pooled.is_true_positive, pooled.n_true),
+        pixels=None if pixels is None else pixels.scores(),
+        chance_precision=_average_coverage(coverage, [row.scores.n_predicted for row in rows]),
+    )
+
+
+def _match_in_angstrom(micrograph: EvaluatedMicrograph, radius: float) -> MicrographMatches:
+    predicted = np.asarray(micrograph.predicted_yx, dtype=np.float64) * micrograph.pixel_size
+    true = np.asarray(micrograph.true_yx, dtype=np.float64) * micrograph.pixel_size
+    return match_micrograph(predicted, micrograph.score, true, radius)
+
+
+def _cover(micrograph: EvaluatedMicrograph, radius: float) -> float | None:
+    if micrograph.image_shape is None:
+        return None
+    return covered_fraction(micrograph.image_shape, micrograph.true_yx, radius / micrograph.pixel_size)
+
+
+def _average_coverage(coverage: Sequence[float | None], n_predicted: Sequence[int]) -> float | None:
+    """Average the covered fractions, weighted by the picks of each micrograph; None if one is unknown or no picks."""
+    known = [fraction for fraction in coverage if fraction is not None]
+    if len(known) < len(coverage) or not sum(n_predicted):
+        return None
+    return float(np.average(known, weights=n_predicted))
+
+
+def _evaluate_radius(
+    matches: Sequence[MicrographMatches], radius: float, threshold: float, rng: np.random.Generator, n_resamples: int
+) -> RadiusEvaluation:
+    return RadiusEvaluation(
+        match_radius=radius,
+        pooled=score_matches(pool_matches(matches), threshold),
+        intervals=bootstrap_intervals(matches, threshold, rng, n_resamples),
+        mean=_average_scores([score_matches(each, threshold) for each in matches]),
+    )
+
+
+def _average_scores(scores: Sequence[PickingScores]) -> MeanScores:
+    def average(name: str) -> float:
+        values = np.array([getattr(each, name) for each in scores], dtype=np.float64)
+        defined = values[np.isfinite(values)]
+        return float(defined.mean()) if defined.size else float("nan")
+
+    return MeanScores(average("precision"), average("recall"), average("f1"), average("average_precision"))
+
+
+def _to_json(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_to_json(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value

@@ -1,0 +1,114 @@
+"""Peaks of a probability map: local maxima, sub-pixel centres, minimum distance.
+
+What this module does not do: it knows neither Å nor micrographs; ``pipeline`` converts lengths before it calls.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import center_of_mass, gaussian_filter, label, maximum_filter
+from scipy.spatial import cKDTree
+
+from relion_attn_picker.picks import FloatArray, Peaks, ProbabilityMap
+
+EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+
+
+def find_peaks(
+    probability_map: ProbabilityMap,
+    threshold: float,
+    min_distance_px: float,
+    border_px: float = 0.0,
+    max_peaks: int | None = None,
+    smoothing_px: float = 1.0,
+) -> Peaks:
+    """Find the local maxima of a probability map.
+
+    The map is smoothed lightly, every pixel that none of its eight neighbours exceeds is a candidate (a plateau counts
+    once, at its centre), a parabola through each candidate's neighbours gives its sub-pixel centre, and of candidates
+    closer than ``min_distance_px`` the highest survives. Ties go to the smaller y, then the smaller x: the same map
+    always gives the same peaks.
+
+    Parameters
+    ----------
+    probability_map
+        Map of shape ``(h, w)``.
+    threshold
+        Lowest score of a peak; the score is the smoothed map at the candidate's pixel.
+    min_distance_px
+        Smallest distance between two peaks, map pixels.
+    border_px
+        Peaks closer than this to the map's outline are left out, map pixels.
+    max_peaks
+        Keep this many of the highest; ``None`` keeps all.
+    smoothing_px
+        Standard deviation of the Gaussian smoothing, map pixels; 0 for none.
+
+    Returns
+    -------
+    Peaks
+        Highest first.
+    """
+    values = probability_map.values
+    smooth = gaussian_filter(values, smoothing_px, mode="nearest") if smoothing_px > 0 else values
+    candidates = _local_maxima(smooth, threshold)
+    candidates = candidates[_inside(candidates, values.shape, border_px)]
+    score = smooth[candidates[:, 0], candidates[:, 1]]
+    order = np.lexsort((candidates[:, 1], candidates[:, 0], -score))
+    candidates, score = candidates[order], score[order]
+    centres = _refine_centres(smooth, candidates)
+    kept = _suppress_neighbours(centres, min_distance_px)[:max_peaks]
+    return Peaks(centres[kept], score[kept].astype(np.float32), probability_map.pixel_size)
+
+
+def _local_maxima(values: FloatArray, threshold: float) -> NDArray[np.intp]:
+    """Return ``(n, 2)`` pixels that no neighbour exceeds, one for each plateau."""
+    is_maximum = (values >= threshold) & (values == maximum_filter(values, footprint=EIGHT_NEIGHBOURS, mode="nearest"))
+    plateaus, count = label(is_maximum, structure=EIGHT_NEIGHBOURS)
+    if count == np.count_nonzero(is_maximum):
+        return np.argwhere(is_maximum)
+    centres = np.array(center_of_mass(is_maximum, plateaus, np.arange(1, count + 1)))
+    nearest = np.rint(centres).astype(np.intp)
+    on_plateau = plateaus[nearest[:, 0], nearest[:, 1]] == np.arange(1, count + 1)
+    first_pixel = np.full(count, values.size)
+    np.minimum.at(first_pixel, plateaus[is_maximum] - 1, np.flatnonzero(is_maximum))
+    fallback = np.stack(np.unravel_index(first_pixel, values.shape), axis=1)
+    return np.where(on_plateau[:, None], nearest, fallback)
+
+
+def _inside(pixels: NDArray[np.intp], shape: tuple[int, ...], border_px: float) -> NDArray[np.bool_]:
+    height, width = shape
+    y, x = pixels[:, 0], pixels[:, 1]
+    return (y >= border_px) & (x >= border_px) & (y <= height - 1 - border_px) & (x <= width - 1 - border_px)
+
+
+def _refine_centres(values: FloatArray, pixels: NDArray[np.intp]) -> FloatArray:
+    """Return sub-pixel centres ``(n, 2)``: the vertex of the parabola through three values, along each axis.
+
+    Pixels on the outline, and plateaus, stay where they are; no centre moves by more than half a pixel.
+    """
+    centres = pixels.astype(np.float32)
+    for axis, offset in ((0, (1, 0)), (1, (0, 1))):
+        inner = (pixels[:, axis] > 0) & (pixels[:, axis] < values.shape[axis] - 1)
+        y, x = pixels[inner].T
+        before, here, after = values[y - offset[0], x - offset[1]], values[y, x], values[y + offset[0], x + offset[1]]
+        curvature = before - 2 * here + after
+        shift = np.divide(before - after, 2 * curvature, out=np.zeros_like(curvature), where=curvature < 0)
+        centres[inner, axis] += np.clip(shift, -0.5, 0.5)
+    return centres
+
+
+def _suppress_neighbours(yx: FloatArray, min_distance_px: float) -> NDArray[np.intp]:
+    """Return the indices that survive when each point, in the given order, removes all later ones that are too near."""
+    if len(yx) < 2 or min_distance_px <= 0:
+        return np.arange(len(yx))
+    pairs = cKDTree(yx).query_pairs(min_distance_px, output_type="ndarray")
+    distance = np.linalg.norm(yx[pairs[:, 0]] - yx[pairs[:, 1]], axis=1)
+    pairs = np.sort(pairs[distance < min_distance_px], axis=1)
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    alive = np.ones(len(yx), dtype=bool)
+    for first, second in pairs.tolist():
+        if alive[first]:
+            alive[second] = False
+    return np.flatnonzero(alive)

@@ -1,0 +1,84 @@
+"""From what a user types (a STAR file, MRC files, patterns) to a list of micrographs and the folder they lie in."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.relion.micrographs import read_micrographs
+
+
+@dataclass(frozen=True)
+class ListedMicrographs:
+    """``micrographs`` with names relative to ``project_dir``; ``star_path`` is the list's own path, if it has one."""
+
+    micrographs: Sequence[Micrograph]
+    project_dir: Path
+    star_path: str
+
+
+def list_micrographs(inputs: Sequence[str], pixel_size: float | None) -> ListedMicrographs:
+    """Return the micrographs of one STAR file, or of MRC files and shell patterns.
+
+    Parameters
+    ----------
+    inputs
+        One path of a STAR file, or paths and patterns of MRC files.
+    pixel_size
+        Å per pixel, for files without it; MRC files have it in their headers if their writer was careful.
+
+    Raises
+    ------
+    InputError
+        If nothing is found, STAR and MRC files are mixed, or a pixel size is missing.
+    """
+    if len(inputs) == 1 and inputs[0].endswith(".star"):
+        path = Path(inputs[0])
+        micrographs = read_micrographs(path, pixel_size)
+        return ListedMicrographs(micrographs, find_project_dir(path, micrographs[0].name), inputs[0])
+    if any(text.endswith(".star") for text in inputs):
+        raise InputError("A STAR file stands beside other inputs: give one STAR file, or MRC files only.")
+    return _list_images(_expand(inputs), pixel_size)
+
+
+def find_project_dir(star_path: Path, first_name: str) -> Path:
+    """Return the folder that the names in a STAR file are relative to.
+
+    The current folder, as in RELION; if the first micrograph is not there, the first of the STAR file's own folder and
+    its parents that has it; if none has, the current folder again.
+    """
+    for folder in (Path(), star_path.parent, *star_path.absolute().parents):
+        if (folder / first_name).exists():
+            return folder
+    return Path()
+
+
+def _expand(inputs: Sequence[str]) -> list[Path]:
+    """Return the files that paths and patterns stand for, each once, in order."""
+    paths: dict[Path, None] = {}
+    for text in inputs:
+        found = [text] if Path(text).exists() else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
+        if not found:
+            raise InputError(f"There is no file {text}: give a STAR file, MRC files, or a pattern such as 'mics/*.mrc'.")
+        paths.update((Path(os.path.abspath(path)), None) for path in found)  # noqa: PTH100  (keeps symbolic links)
+    return list(paths)
+
+
+def _list_images(paths: Sequence[Path], pixel_size: float | None) -> ListedMicrographs:
+    project_dir = Path(os.path.commonpath([path.parent for path in paths]))
+    groups: dict[float, OpticsGroup] = {}
+    micrographs = []
+    for path in paths:
+        size = pixel_size or read_header(path).pixel_size
+        if size is None:
+            raise InputError(f"{path} has no pixel size in its header: give --pixel_size in Å per pixel.")
+        size = round(size, 4)
+        group = groups.setdefault(size, OpticsGroup(len(groups) + 1, f"opticsGroup{len(groups) + 1}", size))
+        micrographs.append(Micrograph(str(path.relative_to(project_dir)), group))
+    return ListedMicrographs(micrographs, project_dir, "micrographs.star")

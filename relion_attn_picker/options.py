@@ -1,0 +1,177 @@
+"""Options of the library's entry points, checked where they are made. Lengths are in Å unless a name says ``px``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relion_attn_picker.errors import InputError
+
+MIN_DISTANCE_DIAMETERS = 0.6
+"""Default smallest distance between two picks, in particle diameters (measured: see the README's section on weights)."""
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise InputError(sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickOptions:
+    """What counts as a pick.
+
+    Parameters
+    ----------
+    particle_diameter
+        Å.
+    threshold
+        Lowest score of a pick, 0 to 1; ``None`` takes the checkpoint's calibrated threshold.
+    min_distance
+        Smallest distance between two picks, Å; ``None`` takes ``MIN_DISTANCE_DIAMETERS`` diameters.
+    border
+        Picks whose centre is closer than this to the micrograph's outline are left out, Å.
+    max_picks
+        Keep at most this many a micrograph, the highest first; ``None`` keeps all.
+    """
+
+    particle_diameter: float
+    threshold: float | None = None
+    min_distance: float | None = None
+    border: float = 0.0
+    max_picks: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            10 <= self.particle_diameter <= 10_000,
+            f"The particle diameter is {self.particle_diameter:g} Å: expected 10 to 10000 Å.",
+        )
+        _require(
+            self.threshold is None or 0 < self.threshold < 1,
+            f"The threshold is {self.threshold}: expected a number between 0 and 1, such as 0.3.",
+        )
+        _require(
+            self.min_distance is None or 0 <= self.min_distance < float("inf"),
+            f"The minimum distance is {self.min_distance} Å: expected 0 or more.",
+        )
+        _require(0 <= self.border < float("inf"), f"The border is {self.border} Å: expected 0 or more.")
+        _require(
+            self.max_picks is None or self.max_picks >= 1,
+            f"The maximum number of picks is {self.max_picks}: expected 1 or more.",
+        )
+
+    @property
+    def min_distance_or_default(self) -> float:
+        """Smallest distance between two picks, Å."""
+        if self.min_distance is not None:
+            return self.min_distance
+        return MIN_DISTANCE_DIAMETERS * self.particle_diameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOptions:
+    """How the network is run.
+
+    Parameters
+    ----------
+    gpu
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, or the number of a GPU.
+    precision
+        ``"auto"`` (bfloat16 where the device computes in it and it agrees with float32), ``"float32"`` or
+        ``"bfloat16"``.
+    tile_size
+        Largest side, in network pixels, of what goes through the network at once: it bounds the memory.
+    threads
+        CPU threads.
+    """
+
+    gpu: str = "auto"
+    precision: str = "auto"
+    tile_size: int = 1024
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        _require(
+            self.gpu in ("auto", "cpu") or self.gpu.isdecimal(),
+            f"The GPU is {self.gpu!r}: expected auto, cpu, or one number such as 0.",
+        )
+        _require(
+            self.precision in ("auto", "float32", "bfloat16"),
+            f"The precision is {self.precision!r}: expected auto, float32 or bfloat16.",
+        )
+        _require(self.tile_size >= 256, f"The tile size is {self.tile_size} pixels: expected 256 or more.")
+        _require(self.threads >= 1, f"The number of threads is {self.threads}: expected 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropOptions:
+    """How crops are cut from micrographs for training.
+
+    Parameters
+    ----------
+    particle_diameter_px
+        Particle diameter in network pixels.
+    crop_size
+        Side of a stored crop in network pixels; training cuts its own, smaller crops from it at random places.
+    crops_per_source
+        Crops from each source of micrographs, so that a small set counts as much as a large one.
+    scale_jitter
+        Each micrograph is brought to a scale drawn from ± this fraction round the right one: users' diameters are
+        estimates.
+    seed
+        Seed of everything drawn.
+    """
+
+    particle_diameter_px: float = 24.0
+    crop_size: int = 176
+    crops_per_source: int = 2000
+    scale_jitter: float = 0.15
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _require(
+            8 <= self.particle_diameter_px <= 128,
+            f"The particle diameter is {self.particle_diameter_px:g} network pixels: expected 8 to 128.",
+        )
+        _require(self.crop_size >= 64, f"The crop size is {self.crop_size} pixels: expected 64 or more.")
+        _require(self.crops_per_source >= 1, f"There are {self.crops_per_source} crops per source: expected 1 or more.")
+        _require(0 <= self.scale_jitter < 0.5, f"The scale jitter is {self.scale_jitter}: expected 0 to 0.5.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    architecture, base_features
+        The network (``model_spec.ModelSpec``).
+    target, loss
+        Keys of ``training.targets.TARGETS`` and ``training.losses.LOSSES``.
+    steps, batch_size, input_size
+        Optimiser steps, crops a step, side of a training crop in network pixels.
+    learning_rate, weight_decay, warmup_steps
+        AdamW with a linear warm-up and a cosine fall to zero at ``steps``.
+    validate_every, patience
+        Validate after this many steps; stop after ``patience`` validations without improvement.
+    seed
+        Seed of the initial weights and of everything drawn.
+    """
+
+    architecture: str = "attention"
+    base_features: int = 16
+    target: str = "gaussian"
+    loss: str = "focal"
+    steps: int = 4000
+    batch_size: int = 8
+    input_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 100
+    validate_every: int = 400
+    patience: int = 6
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "patience"):
+            _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: expected 1 or more.")
+        _require(self.input_size >= 32, f"input_size is {self.input_size} pixels: expected 32 or more.")
+        _require(0 < self.learning_rate < 1, f"learning_rate is {self.learning_rate}: expected between 0 and 1.")

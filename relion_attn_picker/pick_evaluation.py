@@ -1,0 +1,183 @@
+"""Scoring a job's candidates, or any two files of coordinates, against each other.
+
+What this module does not do: it computes no figure itself; ``evaluation`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.evaluate import ALL_CANDIDATES, EvaluatedMicrograph, Evaluation, evaluate_picks
+from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
+from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.io.hdf5 import read_probability_map
+from relion_attn_picker.micrograph_list import find_project_dir
+from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
+from relion_attn_picker.relion.micrographs import read_micrographs
+
+log = logging.getLogger(__name__)
+
+BOOTSTRAP_SEED = 1
+CANDIDATES_FILE = "candidates.jsonl"
+OPTIONS_FILE = "picking_options.json"
+
+
+@dataclass(frozen=True)
+class JobResults:
+    """What a picking job left for its evaluation.
+
+    Parameters
+    ----------
+    store
+        All candidates.
+    threshold
+        The job's operating point.
+    pixel_sizes
+        Name of each picked micrograph → Å per pixel.
+    map_paths
+        Name → probability map, where maps were kept; otherwise empty.
+    """
+
+    store: CandidateStore
+    threshold: float
+    pixel_sizes: Mapping[str, float]
+    map_paths: Mapping[str, Path]
+
+
+def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter: float) -> Evaluation:
+    """Score all candidates of a job against reference coordinates, at the job's threshold.
+
+    Micrographs that the reference does not list are left out, and it is said how many.
+
+    Raises
+    ------
+    InputError
+        If the reference lists none of the job's micrographs.
+    """
+    pixels = PixelCounts(results.threshold) if results.map_paths else None
+    truths = {name: table for name in results.pixel_sizes if (table := reference.read(name)) is not None}
+    _check_overlap(len(truths), len(results.pixel_sizes), "the reference coordinates")
+
+    def evaluated() -> Iterator[EvaluatedMicrograph]:
+        for name, true in truths.items():
+            record, pixel_size = results.store.read(name), results.pixel_sizes[name]
+            if record is None:
+                continue
+            if pixels is not None:
+                _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
+            yield EvaluatedMicrograph(name, record.yx, record.score, true.yx, pixel_size, record.image_shape)
+
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    return evaluate_picks(evaluated(), particle_diameter, rng, threshold=results.threshold, pixels=pixels)
+
+
+def _count_pixels(
+    pixels: PixelCounts, map_path: Path, true_yx: FloatArray, pixel_size: float, particle_diameter: float
+) -> None:
+    probability_map = read_probability_map(map_path)
+    to_map = pixel_size / probability_map.pixel_size
+    radius = particle_diameter / 2 / probability_map.pixel_size
+    height, width = probability_map.values.shape
+    pixels.add(probability_map.values, draw_discs((height, width), true_yx * to_map, radius))
+
+
+def _check_overlap(common: int, total: int, what: str) -> None:
+    if not common:
+        raise InputError(
+            f"None of the {total} micrographs is listed in {what}: names must be equal to the letter, folders included."
+        )
+    if common < total:
+        log.warning("%d of %d micrographs are not listed in %s and are left out.", total - common, total, what)
+
+
+def evaluate_files(
+    picks: Path,
+    truth: Path,
+    particle_diameter: float,
+    *,
+    pixel_size: float | None = None,
+    micrographs_star: Path | None = None,
+    threshold: float | None = None,
+) -> Evaluation:
+    """Score the coordinates in ``picks`` against those in ``truth``.
+
+    Parameters
+    ----------
+    picks, truth
+        Anything that ``relion.star.open_coordinates`` reads. If ``picks`` belongs to a job of this program, its
+        candidates below the threshold are used too, its maps if it kept them, and its own micrographs STAR file.
+    particle_diameter
+        Å.
+    pixel_size, micrographs_star
+        Å per pixel of all micrographs, or the file that has it for each.
+    threshold
+        Operating point; by default the job's, or all picks.
+
+    Raises
+    ------
+    InputError
+        If no pixel size is known, or both files have no micrograph in common.
+    """
+    folder = picks if picks.is_dir() else picks.parent
+    saved = json.loads((folder / OPTIONS_FILE).read_text()) if (folder / OPTIONS_FILE).exists() else None
+    if micrographs_star is None and pixel_size is None and saved is not None:
+        micrographs_star = Path(saved["micrographs"])
+        if not micrographs_star.exists():
+            raise InputError(f"The job's list {micrographs_star} is not here: give --micrographs or --pixel_size.")
+    listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size)
+    project_dir = Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, next(iter(listed)))
+    truth_coordinates = open_coordinates(truth, project_dir)
+    if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
+        results = read_job_results(folder, listed, saved["threshold"] if threshold is None else threshold)
+        return evaluate_job(results, truth_coordinates, particle_diameter)
+    return _evaluate_coordinates(
+        open_coordinates(picks, project_dir), truth_coordinates, particle_diameter, listed, pixel_size, threshold
+    )
+
+
+def _read_pixel_sizes(path: Path, pixel_size: float | None) -> dict[str, float]:
+    return {micrograph.name: micrograph.optics.pixel_size for micrograph in read_micrographs(path, pixel_size)}
+
+
+def read_job_results(folder: Path, listed: Mapping[str, float], threshold: float) -> JobResults:
+    """Return what the job in ``folder`` left for the micrographs that it has candidates of."""
+    from relion_attn_picker.picking_job import map_path
+    from relion_attn_picker.relion.job import JobDirectory
+
+    raise NotImplementedError
+
+
+def _evaluate_coordinates(
+    picks: Coordinates,
+    truth: Coordinates,
+    particle_diameter: float,
+    listed: Mapping[str, float] | None,
+    pixel_size: float | None,
+    threshold: float | None,
+) -> Evaluation:
+    names: Sequence[str] = truth.micrograph_names or picks.micrograph_names or [SINGLE]
+    pairs = [(name, picks.read(name), truth.read(name)) for name in names]
+    common = [(name, found, true) for name, found, true in pairs if found is not None and true is not None]
+    _check_overlap(len(common), len(names), "the picks")
+    micrographs = []
+    for name, found, true in common:
+        size = pixel_size if listed is None else listed.get(name)
+        if size is None:
+            raise InputError(f"The pixel size of {name} is not known: give --pixel_size, or --micrographs with its list.")
+        score = np.ones(len(found.yx), dtype=np.float32) if found.score is None else found.score
+        micrographs.append(EvaluatedMicrograph(name, found.yx, score, true.yx, size))
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    return evaluate_picks(
+        micrographs, particle_diameter, rng, threshold=ALL_CANDIDATES if threshold is None else threshold
+    )
+
+
+SINGLE = "the micrograph"

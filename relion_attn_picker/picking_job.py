@@ -1,0 +1,451 @@
+"""A whole picking job: list of micrographs in, a folder of coordinate files out.
+
+Both the RELION External job and ``attnpick pick`` run this. What this module does not do: it parses no options and
+writes no exit marker (``cli`` does).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from relion_attn_picker import __version__
+from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.evaluation.evaluate import EvaluatedMicrograph, Evaluation, evaluate_picks
+from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
+from relion_attn_picker.inference.predictor import Predictor, load_predictor
+from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
+from relion_attn_picker.io.hdf5 import read_probability_map, write_probability_map
+from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.options import InferenceOptions, PickOptions
+from relion_attn_picker.picks import Picks
+from relion_attn_picker.pipeline import (
+    PreparedMicrograph,
+    candidates_of_map,
+    prepare_micrograph,
+    score_floor,
+    select_picks,
+)
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.star import write_picks
+
+log = logging.getLogger(__name__)
+
+PREPARED_AHEAD = 2
+"""Micrographs that are read and resampled while the network works on another one."""
+
+CANDIDATES_FILE = "candidates.jsonl"
+
+
+@dataclass(frozen=True)
+class MicrographResult:
+    """One line of a job's table: ``reason`` says why a micrograph failed, ``skipped`` that it was done before."""
+
+    micrograph: Micrograph
+    n_picks: int = 0
+    mean_score: float = math.nan
+    seconds: float = 0.0
+    skipped: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What a job's results depend on, beside the micrographs.
+
+    Parameters
+    ----------
+    options
+        What counts as a pick.
+    weights_digest
+        SHA-256 of the file of weights.
+    precision
+        Of the network's arithmetic.
+    write_maps
+        Whether each micrograph's probability map is kept.
+    """
+
+    options: PickOptions
+    weights_digest: str
+    precision: str
+    write_maps: bool = False
+
+    def found_with(self, micrograph: Micrograph) -> str:
+        """Return the fingerprint of everything that the candidates of a micrograph depend on."""
+        return _fingerprint(
+            self.weights_digest,
+            self.precision,
+            self.write_maps,
+            self.options.particle_diameter,
+            self.options.min_distance_or_default,
+            score_floor(self.options),
+            micrograph.optics.pixel_size,
+        )
+
+    def selected_with(self) -> str:
+        """Return the fingerprint of everything that the choice of picks among the candidates depends on."""
+        return _fingerprint(self.options.threshold, self.options.border, self.options.max_picks)
+
+
+def _fingerprint(*values: object) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class PickJob:
+    """Picks a list of micrographs into a job folder; what an earlier run of the same job did is kept.
+
+    Parameters
+    ----------
+    job
+        The job folder.
+    micrographs
+        As listed.
+    project_dir
+        The folder that the micrographs' names are relative to.
+    predictor
+        Built once, used for all.
+    settings
+        See ``JobSettings``.
+
+    Raises
+    ------
+    InputError
+        If a name would be written outside the job folder, or two names to the same file.
+    """
+
+    def __init__(
+        self,
+        job: JobDirectory,
+        micrographs: Sequence[Micrograph],
+        project_dir: Path,
+        predictor: Predictor,
+        settings: JobSettings,
+    ) -> None:
+        self._job = job
+        self._micrographs = micrographs
+        self._project_dir = project_dir
+        self._predictor = predictor
+        self._settings = settings
+        self._paths = dict(
+            zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
+        )
+        self._contradictions: set[tuple[float, float]] = set()
+        self.store = CandidateStore(job.path / CANDIDATES_FILE)
+
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[MicrographResult]:
+        """Pick one micrograph after the other, and yield what came of each, in the order of the list.
+
+        Raises
+        ------
+        JobAborted
+            As soon as ``should_stop()`` is true; everything done until then is kept.
+        """
+        with ThreadPoolExecutor(max_workers=PREPARED_AHEAD) as pool:
+            waiting: dict[str, Future[PreparedMicrograph]] = {}
+            upcoming = (m for m in self._micrographs if not self._has_candidates(m))
+            try:
+                for micrograph in self._micrographs:
+                    if should_stop():
+                        raise JobAborted("The job was asked to stop.")
+                    while len(waiting) < PREPARED_AHEAD and (following := next(upcoming, None)) is not None:
+                        waiting[following.name] = pool.submit(self._prepare, following)
+                    yield self._pick_or_reuse(micrograph, waiting.pop(micrograph.name, None))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pick_or_reuse(self, micrograph: Micrograph, future: Future[PreparedMicrograph] | None) -> MicrographResult:
+        start = time.perf_counter()
+        try:
+            record, skipped = self._pick(micrograph, future) if future else self._reuse(micrograph)
+        except InputError as error:
+            return MicrographResult(micrograph, reason=str(error))
+        return MicrographResult(
+            micrograph, record.n_picks, record.mean_score, time.perf_counter() - start, skipped=skipped
+        )
+
+    def _has_candidates(self, micrograph: Micrograph) -> bool:
+        record = self.store.read(micrograph.name)
+        return record is not None and record.found_with == self._settings.found_with(micrograph)
+
+    def _prepare(self, micrograph: Micrograph) -> PreparedMicrograph:
+        self._compare_pixel_sizes(micrograph)
+        return prepare_micrograph(micrograph, self._project_dir, self._predictor, self._settings.options)
+
+    def _pick(self, micrograph: Micrograph, future: Future[PreparedMicrograph]) -> tuple[CandidateRecord, bool]:
+        prepared = future.result()
+        probability_map = self._predictor.predict(prepared.image)
+        candidates = candidates_of_map(probability_map, micrograph, self._settings.options)
+        if self._settings.write_maps:
+            write_probability_map(self.map_path(micrograph), probability_map)
+        return self._select(candidates, prepared.image_shape), False
+
+    def _reuse(self, micrograph: Micrograph) -> tuple[CandidateRecord, bool]:
+        """Keep the picks of an earlier run, or select them anew from its candidates without reading the image."""
+        record = self.store.read(micrograph.name)
+        assert record is not None
+        if record.selected_with == self._settings.selected_with() and self._paths[micrograph.name].exists():
+            return record, True
+        return self._select(Picks(micrograph, record.yx, record.score), record.image_shape), True
+
+    def _select(self, candidates: Picks, image_shape: tuple[int, int]) -> CandidateRecord:
+        """Write the picks among the candidates, then the record that says so: in this order, for a kill in between."""
+        micrograph = candidates.micrograph
+        picks = select_picks(
+            candidates, image_shape, self._settings.options, self._predictor.header.calibration.threshold
+        )
+        path = self._paths[micrograph.name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picks(path, picks.yx, picks.score, image_shape)
+        record = CandidateRecord(
+            micrograph=micrograph.name,
+            found_with=self._settings.found_with(micrograph),
+            selected_with=self._settings.selected_with(),
+            image_shape=image_shape,
+            n_picks=len(picks),
+            mean_score=float(picks.score.mean()) if len(picks) else math.nan,
+            yx=candidates.yx,
+            score=candidates.score,
+        )
+        self.store.append(record)
+        return record
+
+    def coordinate_path(self, micrograph: Micrograph) -> Path:
+        """Return the path of a micrograph's coordinate file."""
+        return self._paths[micrograph.name]
+
+    def map_path(self, micrograph: Micrograph) -> Path:
+        """Return the path of a micrograph's probability map."""
+        path = self._paths[micrograph.name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.with_name(path.name.removesuffix("_autopick.star") + "_probability.h5")
+
+    def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
+        """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
+        stated = read_header(self._project_dir / micrograph.name).pixel_size
+        listed = micrograph.optics.pixel_size
+        if stated is None or abs(stated / listed - 1) < 0.01:
+            return
+        pair = (round(stated, 3), round(listed, 3))
+        if pair not in self._contradictions:
+            self._contradictions.add(pair)
+            log.warning(
+                "%s: its header says %g Å per pixel, the STAR file %g; the STAR file is believed.",
+                micrograph.name,
+                *pair,
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickingRequest:
+    """Everything that a picking job is asked to do.
+
+    Parameters
+    ----------
+    micrographs, project_dir
+        The list, and the folder that its names are relative to.
+    micrographs_star
+        The list's own path as the user gave it: RELION 3.1 wants it back.
+    weights
+        The checkpoint.
+    options, inference
+        What counts as a pick; how the network is run.
+    write_maps
+        Whether each micrograph's probability map is kept.
+    max_failures
+        The job fails if more micrographs than this cannot be picked; ``None``: only if all cannot.
+    reference
+        Reference coordinates to evaluate the picks against, if any.
+    command
+        The command line, to be saved beside the results.
+    """
+
+    micrographs: Sequence[Micrograph]
+    project_dir: Path
+    micrographs_star: str
+    weights: Path
+    options: PickOptions
+    inference: InferenceOptions
+    write_maps: bool = False
+    max_failures: int | None = None
+    reference: Path | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """What came of a job; ``evaluation`` if reference coordinates were given."""
+
+    results: Sequence[MicrographResult]
+    threshold: float
+    evaluation: Evaluation | None
+
+
+def run_picking_job(
+    job: JobDirectory,
+    request: PickingRequest,
+    report: Callable[[int, MicrographResult], None],
+    should_stop: Callable[[], bool],
+) -> JobSummary:
+    """Pick all micrographs of ``request`` into ``job`` and write the job's own files.
+
+    Parameters
+    ----------
+    job
+        The job folder.
+    request
+        See ``PickingRequest``.
+    report
+        Called after each micrograph with its number from 1 and what came of it.
+    should_stop
+        Asked before each micrograph.
+
+    Raises
+    ------
+    InputError
+        If all micrographs failed, or more than ``request.max_failures``.
+    JobAborted
+        If ``should_stop()`` was true; the files of the micrographs done until then are written.
+    """
+    reference = None if request.reference is None else open_coordinates(request.reference, request.project_dir)
+    predictor = load_predictor(request.weights, request.inference)
+    settings = JobSettings(request.options, file_digest(request.weights), predictor.precision, request.write_maps)
+    picking = PickJob(job, request.micrographs, request.project_dir, predictor, settings)
+    threshold = settings.options.threshold or predictor.header.calibration.threshold
+    _save_settings(job, request, settings, threshold)
+    results: list[MicrographResult] = []
+    try:
+        for number, result in enumerate(picking.run(should_stop), start=1):
+            results.append(result)
+            report(number, result)
+    finally:
+        _write_lists(job, request, picking, results)
+    _check_failures(results, request.max_failures)
+    evaluation = None
+    if reference is not None:
+        evaluation = _evaluate_job(job, picking, results, reference, settings, threshold)
+    return JobSummary(results, threshold, evaluation)
+
+
+def _save_settings(job: JobDirectory, request: PickingRequest, settings: JobSettings, threshold: float) -> None:
+    """Save what makes the results reproducible, beside them."""
+    record = {
+        "version": __version__,
+        "command": request.command,
+        "micrographs": request.micrographs_star,
+        "weights": str(request.weights),
+        "weights_sha256": settings.weights_digest,
+        "precision": settings.precision,
+        "threshold": threshold,
+        "min_distance": settings.options.min_distance_or_default,
+        "options": asdict(settings.options),
+    }
+    (job.path / "picking_options.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _write_lists(
+    job: JobDirectory, request: PickingRequest, picking: PickJob, results: Sequence[MicrographResult]
+) -> None:
+    """Write what RELION reads of the job as a whole; after an abort too, for what was done until then."""
+    done = [result for result in results if result.reason is None]
+    picked = [result for result in done if result.n_picks]
+    failed = [result for result in results if result.reason is not None]
+    write_coordinate_index(
+        job.path / "autopick.star",
+        [result.micrograph.name for result in done],
+        [job.output_name(picking.coordinate_path(result.micrograph)) for result in done],
+    )
+    write_coords_suffix(job.path / "coords_suffix_autopick.star", request.micrographs_star)
+    write_summary(
+        job.path / "summary.star",
+        [result.micrograph.name for result in picked],
+        [result.mean_score for result in picked],
+        [result.n_picks for result in picked],
+    )
+    write_failures(
+        job.path / "failed_micrographs.star",
+        [result.micrograph.name for result in failed],
+        [result.reason or "" for result in failed],
+    )
+    write_logfile(
+        job.path / "logfile.pdf", [result.n_picks for result in done], [result.mean_score for result in done]
+    )
+    job.write_output_nodes()
+
+
+def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:
+    failed = [result for result in results if result.reason is not None]
+    if not failed:
+        return
+    if len(failed) == len(results):
+        raise InputError(f"None of the {len(results)} micrographs could be picked; the first: {failed[0].reason}")
+    if max_failures is not None and len(failed) > max_failures:
+        raise InputError(
+            f"{len(failed)} of {len(results)} micrographs could not be picked, more than the {max_failures} that "
+            f"--max_failures allows; the first: {failed[0].reason} All are in failed_micrographs.star."
+        )
+
+
+def _evaluate_job(
+    job: JobDirectory,
+    picking: PickJob,
+    results: Sequence[MicrographResult],
+    reference: Coordinates,
+    settings: JobSettings,
+    threshold: float,
+) -> Evaluation:
+    """Score the job's candidates against the reference and write the evaluation into the job folder.
+
+    Raises
+    ------
+    InputError
+        If the reference lists none of the job's micrographs.
+    """
+    pixels = PixelCounts(threshold) if settings.write_maps else None
+    diameter = settings.options.particle_diameter
+
+    def evaluated() -> Iterator[EvaluatedMicrograph]:
+        for result in results:
+            true = None if result.reason else reference.read(result.micrograph.name)
+            record = picking.store.read(result.micrograph.name)
+            if true is None or record is None:
+                continue
+            if pixels is not None:
+                _count_pixels(pixels, picking.map_path(result.micrograph), true.yx, result.micrograph, diameter)
+            yield EvaluatedMicrograph(
+                result.micrograph.name,
+                record.yx,
+                record.score,
+                true.yx,
+                result.micrograph.optics.pixel_size,
+                record.image_shape,
+            )
+
+    evaluation = evaluate_picks(
+        evaluated(), diameter, np.random.default_rng(BOOTSTRAP_SEED), threshold=threshold, pixels=pixels
+    )
+    write_evaluation(job.path, evaluation)
+    return evaluation
+
+
+def _count_pixels(
+    pixels: PixelCounts, map_path: Path, true_yx: FloatArray, micrograph: Micrograph, particle_diameter: float
+) -> None:
+    probability_map = read_probability_map(map_path)
+    to_map = micrograph.optics.pixel_size / probability_map.pixel_size
+    radius = particle_diameter / 2 / probability_map.pixel_size
+    pixels.add(probability_map.values, draw_discs(probability_map.values.shape, true_yx * to_map, radius))

@@ -1,0 +1,84 @@
+"""Probability map, peaks and picks: three types for three frames, and the only change between them.
+
+The classic bug of a particle picker is a coordinate in the wrong frame. Peaks are in pixels of the map, picks in
+pixels of the micrograph, and only ``peaks_to_picks`` turns one into the other. Arrays are ``(y, x)``, 0-based, with
+integer coordinates at the centres of pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_attn_picker.micrograph import Micrograph
+
+FloatArray = NDArray[np.float32]
+
+
+def _check_points(owner: str, yx: FloatArray, score: FloatArray) -> None:
+    if yx.ndim != 2 or yx.shape[1] != 2:
+        raise ValueError(f"{owner}.yx has shape {yx.shape}: expected (n, 2).")
+    if score.shape != (len(yx),):
+        raise ValueError(f"{owner}.score has shape {score.shape}: expected ({len(yx)},).")
+
+
+@dataclass(frozen=True)
+class ProbabilityMap:
+    """A network's answer for one micrograph.
+
+    Parameters
+    ----------
+    values
+        Probabilities in [0, 1], float32, shape ``(h, w)``; its pixel (0, 0) lies on pixel (0, 0) of the micrograph.
+    pixel_size
+        Å per pixel of the map, the same along y and x.
+    """
+
+    values: FloatArray
+    pixel_size: float
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2:
+            raise ValueError(f"ProbabilityMap.values has shape {self.values.shape}: expected (h, w).")
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Peaks of a probability map, highest first: ``yx`` ``(n, 2)`` in pixels of the MAP, ``score`` ``(n,)`` in [0, 1].
+
+    ``pixel_size`` is that of the map, Å per pixel.
+    """
+
+    yx: FloatArray
+    score: FloatArray
+    pixel_size: float
+
+    def __post_init__(self) -> None:
+        _check_points("Peaks", self.yx, self.score)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Particles of one micrograph, highest first: ``yx`` ``(n, 2)`` in pixels of the MICROGRAPH as listed."""
+
+    micrograph: Micrograph
+    yx: FloatArray
+    score: FloatArray
+
+    def __post_init__(self) -> None:
+        _check_points("Picks", self.yx, self.score)
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+def peaks_to_picks(peaks: Peaks, micrograph: Micrograph) -> Picks:
+    """Carry peaks from pixels of the map to pixels of the micrograph.
+
+    Both grids share the centre of their pixel (0, 0) (see ``imaging.resample``), so that the change of frame is one
+    factor: the ratio of the pixel sizes.
+    """
+    factor = peaks.pixel_size / micrograph.optics.pixel_size
+    return Picks(micrograph, np.asarray(peaks.yx * factor, dtype=np.float32), peaks.score)

@@ -1,0 +1,102 @@
+"""The one straight way of a micrograph, from its name to its picks; read ``pick_micrograph`` first.
+
+What this module does not do: it writes no files. ``picking_job`` goes this way for a whole list, step by step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.inference.peaks import find_peaks
+from relion_attn_picker.inference.predictor import Predictor
+from relion_attn_picker.io.mrc import read_image
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.options import PickOptions
+from relion_attn_picker.picks import Picks, ProbabilityMap, peaks_to_picks
+
+SCORE_FLOOR = 0.05
+"""Candidates with at least this score are kept beside the picks; a lower threshold lowers it."""
+
+
+@dataclass(frozen=True)
+class PreparedMicrograph:
+    """A micrograph's image at the network's scale, and the shape ``(h, w)`` it has in its file."""
+
+    micrograph: Micrograph
+    image_shape: tuple[int, int]
+    image: NetworkImage
+
+
+def prepare_micrograph(
+    micrograph: Micrograph, project_dir: Path, predictor: Predictor, options: PickOptions
+) -> PreparedMicrograph:
+    """Read a micrograph and bring it to the network's scale.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read as an image, or the diameter is absurd for it.
+    """
+    image = read_image(project_dir / micrograph.name)
+    prepared = predictor.prepare(image, micrograph.optics.pixel_size, options.particle_diameter)
+    return PreparedMicrograph(micrograph, (image.shape[0], image.shape[1]), prepared)
+
+
+def candidates_of_map(probability_map: ProbabilityMap, micrograph: Micrograph, options: PickOptions) -> Picks:
+    """Return all candidates of a probability map, from ``score_floor`` upwards, in pixels of the micrograph."""
+    peaks = find_peaks(
+        probability_map,
+        threshold=score_floor(options),
+        min_distance_px=options.min_distance_or_default / probability_map.pixel_size,
+    )
+    return peaks_to_picks(peaks, micrograph)
+
+
+def select_picks(
+    candidates: Picks, image_shape: tuple[int, int], options: PickOptions, default_threshold: float
+) -> Picks:
+    """Return the candidates above the threshold and inside the border, at most ``options.max_picks``."""
+    threshold = default_threshold if options.threshold is None else options.threshold
+    border = options.border / candidates.micrograph.optics.pixel_size
+    last = np.array(image_shape) - 1
+    inside = ((candidates.yx >= border) & (candidates.yx <= last - border)).all(axis=1)
+    kept = np.flatnonzero((candidates.score >= threshold) & inside)[: options.max_picks]
+    return Picks(candidates.micrograph, candidates.yx[kept], candidates.score[kept])
+
+
+def pick_micrograph(micrograph: Micrograph, project_dir: Path, predictor: Predictor, options: PickOptions) -> Picks:
+    """Pick one micrograph: the whole way in four steps.
+
+    Parameters
+    ----------
+    micrograph
+        Its ``name`` is the path of an MRC file relative to ``project_dir``.
+    project_dir
+        The folder that names are relative to.
+    predictor
+        See ``inference.predictor.load_predictor``.
+    options
+        At least the particle diameter.
+
+    Returns
+    -------
+    Picks
+        In pixels of the micrograph, highest score first.
+
+    Raises
+    ------
+    InputError
+        If the micrograph cannot be read, or the diameter is absurd for it.
+    """
+    prepared = prepare_micrograph(micrograph, project_dir, predictor, options)
+    candidates = candidates_of_map(predictor.predict(prepared.image), micrograph, options)
+    return select_picks(candidates, prepared.image_shape, options, predictor.header.calibration.threshold)
+
+
+def score_floor(options: PickOptions) -> float:
+    """Return the lowest score of a candidate."""
+    return SCORE_FLOOR if options.threshold is None else min(SCORE_FLOOR, options.threshold)

@@ -1,0 +1,187 @@
+"""Coordinates that RELION, or this program, wrote before: an index, a 3.1 suffix file, particles, one micrograph.
+
+All are pixels of the micrograph file, 0-based, x along its columns; nothing is flipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.relion import labels
+from relion_attn_picker.relion.paths import coordinate_name
+from relion_attn_picker.relion.star import read_tables
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SUFFIX_PREFIX = "coords_suffix_"
+
+
+@dataclass(frozen=True)
+class CoordinateTable:
+    """Points of one micrograph: ``yx`` ``(n, 2)`` in its pixels, ``score`` ``(n,)`` or ``None``."""
+
+    yx: FloatArray
+    score: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Points of many micrographs, each read when it is asked for.
+
+    Parameters
+    ----------
+    micrograph_names
+        The micrographs listed; ``None`` for the file of a single, unnamed micrograph.
+    read
+        Name → its points, ``None`` if it is not listed.
+    """
+
+    micrograph_names: tuple[str, ...] | None
+    read: Callable[[str], CoordinateTable | None]
+
+
+def open_coordinates(path: Path, project_dir: Path = Path()) -> Coordinates:
+    """Open coordinates of any of the kinds that RELION writes.
+
+    Parameters
+    ----------
+    path
+        ``autopick.star`` or ``manualpick.star`` (4.0, 5.0), ``coords_suffix_*.star`` (3.1), a particles STAR file, the
+        coordinates of one micrograph, or a job folder with one of the first two.
+    project_dir
+        The folder that paths inside the files are relative to; the file's own folder is tried next.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds no coordinates.
+    """
+    if path.is_dir():
+        path = _find_in_folder(path)
+    if not path.is_file():
+        raise InputError(f"There are no coordinates at {path}: check the path, and the folder the job runs in.")
+    if path.name.startswith(SUFFIX_PREFIX):
+        return _open_suffix(path, project_dir)
+    tables = read_tables(path)
+    for table in tables.values():
+        if labels.MICROGRAPH_COORDINATES in table.columns:
+            return _open_index(path, table, project_dir)
+    for name, table in tables.items():
+        if name != labels.OPTICS_BLOCK and labels.COORDINATE_X in table.columns:
+            if labels.MICROGRAPH_NAME in table.columns:
+                return _open_particles(path, table, tables.get(labels.OPTICS_BLOCK))
+            single = _read_points(path, table)
+            return Coordinates(None, lambda micrograph_name: single)
+    raise InputError(f"{path} holds no coordinates: expected columns {labels.COORDINATE_X} and {labels.COORDINATE_Y}.")
+
+
+def _find_in_folder(folder: Path) -> Path:
+    for pattern in ("autopick.star", "manualpick.star", f"{SUFFIX_PREFIX}*.star", "truth.star", "particles.star"):
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found[0]
+    raise InputError(f"The folder {folder} holds no coordinates: expected autopick.star or {SUFFIX_PREFIX}*.star.")
+
+
+def _open_index(path: Path, table: DataFrame, project_dir: Path) -> Coordinates:
+    if labels.MICROGRAPH_NAME not in table.columns:
+        raise InputError(f"{path}: its list of coordinate files has no column {labels.MICROGRAPH_NAME}.")
+    files = dict(
+        zip(table[labels.MICROGRAPH_NAME].tolist(), table[labels.MICROGRAPH_COORDINATES].tolist(), strict=True)
+    )
+
+    def read(micrograph_name: str) -> CoordinateTable | None:
+        if micrograph_name not in files:
+            return None
+        return _read_coordinate_file(_resolve(files[micrograph_name], project_dir, path.parent))
+
+    return Coordinates(tuple(files), read)
+
+
+def _resolve(name: str, project_dir: Path, own_folder: Path) -> Path:
+    """Return the first of the places where a file named in another file can lie."""
+    for folder in (project_dir, own_folder, *own_folder.parents):
+        if (folder / name).exists():
+            return folder / name
+    return project_dir / name
+
+
+def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
+    """Open a 3.1 suffix file: it names the micrographs' STAR file; the coordinates lie beside it by RELION's rule."""
+    lines = path.read_text().split()
+    if not lines:
+        raise InputError(f"{path} is empty: expected the path of a micrographs STAR file.")
+    micrographs = _resolve(lines[0], project_dir, path.parent)
+    pickname = path.name.removeprefix(SUFFIX_PREFIX).removesuffix(".star")
+    tables = [table for table in read_tables(micrographs).values() if labels.MICROGRAPH_NAME in table.columns]
+    if not tables:
+        raise InputError(f"{micrographs}, which {path} names, lists no micrographs.")
+    names = set(tables[0][labels.MICROGRAPH_NAME].tolist())
+
+    def read(micrograph_name: str) -> CoordinateTable | None:
+        file = path.parent / coordinate_name(micrograph_name, pickname).lstrip("/")
+        return _read_coordinate_file(file) if micrograph_name in names and file.exists() else None
+
+    return Coordinates(tuple(names), read)
+
+
+def _open_particles(path: Path, table: DataFrame, optics: DataFrame | None) -> Coordinates:
+    """Open a particles STAR file; re-centred particles count at their refined centre."""
+    points = _read_points(path, table)
+    yx = points.yx - _refined_shift(table, optics)
+    rows = table.groupby(labels.MICROGRAPH_NAME, sort=False).indices
+
+    def read(rows: dict[str, np.ndarray], micrograph_name: str) -> CoordinateTable | None:  # type: ignore[type-arg]
+        if micrograph_name not in rows:
+            return None
+        own = rows[micrograph_name]
+        return CoordinateTable(yx[own], None if points.score is None else points.score[own])
+
+    return Coordinates(tuple(rows), partial(read, rows))
+
+
+def _refined_shift(table: DataFrame, optics: DataFrame | None) -> FloatArray:
+    """Return the shift (pixels of the micrograph) to subtract: origins are in Å, and point from the true centre.
+
+    RELION's re-extraction computes new = old - origin / pixel size (preprocessing.cpp, "recenter").
+    """
+    if optics is None or not {labels.ORIGIN_X, labels.ORIGIN_Y} <= set(table.columns):
+        return np.zeros((len(table), 2), dtype=np.float32)
+    label = labels.MICROGRAPH_PIXEL_SIZE if labels.MICROGRAPH_PIXEL_SIZE in optics.columns else labels.IMAGE_PIXEL_SIZE
+    sizes = dict(zip(optics[labels.OPTICS_GROUP].tolist(), optics[label].tolist(), strict=True))
+    pixel_size = table[labels.OPTICS_GROUP].map(sizes).to_numpy(dtype=np.float64)[:, None]
+    origin = table[[labels.ORIGIN_Y, labels.ORIGIN_X]].to_numpy(dtype=np.float64)
+    return np.asarray(origin / pixel_size, dtype=np.float32)
+
+
+def _read_coordinate_file(path: Path) -> CoordinateTable:
+    if path.is_file() and path.stat().st_size == 0:  # how RELION's own picker says: no picks
+        return CoordinateTable(np.zeros((0, 2), dtype=np.float32), np.zeros(0, dtype=np.float32))
+    for table in read_tables(path).values():
+        if labels.COORDINATE_X in table.columns:
+            return _read_points(path, table)
+    raise InputError(f"{path} holds no coordinates: expected columns {labels.COORDINATE_X} and {labels.COORDINATE_Y}.")
+
+
+def _read_points(path: Path, table: DataFrame) -> CoordinateTable:
+    if labels.COORDINATE_Y not in table.columns:
+        raise InputError(f"{path} has a column {labels.COORDINATE_X} but no {labels.COORDINATE_Y}.")
+    try:
+        yx = table[[labels.COORDINATE_Y, labels.COORDINATE_X]].to_numpy(dtype=np.float32).reshape(-1, 2)
+        score = None
+        if labels.FIGURE_OF_MERIT in table.columns:
+            score = table[labels.FIGURE_OF_MERIT].to_numpy(dtype=np.float32)
+    except ValueError as error:
+        raise InputError(f"{path} has a coordinate that is not a number ({error}).") from error
+    if not np.isfinite(yx).all():
+        raise InputError(f"{path} has a coordinate that is not a finite number.")
+    return CoordinateTable(yx, score)

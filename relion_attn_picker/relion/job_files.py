@@ -1,0 +1,85 @@
+"""The files of a picking job that RELION reads: coordinates, their index, the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.relion import labels
+from relion_attn_picker.relion.star import VERSION, replace_file, write_table
+
+FAILED_NAME = "attnpickMicrographName"
+FAILED_REASON = "attnpickReason"
+
+
+def write_picks(path: Path, yx: FloatArray, score: FloatArray, image_shape: tuple[int, int]) -> None:
+    """Write one micrograph's coordinate file in the five columns of RELION's own picker.
+
+    Coordinates are rounded to whole pixels, because RELION truncates them, and kept inside the image, because one box
+    completely outside ends the whole Extract job. Class number and angle are the zeros that RELION's Laplacian picker
+    writes. Without picks the file has a header only.
+
+    Parameters
+    ----------
+    path
+        File to write, by a temporary file and a rename.
+    yx
+        Centres, ``(n, 2)``, pixels of the micrograph.
+    score
+        ``(n,)``, written as figure of merit.
+    image_shape
+        ``(h, w)`` of the micrograph.
+    """
+    last = np.array(image_shape) - 1
+    whole = np.clip(np.rint(yx), 0, last)
+    columns = (
+        labels.COORDINATE_X,
+        labels.COORDINATE_Y,
+        labels.FIGURE_OF_MERIT,
+        labels.CLASS_NUMBER,
+        labels.ANGLE_PSI,
+    )
+    header = "".join(f"_{label} #{number} \n" for number, label in enumerate(columns, start=1))
+    rows = "".join(
+        f"{x:12.6f} {y:12.6f} {fom:12.6f} {0:12d} {0.0:12.6f} \n"
+        for (y, x), fom in zip(whole.tolist(), score.tolist(), strict=True)
+    )
+    replace_file(path, f"\n# version {VERSION}\n\ndata_\n\nloop_ \n{header}{rows} \n")
+
+
+def write_coordinate_index(path: Path, micrograph_names: Sequence[str], coordinate_names: Sequence[str]) -> None:
+    """Write the list of micrographs with their coordinate files that RELION 4.0 and 5.0 read."""
+    write_table(
+        path,
+        labels.COORDINATES_BLOCK,
+        {labels.MICROGRAPH_NAME: micrograph_names, labels.MICROGRAPH_COORDINATES: coordinate_names},
+    )
+
+
+def write_coords_suffix(path: Path, micrographs_star: str) -> None:
+    """Write the file that RELION 3.1 reads instead of a list: one line with the micrographs' STAR file."""
+    replace_file(path, micrographs_star + "\n")
+
+
+def write_summary(
+    path: Path, micrograph_names: Sequence[str], mean_scores: Sequence[float], counts: Sequence[int]
+) -> None:
+    """Write RELION's summary: mean figure of merit and number of picks of each micrograph that has any."""
+    write_table(
+        path,
+        "",
+        {
+            labels.MICROGRAPH_NAME: micrograph_names,
+            labels.FIGURE_OF_MERIT: mean_scores,
+            labels.GROUP_PARTICLES: counts,
+        },
+    )
+
+
+def write_failures(path: Path, micrograph_names: Sequence[str], reasons: Sequence[str]) -> None:
+    """Write the micrographs that could not be picked, with the reason; double quotes become single ones."""
+    told = [" ".join(reason.replace('"', "'").split()) for reason in reasons]
+    write_table(path, "failed_micrographs", {FAILED_NAME: micrograph_names, FAILED_REASON: told})

@@ -1,0 +1,59 @@
+"""The course of a training as a picture: losses above, figures of the validation below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from relion_attn_picker.report.figure import make_figure, save_png
+
+STEP = "step"
+
+
+def draw_training_curves(path: Path, columns: Mapping[str, Sequence[float]]) -> None:
+    """Write a PNG of the curves of a training.
+
+    Parameters
+    ----------
+    path
+        The file, written by rename.
+    columns
+        ``step``, and any number of columns as long as it; those with ``loss`` in their name go to the upper panel, the
+        others, figures in [0, 1], to the lower. NaN where a column was not measured at a step.
+
+    Raises
+    ------
+    ValueError
+        If ``step`` is missing or a column is not as long as it.
+    """
+    if STEP not in columns:
+        raise ValueError(f"The columns are {', '.join(columns) or 'none'}: expected {STEP} among them.")
+    table = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
+    steps = table.pop(STEP)
+    for name, values in table.items():
+        if values.shape != steps.shape:
+            raise ValueError(f"Column {name} has {len(values)} values: expected {len(steps)}, one a step.")
+    figure = make_figure(8.0, 6.0)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    _draw_panel(upper, steps, {name: values for name, values in table.items() if "loss" in name}, "loss")
+    _draw_panel(lower, steps, {name: values for name, values in table.items() if "loss" not in name}, "validation")
+    lower.set_ylim(0, 1)
+    lower.set_xlabel("step")
+    save_png(figure, path)
+
+
+def _draw_panel(axes: Axes, steps: NDArray[np.float64], curves: Mapping[str, NDArray[np.float64]], label: str) -> None:
+    for name, values in curves.items():
+        known = np.isfinite(values)
+        marker = "." if known.sum() < 50 else ""
+        axes.plot(
+            steps[known], values[known], marker=marker, linewidth=1.2, label=name.replace("_", " ").replace("f1", "F1")
+        )
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3)
+    if curves:
+        axes.legend(loc="best")

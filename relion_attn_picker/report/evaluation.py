@@ -1,0 +1,148 @@
+"""An evaluation as files (JSON, STAR, precision-recall curve) and as a plain table for the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from relion_attn_picker.evaluation.bootstrap import Interval
+from relion_attn_picker.evaluation.evaluate import Evaluation, RadiusEvaluation
+from relion_attn_picker.evaluation.pixels import PixelScores
+from relion_attn_picker.relion.labels import MICROGRAPH_NAME
+from relion_attn_picker.relion.star import write_table
+from relion_attn_picker.report.figure import replace_file
+from relion_attn_picker.report.precision_recall import draw_precision_recall, write_precision_recall
+
+JSON_NAME = "evaluation.json"
+STAR_NAME = "evaluation.star"
+CURVE_CSV_NAME = "precision_recall.csv"
+CURVE_PNG_NAME = "precision_recall.png"
+
+STAR_COLUMNS = {
+    "attnpickPrecision": "precision",
+    "attnpickRecall": "recall",
+    "attnpickF1": "f1",
+    "attnpickAveragePrecision": "average_precision",
+    "attnpickBestF1": "best_f1",
+    "attnpickBestThreshold": "best_threshold",
+    "attnpickMedianError": "median_distance",
+    "attnpickNrParticles": "n_true",
+    "attnpickNrPicks": "n_predicted",
+    "attnpickNrMatched": "n_matched",
+}
+
+FIGURES = {"precision": "precision", "recall": "recall", "f1": "F1", "average_precision": "average precision"}
+LABEL_WIDTH = 20
+UNDEFINED = "-"
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
+    """Write an evaluation into an existing folder, each file by rename.
+
+    Parameters
+    ----------
+    folder
+        Where the files go.
+    evaluation
+        What they tell.
+
+    Returns
+    -------
+    tuple of Path
+        ``evaluation.json`` (all figures, lengths in Å, null where undefined), ``evaluation.star`` (one row a
+        micrograph, at the headline match radius), ``precision_recall.csv`` and ``precision_recall.png``.
+    """
+    paths = tuple(folder / name for name in (JSON_NAME, STAR_NAME, CURVE_CSV_NAME, CURVE_PNG_NAME))
+    json_path, star_path, csv_path, png_path = paths
+    with replace_file(json_path) as unfinished:
+        unfinished.write_text(json.dumps(evaluation.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_evaluation_star(star_path, evaluation)
+    write_precision_recall(csv_path, evaluation)
+    draw_precision_recall(png_path, evaluation)
+    return paths
+
+
+def write_evaluation_star(path: Path, evaluation: Evaluation) -> None:
+    """Write one row a micrograph; the median localisation error is in Å."""
+    rows = evaluation.micrographs
+    columns: dict[str, list[object]] = {MICROGRAPH_NAME: [row.name for row in rows]}
+    for label, field in STAR_COLUMNS.items():
+        columns[label] = [getattr(row.scores, field) for row in rows]
+    write_table(path, "evaluation", columns)
+
+
+def format_evaluation(evaluation: Evaluation) -> str:
+    """Format an evaluation as lines of at most 100 characters: the picks at both match radii, then the pixels.
+
+    Returns
+    -------
+    str
+        Lines without a newline at the end; figures that are undefined are shown as ``-``.
+    """
+    return "\n".join(line.rstrip() for line in _format_lines(evaluation))
+
+
+def _format_lines(evaluation: Evaluation) -> Iterator[str]:
+    wide, narrow = evaluation.headline, evaluation.strict
+    n = len(evaluation.micrographs)
+    yield f"Picks against ground truth: {n} micrograph{'s' if n != 1 else ''}, {_format_operating_point(evaluation)}"
+    yield ""
+    yield _format_row("match radius", f"{wide.match_radius:.4g} Å (d/2)", f"{narrow.match_radius:.4g} Å (d/4)")
+    heading = f"{'pooled':<8}{'95 % interval':<18}mean"
+    yield _format_row("", heading, heading)
+    for name, label in FIGURES.items():
+        yield _format_row(label, _format_figure(wide, name), _format_figure(narrow, name))
+    yield _format_row("best F1", _format_best(wide), _format_best(narrow))
+    yield _format_row("median error", *(_format_length(each.pooled.median_distance) for each in (wide, narrow)))
+    yield _format_row("particles", f"{wide.pooled.n_true}")
+    yield _format_row("picks", f"{wide.pooled.n_predicted}")
+    yield _format_row("matched", f"{wide.pooled.n_matched}", f"{narrow.pooled.n_matched}")
+    if evaluation.chance_precision is not None:
+        yield _format_row("random picks", f"precision {evaluation.chance_precision:.3f}")
+    if evaluation.pixels is not None:
+        yield ""
+        yield from _format_pixels(evaluation.pixels)
+    if n > 1:
+        yield ""
+        yield "The intervals are bootstrapped over micrographs; the means are means over micrographs."
+
+
+def _format_operating_point(evaluation: Evaluation) -> str:
+    cut = f"threshold {evaluation.threshold:.4g}" if math.isfinite(evaluation.threshold) else "all picks"
+    return f"particle diameter d = {evaluation.particle_diameter:.4g} Å, {cut}"
+
+
+def _format_row(label: str, left: str, right: str = "") -> str:
+    return f"{label:<{LABEL_WIDTH}}{left:<38}{right}"
+
+
+def _format_figure(figures: RadiusEvaluation, name: str) -> str:
+    pooled, interval = _format(getattr(figures.pooled, name)), _format_interval(getattr(figures.intervals, name))
+    return f"{pooled:<8}{interval:<18}{_format(getattr(figures.mean, name))}"
+
+
+def _format_best(figures: RadiusEvaluation) -> str:
+    text = f"{_format(figures.pooled.best_f1):<8}"
+    if math.isfinite(figures.pooled.best_threshold):
+        text += f"at threshold {figures.pooled.best_threshold:.4g}"
+    return text
+
+
+def _format_pixels(pixels: PixelScores) -> Iterator[str]:
+    yield "Pixel figures of the probability maps against discs of the particle diameter"
+    names = {"precision": "precision", "recall": "recall", "f1": "F1", "iou": "IoU", "roc_auc": "ROC-AUC"}
+    yield "   ".join(f"{label} {_format(getattr(pixels, name))}" for name, label in names.items())
+
+
+def _format(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else UNDEFINED
+
+
+def _format_length(value: float) -> str:
+    return f"{value:.1f} Å" if math.isfinite(value) else UNDEFINED
+
+
+def _format_interval(interval: Interval) -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}" if math.isfinite(interval[0]) else UNDEFINED

@@ -1,0 +1,118 @@
+"""Judging a network on whole micrographs with the figures that count: picks, not pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_attn_picker.evaluation.metrics import MicrographMatches, average_precision, match_micrograph, pool_matches
+from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
+from relion_attn_picker.inference.peaks import find_peaks
+from relion_attn_picker.inference.predictor import ModelPredictor
+from relion_attn_picker.model_spec import Normalization
+from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
+from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.training.crops import LabelledSource
+
+SCORE_FLOOR = 0.02
+"""Peaks below this are not looked at: what they would add to a precision–recall curve is of no use to anyone."""
+
+THRESHOLDS = np.arange(0.05, 0.951, 0.01)
+"""Thresholds among which the default one is chosen."""
+
+
+@dataclass(frozen=True)
+class ValidationMicrograph:
+    """A prepared image with its truth ``(n, 2)`` in network pixels."""
+
+    image: NetworkImage
+    yx: FloatArray
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Prepared micrographs of one source, held out of training."""
+
+    name: str
+    particle_diameter_px: float
+    micrographs: Sequence[ValidationMicrograph]
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """Figures of one validation, each the mean over the sets, but for ``f1_curves``.
+
+    Parameters
+    ----------
+    average_precision
+        Area under the precision–recall curve of picks within half a diameter.
+    best_f1
+        Mean over the sets of the best F1 that each reaches with a threshold of its own.
+    threshold
+        The one threshold at which the mean F1 of the sets is highest.
+    f1
+        That mean F1.
+    per_set
+        Name of a set → (average precision, best F1, F1 at ``threshold``).
+    """
+
+    average_precision: float
+    best_f1: float
+    threshold: float
+    f1: float
+    per_set: dict[str, tuple[float, float, float]]
+
+
+def prepare_validation_set(
+    source: LabelledSource, particle_diameter_px: float, normalization: Normalization
+) -> ValidationSet:
+    """Read and prepare the micrographs of ``source`` once for many validations."""
+    micrographs = []
+    for read in source.micrographs:
+        labelled = read()
+        image = prepare_image(
+            labelled.image, labelled.pixel_size, labelled.particle_diameter, particle_diameter_px, normalization
+        )
+        micrographs.append(ValidationMicrograph(image, labelled.yx * (labelled.pixel_size / image.pixel_size)))
+    return ValidationSet(source.name, particle_diameter_px, micrographs)
+
+
+def validate(predictor: ModelPredictor, sets: Sequence[ValidationSet]) -> ValidationScores:
+    """Pick every validation micrograph and score the picks against the truth within half a diameter."""
+    curves, precisions = [], []
+    for validation_set in sets:
+        matches = match_set(predictor, validation_set)
+        precisions.append(average_precision(matches.score, matches.is_true_positive, matches.n_true))
+        curves.append(f1_at_thresholds(matches))
+    f1 = np.array(curves)
+    best = int(f1.mean(axis=0).argmax())
+    return ValidationScores(
+        average_precision=float(np.mean(precisions)),
+        best_f1=float(f1.max(axis=1).mean()),
+        threshold=round(float(THRESHOLDS[best]), 2),
+        f1=float(f1[:, best].mean()),
+        per_set={
+            validation_set.name: (float(precision), float(row.max()), float(row[best]))
+            for validation_set, precision, row in zip(sets, precisions, f1, strict=True)
+        },
+    )
+
+
+def match_set(predictor: ModelPredictor, validation_set: ValidationSet) -> MicrographMatches:
+    """Pick all micrographs of a set and match the candidates with the truth within half a diameter."""
+    diameter = validation_set.particle_diameter_px
+    matches = []
+    for micrograph in validation_set.micrographs:
+        peaks = find_peaks(predictor.predict(micrograph.image), SCORE_FLOOR, MIN_DISTANCE_DIAMETERS * diameter)
+        matches.append(match_micrograph(peaks.yx, peaks.score, micrograph.yx, diameter / 2))
+    return pool_matches(matches)
+
+
+def f1_at_thresholds(matches: MicrographMatches) -> NDArray[np.float64]:
+    """Return F1 at each of ``THRESHOLDS``."""
+    kept = matches.score[None, :] >= THRESHOLDS[:, None]
+    matched = (kept & matches.is_true_positive).sum(axis=1)
+    return np.asarray(2 * matched / np.maximum(kept.sum(axis=1) + matches.n_true, 1))

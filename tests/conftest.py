@@ -1,0 +1,74 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded generator."""
+    return np.random.default_rng(20260)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real micrographs; the test is skipped where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real micrographs are not here (../shared/data beside the repository)")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose network answers with a blob wherever the prepared image is dark: a picker that needs no training.
+
+    Only the finest level takes part: it passes the negated image on, and the head scales it.
+    """
+    import torch
+
+    from relion_attn_picker.io.checkpoint import write_checkpoint
+    from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec
+    from relion_attn_picker.models.builders import build_model
+
+    spec = ModelSpec("attention", 8)
+    model = build_model(spec)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        pass_dark(model)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    header = CheckpointHeader(spec, 24.0, calibration=Calibration(0.5, "by hand"), trained_with={"seed": 1})
+    write_checkpoint(path, model, header)
+    return path
+
+
+def pass_dark(model: object) -> None:
+    """Make ``model`` answer sigmoid(-3 - 4·image) blurred over 3×3 pixels, by hand-made weights."""
+    import torch
+
+    model.encoder[0][0].weight[0, 0] = -1 / 9  # type: ignore[attr-defined]
+    model.encoder[0][3].weight[0, 0, 1, 1] = 1  # type: ignore[attr-defined]
+    model.decoder[0][0].weight[0, 0, 1, 1] = 2  # type: ignore[attr-defined]  (the gate halves: sigmoid(0) = 0.5)
+    model.decoder[0][3].weight[0, 0, 1, 1] = 1  # type: ignore[attr-defined]
+    model.head.weight[0, 0, 0, 0] = 4  # type: ignore[attr-defined]
+    model.head.bias[0] = -3  # type: ignore[attr-defined]
+    for module in model.modules():  # type: ignore[attr-defined]
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.fill_(1)
+
+
+@pytest.fixture(autouse=True)
+def _restore_signals() -> Iterator[None]:
+    """Jobs take over SIGTERM; give it back."""
+    import signal
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,69 @@
+"""The store of candidates survives kills."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
+
+
+def record(name: str, count: int = 3, n_picks: int = 2) -> CandidateRecord:
+    rng = np.random.default_rng(count)
+    return CandidateRecord(
+        name,
+        "a",
+        "b",
+        (480, 640),
+        n_picks,
+        0.5 if n_picks else math.nan,
+        rng.uniform(0, 480, (count, 2)).astype(np.float32),
+        np.sort(rng.random(count).astype(np.float32))[::-1],
+    )
+
+
+def test_round_trip_through_a_new_process(tmp_path: Path) -> None:
+    path = tmp_path / "candidates.jsonl"
+    store = CandidateStore(path)
+    for name, count in (("raw/ü 1.mrc", 3), ("b.mrc", 0)):
+        store.append(record(name, count, n_picks=min(count, 2)))
+    again = CandidateStore(path)
+    read, expected = again.read("raw/ü 1.mrc"), record("raw/ü 1.mrc", 3)
+    assert read is not None
+    np.testing.assert_allclose(read.yx, expected.yx, atol=0.006)
+    np.testing.assert_allclose(read.score, expected.score, atol=6e-5)
+    assert (read.image_shape, read.n_picks, read.found_with) == ((480, 640), 2, "a")
+    empty = again.read("b.mrc")
+    assert empty is not None
+    assert empty.yx.shape == (0, 2)
+    assert math.isnan(empty.mean_score)
+    assert again.read("c.mrc") is None
+
+
+def test_last_line_of_a_micrograph_counts(tmp_path: Path) -> None:
+    store = CandidateStore(tmp_path / "candidates.jsonl")
+    store.append(record("a.mrc", 5))
+    store.append(record("a.mrc", 1, n_picks=1))
+    for each in (store, CandidateStore(tmp_path / "candidates.jsonl")):
+        read = each.read("a.mrc")
+        assert read is not None
+        assert len(read.score) == 1
+
+
+def test_torn_last_line_is_as_if_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "candidates.jsonl"
+    store = CandidateStore(path)
+    store.append(record("a.mrc"))
+    complete = path.stat().st_size
+    store.append(record("b.mrc"))
+    for size in range(complete + 1, path.stat().st_size - 1, 7):
+        torn = tmp_path / "torn.jsonl"
+        torn.write_bytes(path.read_bytes()[:size])
+        survivor = CandidateStore(torn)
+        assert survivor.read("a.mrc") is not None
+        assert survivor.read("b.mrc") is None
+        survivor.append(record("c.mrc"))
+        assert CandidateStore(torn).read("c.mrc") is not None
+        assert CandidateStore(torn).read("a.mrc") is not None

@@ -1,0 +1,110 @@
+"""The layers import downwards only, and each outside format has one room."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "relion_attn_picker"
+FOUNDATION = {"__init__", "errors", "micrograph", "picks", "model_spec", "options"}
+BASE = {"relion", "io", "imaging", "models", "evaluation"}
+ALLOWED = {
+    **dict.fromkeys(FOUNDATION, FOUNDATION),
+    "relion": FOUNDATION | {"relion"},
+    "io": FOUNDATION | {"io"},
+    "imaging": FOUNDATION | {"imaging"},
+    "models": FOUNDATION | {"models"},
+    "evaluation": FOUNDATION | {"evaluation"},
+    "inference": FOUNDATION | {"imaging", "models", "io", "inference"},
+    "simulation": FOUNDATION | {"imaging", "models", "io", "relion", "simulation"},
+    "attention_maps": FOUNDATION | {"imaging", "models", "attention_maps"},
+    "training": FOUNDATION | {"imaging", "models", "inference", "evaluation", "io", "training"},
+    "report": FOUNDATION | BASE | {"inference", "report"},
+}
+JOBS = {"pipeline", "micrograph_list", "picking_job", "pick_evaluation", "training_job", "benchmarking"}
+ALLOWED |= dict.fromkeys(JOBS, FOUNDATION | BASE | JOBS | {"inference", "report", "training", "simulation"})
+
+ONLY_IN = {
+    "starfile": {"relion/star.py"},
+    "mrcfile": {"io/mrc.py"},
+    "h5py": {"io/hdf5.py"},
+    "safetensors": {"io/checkpoint.py"},
+    "click": {"cli/"},
+    "matplotlib": {"report/", "attention_maps/"},
+}
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_downwards(path: Path) -> None:
+    if room(path) in ("cli", "__main__"):
+        return
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("relion_attn_picker.")}
+    ours -= {"__version__"}
+    assert ours <= ALLOWED[room(path)]
+
+
+@pytest.mark.parametrize(("module", "rooms"), ONLY_IN.items())
+def test_outside_formats_have_one_room(module: str, rooms: set[str]) -> None:
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in sources()
+        if any(name.split(".")[0] == module for name in imports(path))
+    }
+    assert users
+    assert not [user for user in users if not any(user.startswith(allowed) for allowed in rooms)]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_relion_words_stay_in_their_room(path: Path) -> None:
+    if room(path) == "relion":
+        return
+    tree = ast.parse(path.read_text())
+    documentation = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, DOCUMENTED)}
+    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert not [text for text in constants - documentation if "rln" in text or "RELION_" in text]
+
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from relion_attn_picker.cli import group\n"
+        "try: group.main(['--help'], prog_name='attnpick')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'pandas', 'h5py', 'numpy', 'scipy', 'matplotlib', 'starfile'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "pick " in result.stdout
+    assert "Pick particles as a RELION External job." in result.stdout
+
+
+def test_package_folders_import_nothing() -> None:
+    for init in PACKAGE.glob("*/__init__.py"):
+        if init.parent.name != "cli":
+            assert imports(init) == set(), init
