@@ -65,7 +65,9 @@ def _expand(inputs: Sequence[str]) -> list[Path]:
     for text in inputs:
         found = [text] if Path(text).exists() else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
         if not found:
-            raise InputError(f"There is no file {text}: give a STAR file, MRC files, or a pattern such as 'mics/*.mrc'.")
+            raise InputError(
+                f"There is no file {text}: give a STAR file, MRC files, or a pattern such as 'mics/*.mrc'."
+            )
         paths.update((Path(os.path.abspath(path)), None) for path in found)  # noqa: PTH100  (keeps symbolic links)
     return list(paths)
 

@@ -21,13 +21,16 @@ from relion_attn_picker.io.hdf5 import read_probability_map
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
+from relion_attn_picker.relion.labels import PICKNAME
 from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.relion.paths import coordinate_name
 
 log = logging.getLogger(__name__)
 
 BOOTSTRAP_SEED = 1
 CANDIDATES_FILE = "candidates.jsonl"
 OPTIONS_FILE = "picking_options.json"
+SINGLE = "the micrograph"
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,9 @@ def evaluate_files(
         if not micrographs_star.exists():
             raise InputError(f"The job's list {micrographs_star} is not here: give --micrographs or --pixel_size.")
     listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size)
-    project_dir = Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, next(iter(listed)))
+    project_dir = (
+        Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, next(iter(listed)))
+    )
     truth_coordinates = open_coordinates(truth, project_dir)
     if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
         results = read_job_results(folder, listed, saved["threshold"] if threshold is None else threshold)
@@ -147,12 +152,18 @@ def _read_pixel_sizes(path: Path, pixel_size: float | None) -> dict[str, float]:
     return {micrograph.name: micrograph.optics.pixel_size for micrograph in read_micrographs(path, pixel_size)}
 
 
-def read_job_results(folder: Path, listed: Mapping[str, float], threshold: float) -> JobResults:
-    """Return what the job in ``folder`` left for the micrographs that it has candidates of."""
-    from relion_attn_picker.picking_job import map_path
-    from relion_attn_picker.relion.job import JobDirectory
+def map_path(coordinate_path: Path) -> Path:
+    """Return the path of the probability map beside a coordinate file."""
+    return coordinate_path.with_name(coordinate_path.name.removesuffix("_autopick.star") + "_probability.h5")
 
-    raise NotImplementedError
+
+def read_job_results(folder: Path, listed: Mapping[str, float], threshold: float) -> JobResults:
+    """Return what the job in ``folder`` left of the micrographs in ``listed`` (name → Å per pixel)."""
+    store = CandidateStore(folder / CANDIDATES_FILE)
+    done = [name for name in listed if store.read(name) is not None]
+    maps = {name: map_path(folder / coordinate_name(name, PICKNAME).lstrip("/")) for name in done}
+    kept = all(path.exists() for path in maps.values())
+    return JobResults(store, threshold, {name: listed[name] for name in done}, maps if kept else {})
 
 
 def _evaluate_coordinates(
@@ -171,13 +182,12 @@ def _evaluate_coordinates(
     for name, found, true in common:
         size = pixel_size if listed is None else listed.get(name)
         if size is None:
-            raise InputError(f"The pixel size of {name} is not known: give --pixel_size, or --micrographs with its list.")
+            raise InputError(
+                f"The pixel size of {name} is not known: give --pixel_size, or --micrographs with its list."
+            )
         score = np.ones(len(found.yx), dtype=np.float32) if found.score is None else found.score
         micrographs.append(EvaluatedMicrograph(name, found.yx, score, true.yx, size))
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     return evaluate_picks(
         micrographs, particle_diameter, rng, threshold=ALL_CANDIDATES if threshold is None else threshold
     )
-
-
-SINGLE = "the micrograph"

@@ -13,21 +13,19 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
-from relion_attn_picker.evaluation.evaluate import EvaluatedMicrograph, Evaluation, evaluate_picks
-from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
+from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
-from relion_attn_picker.io.hdf5 import read_probability_map, write_probability_map
+from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
+from relion_attn_picker.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE, JobResults, evaluate_job, map_path
 from relion_attn_picker.picks import Picks
 from relion_attn_picker.pipeline import (
     PreparedMicrograph,
@@ -36,15 +34,22 @@ from relion_attn_picker.pipeline import (
     score_floor,
     select_picks,
 )
+from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.job import JobDirectory
-from relion_attn_picker.relion.star import write_picks
+from relion_attn_picker.relion.job_files import (
+    write_coordinate_index,
+    write_coords_suffix,
+    write_failures,
+    write_picks,
+    write_summary,
+)
+from relion_attn_picker.report.evaluation import write_evaluation
+from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
 
 PREPARED_AHEAD = 2
 """Micrographs that are read and resampled while the network works on another one."""
-
-CANDIDATES_FILE = "candidates.jsonl"
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ class PickJob:
         probability_map = self._predictor.predict(prepared.image)
         candidates = candidates_of_map(probability_map, micrograph, self._settings.options)
         if self._settings.write_maps:
-            write_probability_map(self.map_path(micrograph), probability_map)
+            write_probability_map(self._map_path(micrograph), probability_map)
         return self._select(candidates, prepared.image_shape), False
 
     def _reuse(self, micrograph: Micrograph) -> tuple[CandidateRecord, bool]:
@@ -228,11 +233,15 @@ class PickJob:
         """Return the path of a micrograph's coordinate file."""
         return self._paths[micrograph.name]
 
-    def map_path(self, micrograph: Micrograph) -> Path:
-        """Return the path of a micrograph's probability map."""
-        path = self._paths[micrograph.name]
+    def _map_path(self, micrograph: Micrograph) -> Path:
+        path = map_path(self._paths[micrograph.name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.with_name(path.name.removesuffix("_autopick.star") + "_probability.h5")
+        return path
+
+    def results_of(self, micrographs: Sequence[Micrograph], threshold: float) -> JobResults:
+        """Return what the evaluation needs to know of these micrographs."""
+        maps = {m.name: map_path(self._paths[m.name]) for m in micrographs} if self._settings.write_maps else {}
+        return JobResults(self.store, threshold, {m.name: m.optics.pixel_size for m in micrographs}, maps)
 
     def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
         """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
@@ -337,7 +346,9 @@ def run_picking_job(
     _check_failures(results, request.max_failures)
     evaluation = None
     if reference is not None:
-        evaluation = _evaluate_job(job, picking, results, reference, settings, threshold)
+        done = [result.micrograph for result in results if result.reason is None]
+        evaluation = evaluate_job(picking.results_of(done, threshold), reference, request.options.particle_diameter)
+        write_evaluation(job.path, evaluation)
     return JobSummary(results, threshold, evaluation)
 
 
@@ -354,7 +365,7 @@ def _save_settings(job: JobDirectory, request: PickingRequest, settings: JobSett
         "min_distance": settings.options.min_distance_or_default,
         "options": asdict(settings.options),
     }
-    (job.path / "picking_options.json").write_text(json.dumps(record, indent=1) + "\n")
+    (job.path / OPTIONS_FILE).write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _write_lists(
@@ -381,9 +392,7 @@ def _write_lists(
         [result.micrograph.name for result in failed],
         [result.reason or "" for result in failed],
     )
-    write_logfile(
-        job.path / "logfile.pdf", [result.n_picks for result in done], [result.mean_score for result in done]
-    )
+    write_logfile(job.path / "logfile.pdf", [result.n_picks for result in done], [result.mean_score for result in done])
     job.write_output_nodes()
 
 
@@ -398,54 +407,3 @@ def _check_failures(results: Sequence[MicrographResult], max_failures: int | Non
             f"{len(failed)} of {len(results)} micrographs could not be picked, more than the {max_failures} that "
             f"--max_failures allows; the first: {failed[0].reason} All are in failed_micrographs.star."
         )
-
-
-def _evaluate_job(
-    job: JobDirectory,
-    picking: PickJob,
-    results: Sequence[MicrographResult],
-    reference: Coordinates,
-    settings: JobSettings,
-    threshold: float,
-) -> Evaluation:
-    """Score the job's candidates against the reference and write the evaluation into the job folder.
-
-    Raises
-    ------
-    InputError
-        If the reference lists none of the job's micrographs.
-    """
-    pixels = PixelCounts(threshold) if settings.write_maps else None
-    diameter = settings.options.particle_diameter
-
-    def evaluated() -> Iterator[EvaluatedMicrograph]:
-        for result in results:
-            true = None if result.reason else reference.read(result.micrograph.name)
-            record = picking.store.read(result.micrograph.name)
-            if true is None or record is None:
-                continue
-            if pixels is not None:
-                _count_pixels(pixels, picking.map_path(result.micrograph), true.yx, result.micrograph, diameter)
-            yield EvaluatedMicrograph(
-                result.micrograph.name,
-                record.yx,
-                record.score,
-                true.yx,
-                result.micrograph.optics.pixel_size,
-                record.image_shape,
-            )
-
-    evaluation = evaluate_picks(
-        evaluated(), diameter, np.random.default_rng(BOOTSTRAP_SEED), threshold=threshold, pixels=pixels
-    )
-    write_evaluation(job.path, evaluation)
-    return evaluation
-
-
-def _count_pixels(
-    pixels: PixelCounts, map_path: Path, true_yx: FloatArray, micrograph: Micrograph, particle_diameter: float
-) -> None:
-    probability_map = read_probability_map(map_path)
-    to_map = micrograph.optics.pixel_size / probability_map.pixel_size
-    radius = particle_diameter / 2 / probability_map.pixel_size
-    pixels.add(probability_map.values, draw_discs(probability_map.values.shape, true_yx * to_map, radius))

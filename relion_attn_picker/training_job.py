@@ -121,9 +121,7 @@ def _simulate_labelled(index: int, files: Sequence[Path], seed: int) -> Labelled
         particle = procedural_particle(float(rng.uniform(80, 400)), rng)
     pixel_size = particle.diameter / float(rng.uniform(22, 30))
     simulated = simulate_micrograph(particle, SIMULATED_SHAPE, pixel_size, draw_conditions(rng), rng)
-    return LabelledImage(
-        simulated.image, pixel_size, particle.diameter, simulated.yx, simulated.ignored_yx
-    )
+    return LabelledImage(simulated.image, pixel_size, particle.diameter, simulated.yx, simulated.ignored_yx)
 
 
 def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:

@@ -83,7 +83,9 @@ def test_relion_words_stay_in_their_room(path: Path) -> None:
         return
     tree = ast.parse(path.read_text())
     documentation = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, DOCUMENTED)}
-    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    constants = {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
     assert not [text for text in constants - documentation if "rln" in text or "RELION_" in text]
 
 

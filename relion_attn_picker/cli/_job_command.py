@@ -43,9 +43,7 @@ def run_job_command(command: click.Command, arguments: list[str], folder_option:
     except (PickerError, OSError) as error:
         print_error(error)
         return 1
-    return guard_job(
-        job, lambda: command.main(read_gui_arguments(command, arguments), standalone_mode=False, obj=job)
-    )
+    return guard_job(job, lambda: command.main(read_gui_arguments(command, arguments), standalone_mode=False, obj=job))
 
 
 def guard_job(job: JobDirectory, work: Callable[[], object]) -> int:

@@ -61,7 +61,10 @@ def command(data: tuple[tuple[str, str, float], ...], out: str, hold_out: tuple[
     counts = hold_out if len(hold_out) == len(data) else (hold_out or (None,)) * len(data)
     sets = [
         TrainingData(
-            micrographs_star=Path(micrographs), coordinates=Path(coordinates), particle_diameter=diameter, hold_out=count
+            micrographs_star=Path(micrographs),
+            coordinates=Path(coordinates),
+            particle_diameter=diameter,
+            hold_out=count,
         )
         for (micrographs, coordinates, diameter), count in zip(data, counts, strict=True)
     ]

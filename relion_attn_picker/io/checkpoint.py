@@ -59,9 +59,7 @@ def write_checkpoint(
     path: Path, model: nn.Module, header: CheckpointHeader, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write the model's weights and header to ``path``, by a temporary file and a rename."""
-    tensors = {
-        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in _stored_tensors(model).items()
-    }
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in _stored_tensors(model).items()}
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header.to_dict())}))
     partial.replace(path)

@@ -74,7 +74,9 @@ class CropWriter:
     def __enter__(self) -> CropWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None:
             self._file.close()
             self._partial.unlink(missing_ok=True)

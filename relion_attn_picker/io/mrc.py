@@ -1,27 +1,33 @@
 """MRC images: the only place that knows mrcfile.
 
 Rows and columns stay as they lie in the file; nothing is flipped. What is no single image (a movie, a volume, a
-damaged file) is refused with one sentence.
+damaged file) is refused with one sentence. mrcfile reads the header, in either byte order and with its habit of
+warning of small faults turned off: headers in the wild are often wrong in what does not matter here (statistics,
+space group, machine stamp). The pixels are then read straight from their place behind it.
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mrcfile
+import mrcfile.utils
 import numpy as np
+from mrcfile.mrcfile import MrcFile
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.picks import FloatArray
 
+log = logging.getLogger(__name__)
+
 HEADER_BYTES = 1024
-IMAGE_MODES = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
+REAL_MODES = (0, 1, 2, 6, 12)
+"""int8, int16, float32, uint16, float16 (MRC2014; Cheng et al. 2015, J. Struct. Biol. 192, and its later additions)."""
 
 
 @dataclass(frozen=True)
@@ -32,47 +38,13 @@ class MrcHeader:
     pixel_size: float | None
 
 
-@contextmanager
-def _open(path: Path, header_only: bool) -> Iterator[Any]:
-    """Open an MRC file as mrcfile sees it, its complaints turned into our sentences."""
-    if not path.is_file():
-        raise InputError(f"There is no micrograph at {path}: check the path, and the folder the job runs in.")
-    length = path.stat().st_size
-    if length < HEADER_BYTES:
-        what = "is empty (0 bytes)" if length == 0 else f"has only {length} bytes, less than an MRC header"
-        raise InputError(f"{path} {what}: copy or process it again.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # permissive reading warns of odd headers; what matters is checked below
-        try:
-            opened = (
-                mrcfile.open(path, permissive=True, header_only=True)
-                if header_only
-                else mrcfile.mmap(path, permissive=True)
-            )
-        except (ValueError, OSError, MemoryError, OverflowError) as error:
-            raise InputError(f"{path} cannot be read as an MRC file ({error}).") from error
-        with opened as mrc:
-            yield mrc
+@dataclass(frozen=True)
+class _Layout:
+    """Where and how the pixels lie in a file."""
 
-
-def _check_header(path: Path, header: Any) -> tuple[int, int]:
-    """Return the shape ``(h, w)`` after checking that the file can be one image, and is complete."""
-    if bytes(header.map) not in (b"MAP ", b"MAP\x00") and int(header.mode) not in IMAGE_MODES:
-        raise InputError(f"{path} is not an MRC file: its header has no MAP mark.")
-    nx, ny, nz, mode = (int(header[name]) for name in ("nx", "ny", "nz", "mode"))
-    if mode not in IMAGE_MODES:
-        raise InputError(
-            f"{path} has MRC mode {mode}: expected a real image of mode {', '.join(map(str, IMAGE_MODES))}."
-        )
-    if nx < 1 or ny < 1:
-        raise InputError(f"{path} has {nx}×{ny} pixels in its header: expected an image.")
-    if nz != 1:
-        raise InputError(f"{path} holds {nz} images (a movie, a stack or a volume): expected one summed micrograph.")
-    needed = HEADER_BYTES + int(header.nsymbt) + nx * ny * np.dtype(IMAGE_MODES[mode]).itemsize
-    found = path.stat().st_size
-    if found < needed:
-        raise InputError(f"{path} is cut short: {found} bytes, expected {needed} for {nx}×{ny} pixels; copy it again.")
-    return ny, nx
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    offset: int
 
 
 def read_header(path: Path) -> MrcHeader:
@@ -83,10 +55,11 @@ def read_header(path: Path) -> MrcHeader:
     InputError
         If the file is absent, damaged, or not a single real image.
     """
-    with _open(path, header_only=True) as mrc:
-        shape = _check_header(path, mrc.header)
-        step = float(mrc.voxel_size.x)
-    return MrcHeader(shape, step if np.isfinite(step) and step > 0 else None)
+    header = _read_mrc_header(path)
+    layout = _check_layout(path, header)
+    cells = int(header.mx)
+    step = float(header.cella.x) / cells if cells > 0 else 0.0
+    return MrcHeader(layout.shape, step if np.isfinite(step) and step > 0 else None)
 
 
 def read_image(path: Path) -> FloatArray:
@@ -107,22 +80,99 @@ def read_image(path: Path) -> FloatArray:
     InputError
         If the file is absent, damaged, not a single real image, or has pixels that are not finite or all equal.
     """
-    with _open(path, header_only=True) as mrc:
-        shape = _check_header(path, mrc.header)
-    with _open(path, header_only=False) as mrc:
-        image = np.array(mrc.data, dtype=np.float32).reshape(shape)
-    total = float(image.sum(dtype=np.float64))
-    if not np.isfinite(total):
-        bad = int(np.count_nonzero(~np.isfinite(image)))
-        raise InputError(f"{path} has {bad} pixels that are not finite numbers: process the micrograph again.")
-    if image.min() == image.max():
-        raise InputError(f"{path}: all pixels have the same value, {image.flat[0]:g}; there is nothing to see.")
+    layout = _check_layout(path, _read_mrc_header(path))
+    count = layout.shape[0] * layout.shape[1]
+    try:
+        pixels = np.fromfile(path, layout.dtype, count, offset=layout.offset)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+    if len(pixels) < count:
+        raise InputError(f"{path} was cut short while it was read: is another program still writing it?")
+    image = pixels.astype(np.float32, copy=False).reshape(layout.shape)
+    _check_pixels(path, image)
     return image
 
 
 def write_image(path: Path, image: NDArray[Any], pixel_size: float) -> None:
-    """Write an image ``(h, w)`` of dtype int8, int16, uint16, float16 or float32, by a temporary file and a rename."""
+    """Write an image, by a temporary file and a rename, so that ``path`` never holds half of it.
+
+    Parameters
+    ----------
+    path
+        File to write; its folder exists.
+    image
+        Shape ``(h, w)`` of dtype int8, int16, uint16, float16 or float32, which is that of the file.
+    pixel_size
+        Å per pixel.
+
+    Raises
+    ------
+    ValueError
+        If the array is not such an image.
+    """
+    kinds = [np.dtype(kind) for kind in (np.int8, np.int16, np.uint16, np.float16, np.float32)]
+    if image.ndim != 2 or image.size == 0 or image.dtype not in kinds:
+        raise ValueError(f"The image is {image.dtype} of shape {image.shape}: expected (h, w) of a type of MRC file.")
     partial = path.with_name(path.name + ".partial")
-    with mrcfile.new(partial, data=image, overwrite=True) as mrc:
-        mrc.voxel_size = pixel_size
-    partial.replace(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # overflow of float16 in the header's statistics
+            with mrcfile.new(partial, data=image, overwrite=True) as mrc:
+                mrc.voxel_size = pixel_size
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_mrc_header(path: Path) -> Any:
+    """Return mrcfile's record of the header, its complaints turned into our sentences or into debug lines."""
+    if not path.is_file():
+        raise InputError(f"There is no micrograph at {path}: check the path, and the folder the job runs in.")
+    length = path.stat().st_size
+    if length < HEADER_BYTES:
+        what = "is empty (0 bytes)" if length == 0 else f"has only {length} bytes, less than an MRC header"
+        raise InputError(f"{path} {what}: copy or process it again.")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with MrcFile(path, permissive=True, header_only=True) as mrc:
+                header = mrc.header
+        except (ValueError, OSError, MemoryError, OverflowError) as error:
+            raise InputError(f"{path} cannot be read as an MRC file ({error}).") from error
+    for warning in caught:
+        log.debug("%s: %s", path, warning.message)
+    return header
+
+
+def _check_layout(path: Path, header: Any) -> _Layout:
+    """Return where the pixels lie, after checking that the file can be one real image, and is complete."""
+    nx, ny, nz, mode, extended = (int(header[name]) for name in ("nx", "ny", "nz", "mode", "nsymbt"))
+    has_mark = bytes(header.map)[:3] == b"MAP"
+    if extended < 0 or (not has_mark and (mode not in REAL_MODES or min(nx, ny, nz) < 1)):
+        raise InputError(f"{path} is not an MRC file, or its header is damaged: expected an MRC image.")
+    if mode not in REAL_MODES:
+        expected = ", ".join(map(str, REAL_MODES))
+        what = "complex numbers (a Fourier transform)" if mode in (3, 4) else "a kind of pixels that is not read here"
+        raise InputError(f"{path} has MRC mode {mode}, {what}: expected a real image of mode {expected}.")
+    if nx < 1 or ny < 1 or nz < 1:
+        raise InputError(f"{path} has {nx}×{ny}×{nz} pixels in its header: expected an image.")
+    if nz != 1:
+        raise InputError(f"{path} holds {nz} images (a movie, a stack or a volume): expected one summed micrograph.")
+    dtype = np.dtype(mrcfile.utils.data_dtype_from_header(header))
+    offset = HEADER_BYTES + extended
+    needed, found = offset + nx * ny * dtype.itemsize, path.stat().st_size
+    if found < needed:
+        sentence = f"{path} is cut short: {found} bytes, expected {needed} for {nx}×{ny} pixels; copy it again."
+        raise InputError(
+            sentence if has_mark else f"{path} is not an MRC file, or is cut short: expected an MRC image."
+        )
+    return _Layout((ny, nx), dtype, offset)
+
+
+def _check_pixels(path: Path, image: FloatArray) -> None:
+    low, high = float(image.min()), float(image.max())  # NaN and infinity show in one of them
+    if not np.isfinite([low, high]).all():
+        bad = int(np.count_nonzero(~np.isfinite(image)))
+        raise InputError(f"{path} has {bad} pixels that are not finite numbers: process the micrograph again.")
+    if low == high:
+        raise InputError(f"{path}: all pixels have the same value, {low:g}; there is nothing to see.")

@@ -27,8 +27,12 @@ class AttentionGate(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         intermediate = channels // 2
-        self.project_skip = nn.Sequential(nn.Conv2d(channels, intermediate, kernel_size=1), nn.BatchNorm2d(intermediate))
-        self.project_gate = nn.Sequential(nn.Conv2d(channels, intermediate, kernel_size=1), nn.BatchNorm2d(intermediate))
+        self.project_skip = nn.Sequential(
+            nn.Conv2d(channels, intermediate, kernel_size=1), nn.BatchNorm2d(intermediate)
+        )
+        self.project_gate = nn.Sequential(
+            nn.Conv2d(channels, intermediate, kernel_size=1), nn.BatchNorm2d(intermediate)
+        )
         self.psi = nn.Sequential(nn.Conv2d(intermediate, 1, kernel_size=1), nn.BatchNorm2d(1))
 
     def coefficients(self, skip: Tensor, gate: Tensor) -> Tensor:

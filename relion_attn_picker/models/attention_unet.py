@@ -50,9 +50,7 @@ class AttentionUNet(UNet):
 
             return hook
 
-        handles = [
-            gate.register_forward_hook(keep(name)) for name, gate in zip(SKIP_LEVELS, self.gates, strict=True)
-        ]
+        handles = [gate.register_forward_hook(keep(name)) for name, gate in zip(SKIP_LEVELS, self.gates, strict=True)]
         try:
             self(images)
         finally:

@@ -78,7 +78,9 @@ def _read_names(path: Path, table: DataFrame) -> list[str]:
     names = table[labels.MICROGRAPH_NAME].tolist()
     for row, name in enumerate(names, start=1):
         if not isinstance(name, str) or not name.strip():
-            raise InputError(f"{path}: row {row} has no readable {labels.MICROGRAPH_NAME}; quote names with blanks or #.")
+            raise InputError(
+                f"{path}: row {row} has no readable {labels.MICROGRAPH_NAME}; quote names with blanks or #."
+            )
     if len(set(names)) < len(names):
         seen: set[str] = set()
         twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
@@ -93,7 +95,9 @@ def _read_optics(path: Path, table: DataFrame, pixel_size: float | None) -> dict
         label = labels.IMAGE_PIXEL_SIZE
         log.warning("%s has no %s; %s is taken.", path, labels.MICROGRAPH_PIXEL_SIZE, label)
     if label not in table.columns and pixel_size is None:
-        raise InputError(f"{path}: its optics table has no {labels.MICROGRAPH_PIXEL_SIZE}: give --angpix in Å per pixel.")
+        raise InputError(
+            f"{path}: its optics table has no {labels.MICROGRAPH_PIXEL_SIZE}: give --angpix in Å per pixel."
+        )
     if labels.OPTICS_GROUP not in table.columns:
         raise InputError(f"{path}: its optics table has no column {labels.OPTICS_GROUP}.")
     groups: dict[int, OpticsGroup] = {}

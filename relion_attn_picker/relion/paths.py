@@ -23,7 +23,9 @@ def name_inside_job(micrograph_name: str) -> str:
         If the name has more than 20 slashes, which RELION refuses, or would leave the job's folder.
     """
     if micrograph_name.count("/") > MAX_SLASHES:
-        raise InputError(f"The micrograph name {micrograph_name} has more than {MAX_SLASHES} slashes: RELION refuses it.")
+        raise InputError(
+            f"The micrograph name {micrograph_name} has more than {MAX_SLASHES} slashes: RELION refuses it."
+        )
     found = JOB_PART.search(micrograph_name)
     name = micrograph_name[found.end() :] if found else micrograph_name
     if ".." in PurePosixPath(name).parts:

@@ -38,9 +38,7 @@ def gaussian_field(
     return np.real(scipy.fft.ifft2(scipy.fft.fft2(rng.normal(size=shape)) * amplitude))
 
 
-def ice_spectral_density(
-    k: FloatField, thickness: float, dose: float, voltage: float, structure: float
-) -> FloatField:
+def ice_spectral_density(k: FloatField, thickness: float, dose: float, voltage: float, structure: float) -> FloatField:
     """Return the power of the phase that ``thickness`` Å of moving water makes: rad² Å² at frequency ``k`` (1/Å).
 
     (λγ b)² n t S₀ (1 - exp(-a)) / a with a = (2πk)² u N / 2: water moves by u per axis and dose, so that fine

@@ -305,9 +305,7 @@ def _structural_noise(
     return gaussian_field(shape, pixel_size, density, rng)
 
 
-def _expose(
-    intensity: FloatField, pixel_size: float, conditions: Conditions, rng: np.random.Generator
-) -> FloatField:
+def _expose(intensity: FloatField, pixel_size: float, conditions: Conditions, rng: np.random.Generator) -> FloatField:
     """Count electrons: a Gaussian with Poisson's variance times the noise gain, and a few hot pixels."""
     expected = intensity * conditions.dose * pixel_size**2
     noise = np.sqrt(np.maximum(expected, 0) * conditions.noise_gain)

@@ -43,9 +43,7 @@ class BatchMaker:
         """Return the batch of one step."""
         rng = np.random.default_rng([self._options.seed, 2, step])
         parts = [self._augment(self._crops.read(index), rng) for index in self._indices(step)]
-        images, targets, weights = (
-            torch.from_numpy(np.stack(arrays)[:, None]) for arrays in zip(*parts, strict=True)
-        )
+        images, targets, weights = (torch.from_numpy(np.stack(arrays)[:, None]) for arrays in zip(*parts, strict=True))
         return Batch(images, targets, weights)
 
     def _indices(self, step: int) -> list[int]:
@@ -65,9 +63,7 @@ class BatchMaker:
         corner = rng.integers(0, self._crops.crop_size - size + 1, 2)
         image = crop.image[corner[0] : corner[0] + size, corner[1] : corner[1] + size]
         shift = corner.astype(np.float32)
-        image, (yx, ignored_yx) = flip_and_turn(
-            image, (crop.yx - shift, crop.ignored_yx - shift), int(rng.integers(8))
-        )
+        image, (yx, ignored_yx) = flip_and_turn(image, (crop.yx - shift, crop.ignored_yx - shift), int(rng.integers(8)))
         image = np.ascontiguousarray(vary_intensity(image, rng), dtype=np.float32)
         target = draw_target(image.shape, yx, self._particle_diameter_px, self._options.target)
         return image, target, draw_weights(image.shape, ignored_yx, self._particle_diameter_px)

@@ -33,9 +33,7 @@ REACH: Final = 0.7
 """Diameters beyond which every profile is taken as zero."""
 
 
-def draw_target(
-    shape: tuple[int, int], yx: FloatArray, particle_diameter_px: float, target: str
-) -> FloatArray:
+def draw_target(shape: tuple[int, int], yx: FloatArray, particle_diameter_px: float, target: str) -> FloatArray:
     """Draw the target map of shape ``(h, w)`` for points ``yx`` ``(n, 2)``; where two overlap, the higher counts.
 
     Points may lie outside the image: the part of their profile that reaches into it is drawn.
@@ -48,9 +46,7 @@ def draw_target(
     return canvas
 
 
-def draw_weights(
-    shape: tuple[int, int], ignored_yx: FloatArray, particle_diameter_px: float
-) -> FloatArray:
+def draw_weights(shape: tuple[int, int], ignored_yx: FloatArray, particle_diameter_px: float) -> FloatArray:
     """Draw the map of loss weights: 0 within half a diameter of a point that is to be ignored, 1 elsewhere."""
     weights = np.ones(shape, dtype=np.float32)
     radius = particle_diameter_px / 2

@@ -134,7 +134,7 @@ class TestAttentionMaps:
             (1, 1, 16, 24),
             (1, 1, 8, 12),
         ]
-        assert all(0 <= alpha.min() and alpha.max() <= 1 for alpha in maps.values())
+        assert all(alpha.min() >= 0 and alpha.max() <= 1 for alpha in maps.values())
 
     def test_forward_pass_is_unchanged_and_no_hook_stays(self) -> None:
         model, image = small_model("attention"), torch.randn(1, 1, 64, 64)
