@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from relion_attn_picker.errors import InputError
 
 MIN_DISTANCE_DIAMETERS = 0.6
-"""Default smallest distance between two picks, in particle diameters (measured: see the README's section on weights)."""
+"""Default smallest distance between two picks, in particle diameters (measured: README, section on the weights)."""
 
 
 def _require(condition: bool, sentence: str) -> None:

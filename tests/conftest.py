@@ -27,7 +27,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose network answers with a blob wherever the prepared image is dark: a picker that needs no training.
+    """A checkpoint whose network answers wherever the prepared image is dark: a picker that needs no training.
 
     Only the finest level takes part: it passes the negated image on, and the head scales it.
     """

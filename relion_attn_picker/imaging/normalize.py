@@ -55,4 +55,5 @@ def standardize(image: FloatArray, limit: float) -> FloatArray:
     median, spread = robust_location_and_spread(image)
     if spread == 0:
         return np.zeros_like(image)
-    return np.clip((image - np.float32(median)) / np.float32(spread), -limit, limit).astype(np.float32, copy=False)
+    standard = (image - np.float32(median)) / np.float32(spread)
+    return np.asarray(np.clip(standard, -limit, limit), dtype=np.float32)

@@ -14,6 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 import scipy.fft
+from numpy.typing import NDArray
 
 from relion_attn_picker.picks import FloatArray
 
@@ -91,7 +92,7 @@ def _mirror(image: FloatArray, before: int, after: int, axis: int) -> FloatArray
     return np.pad(image, width, mode="symmetric")
 
 
-def _crop_spectrum(spectrum: np.ndarray, wanted: int) -> np.ndarray:  # type: ignore[type-arg]
+def _crop_spectrum(spectrum: NDArray[np.complex64], wanted: int) -> NDArray[np.complex64]:
     """Keep the low frequencies of a full spectrum along axis 0, or add zeros; the Nyquist frequency is left out."""
     present = len(spectrum)
     kept = (min(present, wanted) - 1) // 2

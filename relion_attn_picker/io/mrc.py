@@ -138,7 +138,7 @@ def _read_mrc_header(path: Path) -> Any:
             with MrcFile(path, permissive=True, header_only=True) as mrc:
                 header = mrc.header
         except (ValueError, OSError, MemoryError, OverflowError) as error:
-            raise InputError(f"{path} cannot be read as an MRC file ({error}).") from error
+            raise InputError(f"{path} is not an MRC file, or its header is damaged ({error}).") from error
     for warning in caught:
         log.debug("%s: %s", path, warning.message)
     return header
@@ -162,10 +162,8 @@ def _check_layout(path: Path, header: Any) -> _Layout:
     offset = HEADER_BYTES + extended
     needed, found = offset + nx * ny * dtype.itemsize, path.stat().st_size
     if found < needed:
-        sentence = f"{path} is cut short: {found} bytes, expected {needed} for {nx}×{ny} pixels; copy it again."
-        raise InputError(
-            sentence if has_mark else f"{path} is not an MRC file, or is cut short: expected an MRC image."
-        )
+        what = "is cut short" if has_mark else "is not an MRC file, or cut short"
+        raise InputError(f"{path} {what}: {found} bytes, expected {needed} for {nx}×{ny} pixels; copy it again.")
     return _Layout((ny, nx), dtype, offset)
 
 

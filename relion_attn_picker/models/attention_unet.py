@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -43,7 +45,7 @@ class AttentionUNet(UNet):
         """
         maps: dict[str, Tensor] = {}
 
-        def keep(name: str) -> object:
+        def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, Tensor], Tensor], None]:
             def hook(gate: nn.Module, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
                 assert isinstance(gate, AttentionGate)
                 maps[name] = gate.coefficients(*inputs)

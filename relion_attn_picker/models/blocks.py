@@ -36,7 +36,7 @@ class UpSampling(nn.ConvTranspose2d):
 
 
 def pad_to_stride(images: Tensor, stride: int) -> Tensor:
-    """Extend ``(b, c, h, w)`` at the bottom and right by repeating the edge until ``stride`` divides ``h`` and ``w``."""
+    """Repeat the lower and right edge of ``(b, c, h, w)`` until ``stride`` divides ``h`` and ``w``."""
     height, width = images.shape[-2:]
     below, right = -height % stride, -width % stride
     if below == 0 and right == 0:

@@ -79,18 +79,13 @@ class UNet(nn.Module):
         return logits[..., :height, :width]
 
 
-def receptive_field(depth: int = DEPTH) -> int:
+def receptive_field() -> int:
     """Return the side, in network pixels, of the square of input that one output pixel can see.
 
-    Each 3×3 convolution adds two pixels of its level, each pooling one; an up-sampled pixel depends on one coarser
-    pixel only, so up-sampling adds nothing to either side beyond the alignment within that pixel, which the last term
-    covers.
+    Each 3×3 convolution adds two pixels of its level (four convolutions a level, two in the bottleneck), each pooling
+    one. Up-sampling adds none, but where a pixel lies within the coarse one that it came from shifts its field by up
+    to one coarse pixel less one.
     """
-    field, step = 1, 1
-    for _ in range(depth):
-        field += 4 * step
-        field += step
-        step *= 2
-    field += 4 * step
-    decoder = sum(4 * 2**level for level in range(depth))
-    return field + decoder + (step - 1)
+    convolutions = sum(2 * 4 * 2**level for level in range(DEPTH)) + 4 * STRIDE
+    poolings = alignment = STRIDE - 1
+    return 1 + convolutions + poolings + alignment

@@ -1,114 +1,107 @@
-"""The words of RELION: labels of STAR columns, names of marker files and node tables, by flavour.
+"""RELION's words: labels of STAR columns, names of blocks and marker files, and the types of a job's output nodes.
 
-They occur nowhere outside this folder. Labels are written without their leading underscore.
+The only place that spells them, for 3.1, 4.0 and 5.0.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-MICROGRAPH_NAME = "rlnMicrographName"
-MICROGRAPH_COORDINATES = "rlnMicrographCoordinates"
-MICROGRAPH_MOVIE_NAME = "rlnMicrographMovieName"
-IMAGE_NAME = "rlnImageName"
-TOMOGRAPHY_PREFIX = "rlnTomo"
+MICROGRAPH_NAME: Final = "rlnMicrographName"
+MICROGRAPH_COORDINATES: Final = "rlnMicrographCoordinates"
+MICROGRAPH_PIXEL_SIZE: Final = "rlnMicrographPixelSize"
+ORIGINAL_PIXEL_SIZE: Final = "rlnMicrographOriginalPixelSize"
+IMAGE_PIXEL_SIZE: Final = "rlnImagePixelSize"
+OPTICS_GROUP: Final = "rlnOpticsGroup"
+OPTICS_GROUP_NAME: Final = "rlnOpticsGroupName"
+VOLTAGE: Final = "rlnVoltage"
+SPHERICAL_ABERRATION: Final = "rlnSphericalAberration"
+AMPLITUDE_CONTRAST: Final = "rlnAmplitudeContrast"
+DETECTOR_PIXEL_SIZE: Final = "rlnDetectorPixelSize"
+MAGNIFICATION: Final = "rlnMagnification"
+DEFOCUS_U: Final = "rlnDefocusU"
+DEFOCUS_V: Final = "rlnDefocusV"
+DEFOCUS_ANGLE: Final = "rlnDefocusAngle"
+PHASE_SHIFT: Final = "rlnPhaseShift"
+COORDINATE_X: Final = "rlnCoordinateX"
+COORDINATE_Y: Final = "rlnCoordinateY"
+FIGURE_OF_MERIT: Final = "rlnAutopickFigureOfMerit"
+CLASS_NUMBER: Final = "rlnClassNumber"
+ANGLE_PSI: Final = "rlnAnglePsi"
+ORIGIN_X: Final = "rlnOriginXAngst"
+ORIGIN_Y: Final = "rlnOriginYAngst"
+GROUP_PARTICLES: Final = "rlnGroupNrParticles"
+MOVIE_NAME: Final = "rlnMicrographMovieName"
+IMAGE_NAME: Final = "rlnImageName"
+TOMO_PREFIX: Final = "rlnTomo"
 
-OPTICS_GROUP = "rlnOpticsGroup"
-OPTICS_GROUP_NAME = "rlnOpticsGroupName"
-MICROGRAPH_PIXEL_SIZE = "rlnMicrographPixelSize"
-IMAGE_PIXEL_SIZE = "rlnImagePixelSize"
-VOLTAGE = "rlnVoltage"
-SPHERICAL_ABERRATION = "rlnSphericalAberration"
-AMPLITUDE_CONTRAST = "rlnAmplitudeContrast"
-BEAM_TILT_X = "rlnBeamTiltX"
-BEAM_TILT_Y = "rlnBeamTiltY"
-DETECTOR_PIXEL_SIZE = "rlnDetectorPixelSize"
-MAGNIFICATION = "rlnMagnification"
+TEXT_LABELS: Final = (MICROGRAPH_NAME, MICROGRAPH_COORDINATES, OPTICS_GROUP_NAME, MOVIE_NAME, IMAGE_NAME)
+"""Labels whose values stay text, even where they look like numbers."""
 
-DEFOCUS_U = "rlnDefocusU"
-DEFOCUS_V = "rlnDefocusV"
-DEFOCUS_ANGLE = "rlnDefocusAngle"
-PHASE_SHIFT = "rlnPhaseShift"
+OPTICS_BLOCK: Final = "optics"
+MICROGRAPHS_BLOCK: Final = "micrographs"
+PARTICLES_BLOCK: Final = "particles"
+MOVIES_BLOCK: Final = "movies"
+COORDINATES_BLOCK: Final = "coordinate_files"
+TOMO_BLOCK: Final = "global"
 
-COORDINATE_X = "rlnCoordinateX"
-COORDINATE_Y = "rlnCoordinateY"
-SCORE = "rlnAutopickFigureOfMerit"
-CLASS_NUMBER = "rlnClassNumber"
-ANGLE_PSI = "rlnAnglePsi"
-SHIFT_X = "rlnOriginXAngst"
-SHIFT_Y = "rlnOriginYAngst"
-SHIFT_X_PIXELS = "rlnOriginX"
-SHIFT_Y_PIXELS = "rlnOriginY"
-GROUP_NR_PARTICLES = "rlnGroupNrParticles"
+EXIT_SUCCESS: Final = "RELION_JOB_EXIT_SUCCESS"
+EXIT_FAILURE: Final = "RELION_JOB_EXIT_FAILURE"
+EXIT_ABORTED: Final = "RELION_JOB_EXIT_ABORTED"
+ABORT_NOW: Final = "RELION_JOB_ABORT_NOW"
+OUTPUT_NODES: Final = "RELION_OUTPUT_NODES.star"
+OUTPUT_NODES_BLOCK: Final = "output_nodes"
 
-FAILURE_REASON = "attnpickFailureReason"
-"""Our own label, for a table that RELION never reads; without RELION's prefix, so that no one takes it for RELION's."""
+NODE_NAME: Final = "rlnPipeLineNodeName"
+NODE_TYPE: Final = "rlnPipeLineNodeType"
+NODE_TYPE_LABEL: Final = "rlnPipeLineNodeTypeLabel"
+NODE_DEPTH: Final = "rlnPipeLineNodeTypeLabelDepth"
 
-COORDINATE_FILES = "coordinate_files"
-"""Block of ``autopick.star``, by the name that RELION 4 and 5 ask for."""
+JOB_TYPE_NUMBER: Final = "rlnJobType"
+JOB_TYPE_LABEL: Final = "rlnJobTypeLabel"
+JOB_IS_TOMO: Final = "rlnJobIsTomo"
 
-PICK_NAME = "autopick"
-COORDINATE_SUFFIX = f"_{PICK_NAME}.star"
-COORDINATE_INDEX = f"{PICK_NAME}.star"
-COORDS_SUFFIX = f"coords_suffix_{PICK_NAME}.star"
-LOGFILE = "logfile.pdf"
-
-JOB_STAR = "job.star"
-OUTPUT_NODES = "RELION_OUTPUT_NODES.star"
-EXIT_SUCCESS = "RELION_JOB_EXIT_SUCCESS"
-EXIT_FAILURE = "RELION_JOB_EXIT_FAILURE"
-EXIT_ABORTED = "RELION_JOB_EXIT_ABORTED"
-ABORT_NOW = "RELION_JOB_ABORT_NOW"
-MARKERS = (EXIT_SUCCESS, EXIT_FAILURE, EXIT_ABORTED, ABORT_NOW)
-"""RELION 3.1-5.0, pipeline_control.h."""
-
-STAR_VERSION = 30001
-"""RELION 3.1 to 5.0 read it."""
+PICKNAME: Final = "autopick"
+INDEX_FILE: Final = "autopick.star"
+SUFFIX_FILE: Final = "coords_suffix_autopick.star"
+LOGFILE: Final = "logfile.pdf"
 
 
 @dataclass(frozen=True)
-class NodeTable:
-    """What ``RELION_OUTPUT_NODES.star`` says to one flavour of RELION.
+class Flavour:
+    """How one RELION version wants a job's output nodes: ``rows`` under ``columns``.
 
-    Parameters
-    ----------
-    version
-        Of the STAR file's comment line.
-    labels
-        Of the columns after the node's name.
-    rows
-        File in the job folder → its words in those columns.
+    In a row, the first entry is a file's name in the job's folder.
     """
 
-    version: int
-    labels: tuple[str, ...]
-    rows: dict[str, tuple[str, ...]]
+    name: str
+    star_version: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
 
 
-NODE_NAME = "rlnPipeLineNodeName"
-_TYPE = "rlnPipeLineNodeType"
-_TYPE_LABEL = "rlnPipeLineNodeTypeLabel"
-_DEPTH = "rlnPipeLineNodeTypeLabelDepth"
-_LOGFILE_LABEL = "LogFile.pdf.relion.autopick"
-_COORDINATES_LABEL_4 = "MicrographsCoords.star.relion.autopick"
-_COORDINATES_LABEL_5 = "MicrographCoordsGroup.star.relion.autopick"
+_LOG_LABEL: Final = "LogFile.pdf.relion.autopick"
+_COORDS_40: Final = "MicrographsCoords.star.relion.autopick"
+_COORDS_50: Final = "MicrographCoordsGroup.star.relion.autopick"
 
-UNKNOWN_FLAVOUR = "unknown"
-NODE_TABLES = {
-    "3.1": NodeTable(30001, (_TYPE,), {COORDS_SUFFIX: ("2",), LOGFILE: ("13",)}),
-    "4.0": NodeTable(30001, (_TYPE_LABEL,), {COORDINATE_INDEX: (_COORDINATES_LABEL_4,), LOGFILE: (_LOGFILE_LABEL,)}),
-    "5.0": NodeTable(
-        50001,
-        (_TYPE_LABEL, _DEPTH),
-        {COORDINATE_INDEX: (_COORDINATES_LABEL_5, "1"), LOGFILE: (_LOGFILE_LABEL, "1")},
-    ),
-    UNKNOWN_FLAVOUR: NodeTable(
-        30001,
-        (_TYPE, _TYPE_LABEL),
-        {COORDS_SUFFIX: ("2", _COORDINATES_LABEL_5), LOGFILE: ("13", _LOGFILE_LABEL)},
-    ),
+FLAVOURS: Final = {
+    flavour.name: flavour
+    for flavour in (
+        Flavour("3.1", "30001", (NODE_NAME, NODE_TYPE), ((SUFFIX_FILE, 2), (LOGFILE, 13))),
+        Flavour("4.0", "30001", (NODE_NAME, NODE_TYPE_LABEL), ((INDEX_FILE, _COORDS_40), (LOGFILE, _LOG_LABEL))),
+        Flavour(
+            "5.0",
+            "50001",
+            (NODE_NAME, NODE_TYPE_LABEL, NODE_DEPTH),
+            ((INDEX_FILE, _COORDS_50, 1), (LOGFILE, _LOG_LABEL, 1)),
+        ),
+        Flavour(
+            "unknown",
+            "30001",
+            (NODE_NAME, NODE_TYPE, NODE_TYPE_LABEL),
+            ((SUFFIX_FILE, 2, _COORDS_50), (LOGFILE, 13, _LOG_LABEL)),
+        ),
+    )
 }
-"""Flavour → node table. RELION 3.1.3 pipeline_jobs.h:145-160, 4.0.2 :342-428, 5.0 :180-297.
-
-A job folder without ``job.star`` was started by hand: its flavour is unknown, and the table has both kinds of types.
-"""
+"""``unknown`` is a job that was started by hand, without RELION's job.star: all versions can read its nodes."""

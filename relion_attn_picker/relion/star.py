@@ -1,28 +1,98 @@
-"""The door to STAR files: what the rest of the package reads and writes.
+"""STAR files: reading tables with starfile, writing them exactly as RELION does.
 
-Behind it: ``micrographs_star`` and ``coordinates`` read, ``job_tables`` writes, ``star_format`` knows the format.
+RELION's parser has traps: a header-only table must be followed by a blank line or it yields a phantom row, free
+comments can be taken for blocks, and names with blanks need double quotes. ``write_table`` avoids them all.
 """
 
-from relion_attn_picker.relion.coordinates import Coordinates, CoordinateTable, open_coordinates
-from relion_attn_picker.relion.job_tables import (
-    write_coordinate_index,
-    write_coords_suffix,
-    write_failures,
-    write_picks,
-    write_summary,
-)
-from relion_attn_picker.relion.micrographs_star import read_micrographs
-from relion_attn_picker.relion.star_format import write_table
+from __future__ import annotations
 
-__all__ = [
-    "CoordinateTable",
-    "Coordinates",
-    "open_coordinates",
-    "read_micrographs",
-    "write_coordinate_index",
-    "write_coords_suffix",
-    "write_failures",
-    "write_picks",
-    "write_summary",
-    "write_table",
-]
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.relion.labels import TEXT_LABELS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+VERSION = "30001"
+
+
+def read_tables(path: Path) -> dict[str, DataFrame]:
+    """Return the tables of a STAR file by block name; a block of single values becomes a table of one row.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, is no STAR file, or has a row with too many or too few words.
+    """
+    import pandas as pd
+    import starfile
+
+    if not path.is_file():
+        raise InputError(f"There is no STAR file at {path}: check the path, and the folder the job runs in.")
+    try:
+        blocks = starfile.read(path, always_dict=True, parse_as_string=list(TEXT_LABELS))
+    except Exception as error:  # starfile and pandas raise many kinds for damaged files
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path} cannot be read as a STAR file ({first_line}): mend or write it again.") from error
+    if not blocks:
+        raise InputError(f"{path} holds no STAR table: expected a file that RELION wrote.")
+    return {
+        name: table if isinstance(table, pd.DataFrame) else pd.DataFrame([table or {}])
+        for name, table in blocks.items()
+    }
+
+
+def write_table(path: Path, block: str, columns: Mapping[str, Sequence[object]], version: str = VERSION) -> None:
+    """Write one table to ``path``, by a temporary file and a rename.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    block
+        Name of the block, ``""`` for RELION's unnamed one.
+    columns
+        Label (without its underscore) → values, all of the same length.
+    version
+        RELION's version comment.
+
+    Raises
+    ------
+    InputError
+        If a text cannot be written into a STAR file.
+    """
+    replace_file(path, format_table(block, columns, version))
+
+
+def format_table(block: str, columns: Mapping[str, Sequence[object]], version: str = VERSION) -> str:
+    """Return one table as the text of a STAR block; parameters as in ``write_table``."""
+    header = [f"_{label} #{number} \n" for number, label in enumerate(columns, start=1)]
+    rows = zip(*columns.values(), strict=True)
+    body = "".join(" ".join(format_value(value) for value in row) + " \n" for row in rows)
+    return f"\n# version {version}\n\ndata_{block}\n\nloop_ \n{''.join(header)}{body} \n"
+
+
+def format_value(value: object) -> str:
+    """Return one value as a word of a STAR row; text with blanks is put into double quotes.
+
+    Raises
+    ------
+    InputError
+        If a text holds a line break or a double quote: RELION could not read it back.
+    """
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    text = str(value)
+    if '"' in text or len(text.splitlines()) > 1:
+        raise InputError(f"{text!r} cannot be written into a STAR file: rename it without quotes and line breaks.")
+    return f'"{text}"' if not text or text.split() != [text] or "#" in text else text
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` so that at any moment the file is either absent, the old one, or complete."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.replace(path)

@@ -35,7 +35,7 @@ def gaussian_field(
     """
     ky, kx = frequencies(shape, pixel_size)
     amplitude = np.sqrt(spectral_density(np.hypot(ky, kx))) / pixel_size
-    return np.real(scipy.fft.ifft2(scipy.fft.fft2(rng.normal(size=shape)) * amplitude))
+    return np.asarray(np.real(scipy.fft.ifft2(scipy.fft.fft2(rng.normal(size=shape)) * amplitude)))
 
 
 def ice_spectral_density(k: FloatField, thickness: float, dose: float, voltage: float, structure: float) -> FloatField:
@@ -46,7 +46,8 @@ def ice_spectral_density(k: FloatField, thickness: float, dose: float, voltage: 
     """
     a = np.square(2 * np.pi * k) * WATER_MOTION * dose / 2
     blur = np.where(a > 1e-6, -np.expm1(-a) / np.maximum(a, 1e-6), 1.0)
-    return np.square(phase_per_scattering(voltage) * WATER_SCATTERING) * WATER_MOLECULES * thickness * structure * blur
+    power = np.square(phase_per_scattering(voltage) * WATER_SCATTERING) * WATER_MOLECULES * thickness * structure
+    return np.asarray(power * blur)
 
 
 def protein_spectral_density(k: FloatField, power: float, radius_of_gyration: float) -> FloatField:

@@ -319,9 +319,9 @@ def _lowpass(image: FloatField, cutoff: float, order: int = 6) -> FloatField:
     """Apply a Butterworth low-pass filter with its half power at ``cutoff`` times the Nyquist frequency."""
     ky, kx = frequencies((image.shape[0], image.shape[1]), 1.0)
     gain = 1 / np.sqrt(1 + (np.hypot(ky, kx) / (0.5 * cutoff)) ** (2 * order))
-    return np.real(scipy.fft.ifft2(scipy.fft.fft2(image) * gain))
+    return np.asarray(np.real(scipy.fft.ifft2(scipy.fft.fft2(image) * gain)))
 
 
 def _values_at(mask: NDArray[np.bool_], yx: FloatField) -> NDArray[np.bool_]:
     inside = np.clip(np.rint(yx).astype(int), 0, np.array(mask.shape) - 1)
-    return mask[inside[:, 0], inside[:, 1]]
+    return np.asarray(mask[inside[:, 0], inside[:, 1]])

@@ -96,4 +96,4 @@ def image_intensity(phase: FloatField, absorption: FloatField | float, optics: O
     shape = (phase.shape[0], phase.shape[1])
     ky, kx = frequencies(shape, pixel_size)
     transfer = np.exp(1j * optics.phase_aberration(shape, pixel_size) - optics.envelope * (ky**2 + kx**2) / 4)
-    return np.abs(scipy.fft.ifft2(scipy.fft.fft2(wave) * transfer)) ** 2
+    return np.asarray(np.abs(scipy.fft.ifft2(scipy.fft.fft2(wave) * transfer)) ** 2)

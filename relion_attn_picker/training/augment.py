@@ -45,4 +45,4 @@ def vary_intensity(image: FloatArray, rng: np.random.Generator) -> FloatArray:
     varied = image * gain + offset
     if noise > 0:
         varied = varied + noise * rng.standard_normal(image.shape, dtype=np.float32)
-    return varied
+    return np.asarray(varied, dtype=np.float32)

@@ -1,0 +1,59 @@
+"""RELION's rule for the place of a coordinate file; the expected answers were printed by RELION 3.1.3's Extract."""
+
+from __future__ import annotations
+
+import pytest
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.relion.paths import coordinate_name
+
+CASES = {
+    "real.mrc": "real_autopick.star",
+    "MotionCorr/job002/raw/sub/a.mrc": "raw/sub/a_autopick.star",
+    "/d/MotionCorr/job009/raw/m.mrc": "raw/m_autopick.star",
+    "/data/x/m2.mrc": "/data/x/m2_autopick.star",
+    "job001/x.mrc": "x_autopick.star",
+    "M/job0012/x/job003/y.mrc": "x/job003/y_autopick.star",
+    "M/job1000/y.mrc": "y_autopick.star",
+    "M/job12/x.mrc": "M/job12/x_autopick.star",
+    "M/job00x/y.mrc": "M/job00x/y_autopick.star",
+    "M//job004/z.mrc": "z_autopick.star",
+    "a.b/c.d.mrc": "a.b/c.d_autopick.star",
+    "noext": "noext_autopick.star",
+    "a'b.mrc": "a'b_autopick.star",
+    "a#b.mrc": "a#b_autopick.star",
+    "with blank.mrc": "with blank_autopick.star",
+    "é.mrc": "é_autopick.star",
+    "Movies/210315-101112_0001.mrc": "Movies/210315-101112_0001_autopick.star",
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), CASES.items())
+def test_place_of_coordinates(name: str, expected: str) -> None:
+    assert coordinate_name(name, "autopick") == expected
+
+
+DIFFERS = {
+    "dir.v1/mic": "dir_autopick.star",
+    "job001/job002/x.mrc": "x_autopick.star",
+    "/job001/x.mrc": "/job001/x_autopick.star",
+    "Micrographs/job001_m.mrc": "_autopick.star",
+}
+
+
+@pytest.mark.xfail(strict=True, reason="RELION 3.1.3's Extract looks elsewhere for these names")
+@pytest.mark.parametrize(("name", "expected"), DIFFERS.items())
+def test_rare_names(name: str, expected: str) -> None:
+    assert coordinate_name(name, "autopick") == expected
+
+
+@pytest.mark.parametrize("name", ["../a.mrc", "raw/../../a.mrc", "MotionCorr/job002/../../../a.mrc"])
+def test_name_that_leaves_the_folder(name: str) -> None:
+    with pytest.raises(InputError, match="outside the job folder"):
+        coordinate_name(name, "autopick")
+
+
+def test_depth_limit() -> None:
+    assert coordinate_name("d/" * 20 + "a.mrc", "autopick").endswith("/a_autopick.star")
+    with pytest.raises(InputError, match="more than 20 slashes"):
+        coordinate_name("d/" * 21 + "a.mrc", "autopick")

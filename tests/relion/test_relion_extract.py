@@ -1,0 +1,70 @@
+"""RELION's own Extract program cuts centred boxes from the files that a job writes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.job_files import write_picks
+from relion_attn_picker.relion.star import write_table
+
+pytestmark = [
+    pytest.mark.relion,
+    pytest.mark.skipif(shutil.which("relion_preprocess") is None, reason="RELION is not installed (relion_preprocess)"),
+]
+HOT = [(100, 500), (400, 60), (240, 320)]
+BOX = 32
+
+
+def test_boxes_are_centred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["MotionCorr/job002/raw/a.b.mic1.mrc", "MotionCorr/job002/raw/empty.mrc"]
+    image = np.zeros((480, 640), np.float32)
+    image[tuple(np.transpose(HOT))] = 100
+    job = JobDirectory.open("External/job004/")
+    for name, pixels, found in zip(names, (image, image * 0), (HOT, []), strict=True):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        mrcfile.write(name, pixels, voxel_size=1.5)
+        (path,) = job.coordinate_paths([name])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yx = np.array(found, np.float32).reshape(-1, 2)
+        write_picks(path, yx, np.full(len(yx), 0.5, np.float32), (480, 640))
+    write_micrographs_star(Path("micrographs.star"), names)
+    Path("Extract").mkdir()
+    command = "relion_preprocess --i micrographs.star --coord_dir External/job004/ --coord_suffix _autopick.star"
+    options = f"--part_star Extract/particles.star --part_dir Extract/ --extract --extract_size {BOX}"
+    result = subprocess.run([*command.split(), *options.split()], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    (stack,) = Path("Extract").rglob("*.mrcs")
+    boxes = mrcfile.read(stack)
+    assert boxes.shape == (len(HOT), BOX, BOX)
+    assert [np.unravel_index(box.argmax(), box.shape) for box in boxes] == [(BOX // 2, BOX // 2)] * len(HOT)
+
+
+def write_micrographs_star(path: Path, names: list[str]) -> None:
+    """Write optics and micrographs, each by the package's writer, one behind the other."""
+    optics = {"Name": "opticsGroup1", "": 1}
+    columns: dict[str, list[object]] = {f"rlnOpticsGroup{key}": [value] for key, value in optics.items()}
+    physics = {
+        "rlnMicrographPixelSize": 1.5,
+        "rlnMicrographOriginalPixelSize": 1.5,
+        "rlnVoltage": 300.0,
+        "rlnSphericalAberration": 2.7,
+        "rlnAmplitudeContrast": 0.1,
+    }
+    columns |= {label: [value] for label, value in physics.items()}
+    parts = [
+        ("optics", columns),
+        ("micrographs", {"rlnMicrographName": list(names), "rlnOpticsGroup": [1] * len(names)}),
+    ]
+    text = ""
+    for block, table in parts:
+        write_table(path, block, table)
+        text += path.read_text()
+    path.write_text(text)
