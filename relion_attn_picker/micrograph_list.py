@@ -11,7 +11,10 @@ from pathlib import Path
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
-from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
+
+OWN_LIST = "micrographs.star"
+"""Name of the list that is written for MRC files."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,11 @@ class ListedMicrographs:
     star_path: str
 
 
-def list_micrographs(inputs: Sequence[str], pixel_size: float | None) -> ListedMicrographs:
+def list_micrographs(inputs: Sequence[str], pixel_size: float | None, out: Path) -> ListedMicrographs:
     """Return the micrographs of one STAR file, or of MRC files and shell patterns.
+
+    For MRC files a list is written as RELION would have it: names relative to the current folder, absolute for files
+    outside it.
 
     Parameters
     ----------
@@ -32,6 +38,8 @@ def list_micrographs(inputs: Sequence[str], pixel_size: float | None) -> ListedM
         One path of a STAR file, or paths and patterns of MRC files.
     pixel_size
         Å per pixel, for files without it; MRC files have it in their headers if their writer was careful.
+    out
+        Folder for the list of MRC files.
 
     Raises
     ------
@@ -44,7 +52,9 @@ def list_micrographs(inputs: Sequence[str], pixel_size: float | None) -> ListedM
         return ListedMicrographs(micrographs, find_project_dir(path, micrographs[0].name), inputs[0])
     if any(text.endswith(".star") for text in inputs):
         raise InputError("A STAR file stands beside other inputs: give one STAR file, or MRC files only.")
-    return _list_images(_expand(inputs), pixel_size)
+    micrographs = _list_images(_expand(inputs), pixel_size)
+    write_micrographs(out / OWN_LIST, micrographs)
+    return ListedMicrographs(micrographs, Path(), str(out / OWN_LIST))
 
 
 def find_project_dir(star_path: Path, first_name: str) -> Path:
@@ -59,28 +69,36 @@ def find_project_dir(star_path: Path, first_name: str) -> Path:
     return Path()
 
 
-def _expand(inputs: Sequence[str]) -> list[Path]:
-    """Return the files that paths and patterns stand for, each once, in order."""
-    paths: dict[Path, None] = {}
+def _expand(inputs: Sequence[str]) -> list[str]:
+    """Return the names of the files that paths and patterns stand for, each once, in order."""
+    names: dict[str, None] = {}
     for text in inputs:
         found = [text] if Path(text).exists() else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
         if not found:
             raise InputError(
                 f"There is no file {text}: give a STAR file, MRC files, or a pattern such as 'mics/*.mrc'."
             )
-        paths.update((Path(os.path.abspath(path)), None) for path in found)  # noqa: PTH100  (keeps symbolic links)
-    return list(paths)
+        names.update((_name_for_list(Path(path)), None) for path in found)
+    return list(names)
 
 
-def _list_images(paths: Sequence[Path], pixel_size: float | None) -> ListedMicrographs:
-    project_dir = Path(os.path.commonpath([path.parent for path in paths]))
+def _name_for_list(path: Path) -> str:
+    """Return a path relative to the current folder, absolute if it is outside; symbolic links stay as they are."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give a pattern of MRC files, such as '{path}/*.mrc'.")
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  (takes '..' away without following links)
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
+
+
+def _list_images(names: Sequence[str], pixel_size: float | None) -> list[Micrograph]:
+    """Return the micrographs of these files, in one optics group for each pixel size."""
     groups: dict[float, OpticsGroup] = {}
     micrographs = []
-    for path in paths:
-        size = pixel_size or read_header(path).pixel_size
+    for name in names:
+        size = read_header(Path(name)).pixel_size if pixel_size is None else pixel_size
         if size is None:
-            raise InputError(f"{path} has no pixel size in its header: give --pixel_size in Å per pixel.")
+            raise InputError(f"{name} has no pixel size in its header: give --pixel_size in Å per pixel.")
         size = round(size, 4)
         group = groups.setdefault(size, OpticsGroup(len(groups) + 1, f"opticsGroup{len(groups) + 1}", size))
-        micrographs.append(Micrograph(str(path.relative_to(project_dir)), group))
-    return ListedMicrographs(micrographs, project_dir, "micrographs.star")
+        micrographs.append(Micrograph(name, group))
+    return micrographs

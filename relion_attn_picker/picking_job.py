@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
-from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
+from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph import Micrograph
@@ -75,7 +76,7 @@ class JobSettings:
     weights_digest
         SHA-256 of the file of weights.
     precision
-        Of the network's arithmetic.
+        As it was asked for, ``"auto"`` included: what that comes to may differ from run to run.
     write_maps
         Whether each micrograph's probability map is kept.
     """
@@ -150,6 +151,7 @@ class PickJob:
             zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
         )
         self._contradictions: set[tuple[float, float]] = set()
+        self._contradictions_lock = Lock()
         self.store = CandidateStore(job.path / CANDIDATES_FILE)
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[MicrographResult]:
@@ -167,7 +169,7 @@ class PickJob:
                 for micrograph in self._micrographs:
                     if should_stop():
                         raise JobAborted("The job was asked to stop.")
-                    while len(waiting) < PREPARED_AHEAD and (following := next(upcoming, None)) is not None:
+                    while len(waiting) <= PREPARED_AHEAD and (following := next(upcoming, None)) is not None:
                         waiting[following.name] = pool.submit(self._prepare, following)
                     yield self._pick_or_reuse(micrograph, waiting.pop(micrograph.name, None))
             finally:
@@ -185,7 +187,9 @@ class PickJob:
 
     def _has_candidates(self, micrograph: Micrograph) -> bool:
         record = self.store.read(micrograph.name)
-        return record is not None and record.found_with == self._settings.found_with(micrograph)
+        if record is None or record.found_with != self._settings.found_with(micrograph):
+            return False
+        return not self._settings.write_maps or self._map_path(micrograph).exists()
 
     def _prepare(self, micrograph: Micrograph) -> PreparedMicrograph:
         self._compare_pixel_sizes(micrograph)
@@ -196,8 +200,10 @@ class PickJob:
         probability_map = self._predictor.predict(prepared.image)
         candidates = candidates_of_map(probability_map, micrograph, self._settings.options)
         if self._settings.write_maps:
-            write_probability_map(self._map_path(micrograph), probability_map)
-        return self._select(candidates, prepared.image_shape), False
+            path = self._map_path(micrograph)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_probability_map(path, probability_map)
+        return self._select(round_candidates(candidates), prepared.image_shape), False
 
     def _reuse(self, micrograph: Micrograph) -> tuple[CandidateRecord, bool]:
         """Keep the picks of an earlier run, or select them anew from its candidates without reading the image."""
@@ -234,13 +240,11 @@ class PickJob:
         return self._paths[micrograph.name]
 
     def _map_path(self, micrograph: Micrograph) -> Path:
-        path = map_path(self._paths[micrograph.name])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return map_path(self._paths[micrograph.name])
 
     def results_of(self, micrographs: Sequence[Micrograph], threshold: float) -> JobResults:
         """Return what the evaluation needs to know of these micrographs."""
-        maps = {m.name: map_path(self._paths[m.name]) for m in micrographs} if self._settings.write_maps else {}
+        maps = {m.name: self._map_path(m) for m in micrographs} if self._settings.write_maps else {}
         return JobResults(self.store, threshold, {m.name: m.optics.pixel_size for m in micrographs}, maps)
 
     def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
@@ -250,8 +254,10 @@ class PickJob:
         if stated is None or abs(stated / listed - 1) < 0.01:
             return
         pair = (round(stated, 3), round(listed, 3))
-        if pair not in self._contradictions:
+        with self._contradictions_lock:
+            is_new = pair not in self._contradictions
             self._contradictions.add(pair)
+        if is_new:
             log.warning(
                 "%s: its header says %g Å per pixel, the STAR file %g; the STAR file is believed.",
                 micrograph.name,
@@ -332,7 +338,9 @@ def run_picking_job(
     """
     reference = None if request.reference is None else open_coordinates(request.reference, request.project_dir)
     predictor = load_predictor(request.weights, request.inference)
-    settings = JobSettings(request.options, file_digest(request.weights), predictor.precision, request.write_maps)
+    settings = JobSettings(
+        request.options, file_digest(request.weights), request.inference.precision, request.write_maps
+    )
     picking = PickJob(job, request.micrographs, request.project_dir, predictor, settings)
     threshold = settings.options.threshold or predictor.header.calibration.threshold
     _save_settings(job, request, settings, threshold)

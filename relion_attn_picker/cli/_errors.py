@@ -5,17 +5,25 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+from contextlib import suppress
+from typing import Final
 
 import click
 
 from relion_attn_picker.errors import PickerError
 
-PLACES = {
+SENTENCES: Final = {
     errno.ENOSPC: "the disk is full: free some space and continue the job",
     errno.EDQUOT: "your disk quota is used up: free some space and continue the job",
     errno.EACCES: "permission is denied: check who may read and write there",
     errno.EROFS: "the file system is read-only: choose another folder",
+    errno.EIO: "the disk or the network file system cannot be read or written: ask who runs it",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it away",
+    errno.EEXIST: "a file stands where a folder is needed: move it away",
+    errno.EISDIR: "a folder stands where a file is needed: move it away",
+    errno.ENAMETOOLONG: "the name is too long for the file system: shorten it",
 }
+"""What a number of the operating system means to the user, and what to do."""
 
 
 def explain(error: BaseException) -> str | None:
@@ -23,19 +31,35 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, PickerError):
         return str(error)
     if isinstance(error, click.ClickException):
-        return f"{error.format_message()} See --help."
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("relion_attn_picker"):
-        return f"The Python package {error.name} is missing: install it in the environment of {sys.executable}."
-    if isinstance(error, OSError) and error.errno in PLACES:
+        return _explain_option(error)
+    if isinstance(error, ImportError) and not (error.name or "").startswith("relion_attn_picker"):
+        return _explain_import(error)
+    if isinstance(error, OSError) and error.errno in SENTENCES:
         where = error.filename or "The job's folder"
-        return f"{where}: {PLACES[error.errno]}."
+        return f"{where}: {SENTENCES[error.errno]}."
     return None
+
+
+def _explain_option(error: click.ClickException) -> str:
+    message = error.format_message().rstrip(".")
+    if "unexpected extra argument" in message:
+        return f"{message}: put a value with blanks into double quotes."
+    return f"{message}. See --help."
+
+
+def _explain_import(error: ImportError) -> str:
+    """Tell a package that is not there from one that is there but broken."""
+    where = f"the environment of {sys.executable}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"The Python package {error.name} is missing: install it in {where}."
+    return f"The Python package {error.name or error} cannot be loaded ({error}): install it again in {where}."
 
 
 def print_error(error: BaseException) -> None:
     """Print the sentence of an error, or the traceback of a bug, on stderr."""
     sentence = explain(error)
-    if sentence is None:
-        traceback.print_exception(error)
-        sentence = "This is a bug of attnpick: please report the lines above."
-    print(f"ERROR: {sentence}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # stderr may be a file on the disk that is full
+        if sentence is None:
+            traceback.print_exception(error)
+            sentence = "This is a bug of attnpick: please report the lines above."
+        print(f"ERROR: {sentence}", file=sys.stderr, flush=True)

@@ -5,11 +5,14 @@ RELION believes the marker and ignores the exit code; other pipeliners do the op
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -18,8 +21,10 @@ from relion_attn_picker.cli._plain_command import set_up_logging
 from relion_attn_picker.errors import InputError, JobAborted, PickerError
 from relion_attn_picker.relion.job import JobDirectory, Outcome
 
-YES = {"yes", "true", "1"}
-NO = {"no", "false", "0"}
+YES: Final = {"yes", "true", "1"}
+NO: Final = {"no", "false", "0"}
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""From a queue or a pipeliner, from Ctrl-C, and from a terminal that is closed."""
 
 
 def run_job_command(command: click.Command, arguments: list[str], folder_option: str) -> int:
@@ -48,26 +53,72 @@ def run_job_command(command: click.Command, arguments: list[str], folder_option:
 
 def guard_job(job: JobDirectory, work: Callable[[], object]) -> int:
     """Do the ``work`` of a job, leave its one exit marker, and return the exit code that goes with it."""
+    stop = StopSignal()
     outcome = Outcome.FAILURE
     try:
-        signal.signal(signal.SIGTERM, _abort)
+        stop.listen()
         work()
         outcome = Outcome.SUCCESS
-    except (JobAborted, KeyboardInterrupt) as error:
-        outcome = Outcome.ABORTED
-        print(f"Aborted. {error}", file=sys.stderr, flush=True)
     except BaseException as error:  # bugs, a missing torch and even SystemExit must leave a marker
-        print_error(error)
+        if stop.received is not None or isinstance(error, (JobAborted, KeyboardInterrupt, click.Abort)):
+            outcome = Outcome.ABORTED
+            _print_aborted(stop.received or str(error))
+        else:
+            print_error(error)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.stdout.flush()
-        job.finish(outcome)
+        stop.ignore()
+        _flush_stdout()
+        outcome = _finish(job, outcome)
     return outcome.exit_code
 
 
-def _abort(number: int, frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise JobAborted("The job got the signal SIGTERM.")
+class StopSignal:
+    """Turns the signals that ask a job to stop into ``JobAborted``, and remembers that one came.
+
+    The memory is needed because a library that was at work may turn the exception into one of its own.
+    """
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+
+    def listen(self) -> None:
+        """Take over the signals, except those that whoever started this process wants ignored (nohup, ``&``)."""
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._abort)
+
+    def ignore(self) -> None:
+        """Let nothing interrupt the end of the job."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _abort(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.ignore()
+        self.received = f"The job got the signal {signal.Signals(number).name}."
+        raise JobAborted(self.received)
+
+
+def _print_aborted(reason: str) -> None:
+    with suppress(OSError):  # stderr may be a file on a disk that is full
+        print(f"Aborted. {reason}", file=sys.stderr, flush=True)
+
+
+def _flush_stdout() -> None:
+    """Write out what is left of stdout; if its disk is full, drop it, so that Python does not fail on it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the process ends)
+
+
+def _finish(job: JobDirectory, outcome: Outcome) -> Outcome:
+    """Leave the marker; return the outcome, which is a failure if there is no room for even that."""
+    try:
+        job.finish(outcome)
+    except OSError as error:
+        print_error(error)
+        return Outcome.FAILURE
+    return outcome
 
 
 def _value_of(option: str, arguments: list[str]) -> str:
@@ -84,8 +135,8 @@ def _value_of(option: str, arguments: list[str]) -> str:
 def read_gui_arguments(command: click.Command, arguments: list[str]) -> list[str]:
     """Turn a command line as RELION's GUI composes it into one that click reads as it is meant.
 
-    ``-`` and ``_`` in names are alike; switches may be followed by Yes or No; an option whose value field was left empty
-    in the GUI is told, instead of swallowing the next option.
+    ``-`` and ``_`` in names are alike; switches may be followed by Yes or No; an option whose value field was left
+    empty in the GUI is told, instead of swallowing the next option.
 
     Raises
     ------

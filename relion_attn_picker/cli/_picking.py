@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import click
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.weights import find_weights
@@ -17,8 +19,6 @@ from relion_attn_picker.picking_job import JobSummary, MicrographResult, Picking
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import format_evaluation
 
-log = logging.getLogger(__name__)
-
 
 def pick_into_job(
     job: JobDirectory,
@@ -27,6 +27,7 @@ def pick_into_job(
     project_dir: Path,
     reference: Path | None,
     *,
+    show_bar: bool = False,
     variant: str | None,
     weights: str | None,
     gpu: str,
@@ -36,7 +37,12 @@ def pick_into_job(
     max_failures: int | None,
     **pick_options: Any,
 ) -> None:
-    """Pick ``micrographs`` into ``job`` with the options of ``cli._options.picking_options``."""
+    """Pick ``micrographs`` into ``job`` with the options of ``cli._options.picking_options``.
+
+    The progress is told by plain lines, or by a bar for a person at a terminal.
+    """
+    if max_failures is not None and max_failures < 0:
+        raise InputError(f"The maximum number of failures is {max_failures}: expected 0 or more.")
     request = PickingRequest(
         micrographs=micrographs,
         project_dir=project_dir,
@@ -49,12 +55,48 @@ def pick_into_job(
         reference=reference,
         command=shlex.join(sys.argv),
     )
-    if max_failures is not None and max_failures < 0:
-        raise InputError(f"The maximum number of failures is {max_failures}: expected 0 or more.")
-    progress = ProgressLines(len(micrographs))
     print(f" Picking {len(micrographs)} micrographs with {request.weights.name} ...", flush=True)
-    summary = run_picking_job(job, request, progress.report, job.abort_requested)
+    with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
+        summary = run_picking_job(job, request, progress.report, job.abort_requested)
     print_summary(job, summary)
+
+
+def check_pixel_size(pixel_size: float | None) -> float | None:
+    """Return the pixel size that the user gave, if any, after refusing what is none."""
+    if pixel_size is not None and not 0 < pixel_size < math.inf:
+        raise InputError(f"The pixel size is {pixel_size:g}: expected Å per pixel, more than 0, such as 1.35.")
+    return pixel_size
+
+
+class ProgressBar:
+    """A bar that fills up, with the time that is left; failures stand on lines of their own above it."""
+
+    def __init__(self, total: int) -> None:
+        self._bar = click.progressbar(length=total, label="Picking", file=sys.stdout, item_show_func=_describe)
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.render_finish()
+
+    def report(self, number: int, result: MicrographResult) -> None:
+        """Move the bar by one micrograph."""
+        if result.reason is not None:
+            print(flush=True)
+            _warn_of_failure(result)
+        self._bar.update(1, result)
+
+
+def _describe(result: MicrographResult | None) -> str:
+    if result is None:
+        return ""
+    return f"{Path(result.micrograph.name).name} " + (f"{result.n_picks} picks" if result.reason is None else "FAILED")
+
+
+def _warn_of_failure(result: MicrographResult) -> None:
+    print(f"WARNING: {result.micrograph.name} is left out: {result.reason}", file=sys.stderr, flush=True)
 
 
 class ProgressLines:
@@ -64,13 +106,19 @@ class ProgressLines:
         self._total = total
         self._estimated = False
 
+    def __enter__(self) -> ProgressLines:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing is left to do: each line was complete."""
+
     def report(self, number: int, result: MicrographResult) -> None:
         """Print what came of one micrograph; failures go to stderr as well."""
         name = Path(result.micrograph.name).name
         counter = f"{number:>{len(str(self._total))}}/{self._total}"
         if result.reason is not None:
             print(f"{counter} {name} FAILED", flush=True)
-            print(f"WARNING: {result.micrograph.name} is left out: {result.reason}", file=sys.stderr, flush=True)
+            _warn_of_failure(result)
             return
         how = "done before" if result.skipped else f"{result.seconds:.2f} s"
         print(f"{counter} {name} {result.n_picks} picks {how}", flush=True)

@@ -23,7 +23,7 @@ from relion_attn_picker.errors import InputError
 @click.option("--in_mask", hidden=True)
 @click.pass_obj
 def command(
-    job: Any, folder: str, in_mics: str, in_coords: str | None, pipeline_control: str | None, **options: Any
+    job: Any, /, folder: str, in_mics: str, in_coords: str | None, pipeline_control: str | None, **options: Any
 ) -> None:
     """Pick particles as a RELION External job.
 
@@ -34,8 +34,9 @@ def command(
     for name in ("in_movies", "in_parts", "in_3dref", "in_mask"):
         if options.pop(name) is not None:
             raise InputError(f"The option --{name} is not for picking: empty that field and give 'Input micrographs'.")
-    from relion_attn_picker.cli._picking import pick_into_job
+    job.refuse_tomography()
+    from relion_attn_picker.cli._picking import check_pixel_size, pick_into_job
     from relion_attn_picker.relion.micrographs import read_micrographs
 
-    micrographs = read_micrographs(Path(in_mics), options.pop("pixel_size"))
+    micrographs = read_micrographs(Path(in_mics), check_pixel_size(options.pop("pixel_size")))
     pick_into_job(job, micrographs, in_mics, Path(), None if in_coords is None else Path(in_coords), **options)

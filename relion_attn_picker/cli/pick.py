@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,17 @@ def command(inputs: tuple[str, ...], out: str, reference: str | None, pixel_size
     job = JobDirectory.open(out)
 
     def work() -> None:
-        from relion_attn_picker.cli._picking import pick_into_job
+        from relion_attn_picker.cli._picking import check_pixel_size, pick_into_job
         from relion_attn_picker.micrograph_list import list_micrographs
 
-        listed = list_micrographs(inputs, pixel_size)
+        listed = list_micrographs(inputs, check_pixel_size(pixel_size), job.path)
         pick_into_job(
             job,
             listed.micrographs,
             listed.star_path,
             listed.project_dir,
             None if reference is None else Path(reference),
+            show_bar=sys.stdout.isatty(),
             **options,
         )
 

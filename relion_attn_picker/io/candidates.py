@@ -8,12 +8,13 @@ number costs no look at any image. Only the place of each line is kept in memory
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.picks import FloatArray, Picks
 
 COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
@@ -47,6 +48,15 @@ class CandidateRecord:
     score: FloatArray
 
 
+def round_candidates(candidates: Picks) -> Picks:
+    """Return candidates as they will be read back: so that a continued job chooses as a fresh one does."""
+    return Picks(
+        candidates.micrograph,
+        candidates.yx.astype(np.float64).round(COORDINATE_DECIMALS).astype(np.float32),
+        candidates.score.astype(np.float64).round(SCORE_DECIMALS).astype(np.float32),
+    )
+
+
 class CandidateStore:
     """Reads and appends the candidates of one job; the last line of a micrograph counts."""
 
@@ -60,10 +70,8 @@ class CandidateStore:
         offset = 0
         with self._path.open("rb") as file:
             for line in file:
-                try:
+                with suppress(ValueError, KeyError, TypeError):  # a line torn by a kill: as if never written
                     self._offsets[json.loads(line)["micrograph"]] = offset
-                except (ValueError, KeyError, TypeError):
-                    pass  # a line torn by a kill: its micrograph is simply not done yet
                 offset += len(line)
 
     def read(self, micrograph: str) -> CandidateRecord | None:

@@ -126,9 +126,12 @@ def write_image(path: Path, image: NDArray[Any], pixel_size: float) -> None:
 
 def _read_mrc_header(path: Path) -> Any:
     """Return mrcfile's record of the header, its complaints turned into our sentences or into debug lines."""
-    if not path.is_file():
-        raise InputError(f"There is no micrograph at {path}: check the path, and the folder the job runs in.")
-    length = path.stat().st_size
+    try:
+        if not path.is_file():
+            raise InputError(f"There is no micrograph at {path}: check the path, and the folder the job runs in.")
+        length = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
     if length < HEADER_BYTES:
         what = "is empty (0 bytes)" if length == 0 else f"has only {length} bytes, less than an MRC header"
         raise InputError(f"{path} {what}: copy or process it again.")
@@ -137,7 +140,9 @@ def _read_mrc_header(path: Path) -> Any:
         try:
             with MrcFile(path, permissive=True, header_only=True) as mrc:
                 header = mrc.header
-        except (ValueError, OSError, MemoryError, OverflowError) as error:
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+        except (ValueError, MemoryError, OverflowError) as error:
             raise InputError(f"{path} is not an MRC file, or its header is damaged ({error}).") from error
     for warning in caught:
         log.debug("%s: %s", path, warning.message)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,9 +78,12 @@ def open_coordinates(path: Path, project_dir: Path = Path()) -> Coordinates:
         if name != labels.OPTICS_BLOCK and labels.COORDINATE_X in table.columns:
             if labels.MICROGRAPH_NAME in table.columns:
                 return _open_particles(path, table, tables.get(labels.OPTICS_BLOCK))
-            single = _read_points(path, table)
-            return Coordinates(None, lambda micrograph_name: single)
+            return _of_one_micrograph(_read_points(path, table))
     raise InputError(f"{path} holds no coordinates: expected columns {labels.COORDINATE_X} and {labels.COORDINATE_Y}.")
+
+
+def _of_one_micrograph(points: CoordinateTable) -> Coordinates:
+    return Coordinates(None, lambda micrograph_name: points)
 
 
 def _find_in_folder(folder: Path) -> Path:
@@ -117,7 +119,7 @@ def _resolve(name: str, project_dir: Path, own_folder: Path) -> Path:
 
 def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
     """Open a 3.1 suffix file: it names the micrographs' STAR file; the coordinates lie beside it by RELION's rule."""
-    lines = path.read_text().split()
+    lines = path.read_text(encoding="utf-8").strip().splitlines()
     if not lines:
         raise InputError(f"{path} is empty: expected the path of a micrographs STAR file.")
     micrographs = _resolve(lines[0], project_dir, path.parent)
@@ -125,7 +127,7 @@ def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
     tables = [table for table in read_tables(micrographs).values() if labels.MICROGRAPH_NAME in table.columns]
     if not tables:
         raise InputError(f"{micrographs}, which {path} names, lists no micrographs.")
-    names = set(tables[0][labels.MICROGRAPH_NAME].tolist())
+    names = dict.fromkeys(tables[0][labels.MICROGRAPH_NAME].tolist())
 
     def read(micrograph_name: str) -> CoordinateTable | None:
         file = path.parent / coordinate_name(micrograph_name, pickname).lstrip("/")
@@ -137,19 +139,19 @@ def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
 def _open_particles(path: Path, table: DataFrame, optics: DataFrame | None) -> Coordinates:
     """Open a particles STAR file; re-centred particles count at their refined centre."""
     points = _read_points(path, table)
-    yx = points.yx - _refined_shift(table, optics)
+    yx = points.yx - _refined_shift(path, table, optics)
     rows = table.groupby(labels.MICROGRAPH_NAME, sort=False).indices
 
-    def read(rows: dict[str, np.ndarray], micrograph_name: str) -> CoordinateTable | None:  # type: ignore[type-arg]
+    def read(micrograph_name: str) -> CoordinateTable | None:
         if micrograph_name not in rows:
             return None
         own = rows[micrograph_name]
         return CoordinateTable(yx[own], None if points.score is None else points.score[own])
 
-    return Coordinates(tuple(rows), partial(read, rows))
+    return Coordinates(tuple(table[labels.MICROGRAPH_NAME].unique().tolist()), read)
 
 
-def _refined_shift(table: DataFrame, optics: DataFrame | None) -> FloatArray:
+def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None) -> FloatArray:
     """Return the shift (pixels of the micrograph) to subtract: origins are in Å, and point from the true centre.
 
     RELION's re-extraction computes new = old - origin / pixel size (preprocessing.cpp, "recenter").

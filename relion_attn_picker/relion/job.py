@@ -89,16 +89,16 @@ class JobDirectory:
         InputError
             If a path would leave the folder, or two micrographs share one.
         """
-        owners: dict[str, str] = {}
+        owners: dict[Path, str] = {}
         for micrograph_name in micrograph_names:
-            name = coordinate_name(micrograph_name, labels.PICKNAME)
-            if name in owners:
+            path = Path(self.name + coordinate_name(micrograph_name, labels.PICKNAME))
+            if path in owners:
                 raise InputError(
-                    f"The micrographs {owners[name]} and {micrograph_name} would get the same coordinate file, "
-                    f"{self.name}{name}: rename one of them, or pick them in two jobs."
+                    f"The micrographs {owners[path]} and {micrograph_name} would get the same coordinate file, "
+                    f"{path}: rename one of them, or pick them in two jobs."
                 )
-            owners[name] = micrograph_name
-        return [Path(self.name + name) for name in owners]
+            owners[path] = micrograph_name
+        return list(owners)
 
     def output_name(self, path: Path) -> str:
         """Return a path inside the folder as RELION names it: the folder's name verbatim, then the rest."""

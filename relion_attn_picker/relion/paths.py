@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 
 from relion_attn_picker.errors import InputError
 
-JOB_PART = re.compile(r"(?:^|/)job\d{3}[^/]*/")
+JOB_PART = re.compile(r"./job\d{3}[^/]*(?:/|$)")
+JOB_AT_START = re.compile(r"job\d{3}[^/]*(?:/|$)")
 MAX_SLASHES = 20
 
 
@@ -15,7 +16,8 @@ def name_inside_job(micrograph_name: str) -> str:
     """Return what of a micrograph's name goes into a job's own paths.
 
     That is what follows the first path component that begins with ``job`` and three digits; without one, the whole
-    name (RELION 3.1 to 5.0, filename.cpp, ``decomposePipelineFileName``).
+    name (RELION 3.1 to 5.0, filename.cpp, ``decomposePipelineFileName``). As RELION 3.1.3 does it: the name's own first
+    component counts only if no later one does, never behind a leading slash, and the last component counts too.
 
     Raises
     ------
@@ -26,7 +28,7 @@ def name_inside_job(micrograph_name: str) -> str:
         raise InputError(
             f"The micrograph name {micrograph_name} has more than {MAX_SLASHES} slashes: RELION refuses it."
         )
-    found = JOB_PART.search(micrograph_name)
+    found = JOB_PART.search(micrograph_name) or JOB_AT_START.match(micrograph_name)
     name = micrograph_name[found.end() :] if found else micrograph_name
     if ".." in PurePosixPath(name).parts:
         raise InputError(
@@ -38,12 +40,13 @@ def name_inside_job(micrograph_name: str) -> str:
 def coordinate_name(micrograph_name: str, pickname: str) -> str:
     """Return the coordinate file's name relative to the job folder: cut at the last dot, ``_pickname.star`` added.
 
+    RELION cuts at the last dot of the whole path, even where that lies in a folder's name.
+
     Raises
     ------
     InputError
         As ``name_inside_job``.
     """
     name = name_inside_job(micrograph_name)
-    folder, slash, file = name.rpartition("/")
-    stem = file.rpartition(".")[0] or file
-    return f"{folder}{slash}{stem}_{pickname}.star"
+    stem = name.rpartition(".")[0] if "." in name else name
+    return f"{stem}_{pickname}.star"

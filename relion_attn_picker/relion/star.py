@@ -2,13 +2,18 @@
 
 RELION's parser has traps: a header-only table must be followed by a blank line or it yields a phantom row, free
 comments can be taken for blocks, and names with blanks need double quotes. ``write_table`` avoids them all.
+starfile's parser has three: it takes a row that begins with ``data_`` for a block, turns apostrophes into double
+quotes, and after a damaged file remembers its lines. ``read_tables`` works round them.
 """
 
 from __future__ import annotations
 
+import linecache
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.relion.labels import TEXT_LABELS
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 VERSION = "30001"
+ROW_LIKE_A_BLOCK = re.compile(r"^[ \t]*(data_\S+)(?=[ \t]+[^\s#])", re.MULTILINE)
+NEEDS_QUOTES = re.compile(r"\s|#|^$|^['_$\[\];]|^(?:data_|loop_|save_|stop_|global_)", re.IGNORECASE)
+"""Texts that are no plain word of a STAR file (Hall, 1991; CIF 1.1 syntax, International Tables G, 2.2.7.1)."""
 
 
 def read_tables(path: Path) -> dict[str, DataFrame]:
@@ -28,21 +36,39 @@ def read_tables(path: Path) -> dict[str, DataFrame]:
         If the file is absent, is no STAR file, or has a row with too many or too few words.
     """
     import pandas as pd
-    import starfile
 
     if not path.is_file():
         raise InputError(f"There is no STAR file at {path}: check the path, and the folder the job runs in.")
     try:
-        blocks = starfile.read(path, always_dict=True, parse_as_string=list(TEXT_LABELS))
+        blocks = _parse_blocks(path)
     except Exception as error:  # starfile and pandas raise many kinds for damaged files
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path} cannot be read as a STAR file ({first_line}): mend or write it again.") from error
     if not blocks:
         raise InputError(f"{path} holds no STAR table: expected a file that RELION wrote.")
-    return {
+    tables = {
         name: table if isinstance(table, pd.DataFrame) else pd.DataFrame([table or {}])
         for name, table in blocks.items()
     }
+    for table in tables.values():
+        for label in table.columns.intersection(TEXT_LABELS):
+            table[label] = table[label].replace({'"': "'"}, regex=True)
+    return tables
+
+
+def _parse_blocks(path: Path) -> dict[str, Any]:
+    """Return starfile's blocks; a copy of the file is parsed if one of its rows would be taken for a block."""
+    import starfile
+
+    text = path.read_text(encoding="utf-8")
+    quoted = ROW_LIKE_A_BLOCK.sub(r'"\1"', text)
+    with TemporaryDirectory() as folder:
+        if quoted != text:
+            path = Path(folder) / "quoted.star"
+            path.write_text(quoted, encoding="utf-8")
+        linecache.clearcache()
+        blocks: dict[str, Any] = starfile.read(path, always_dict=True, parse_as_string=list(TEXT_LABELS))
+    return blocks
 
 
 def write_table(path: Path, block: str, columns: Mapping[str, Sequence[object]], version: str = VERSION) -> None:
@@ -76,7 +102,7 @@ def format_table(block: str, columns: Mapping[str, Sequence[object]], version: s
 
 
 def format_value(value: object) -> str:
-    """Return one value as a word of a STAR row; text with blanks is put into double quotes.
+    """Return one value as a word of a STAR row; text that is no plain word is put into double quotes.
 
     Raises
     ------
@@ -88,7 +114,7 @@ def format_value(value: object) -> str:
     text = str(value)
     if '"' in text or len(text.splitlines()) > 1:
         raise InputError(f"{text!r} cannot be written into a STAR file: rename it without quotes and line breaks.")
-    return f'"{text}"' if not text or text.split() != [text] or "#" in text else text
+    return f'"{text}"' if NEEDS_QUOTES.search(text) else text
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""RELION's own Extract program cuts centred boxes from the files that a job writes."""
+"""RELION's own programs read the tables that the package writes, and cut centred boxes from its coordinates."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ def test_boxes_are_centred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     boxes = mrcfile.read(stack)
     assert boxes.shape == (len(HOT), BOX, BOX)
     assert [np.unravel_index(box.argmax(), box.shape) for box in boxes] == [(BOX // 2, BOX // 2)] * len(HOT)
+
+
+@pytest.mark.skipif(shutil.which("relion_star_handler") is None, reason="RELION is not installed (relion_star_handler)")
+def test_names_survive_relion(tmp_path: Path) -> None:
+    names = ["raw/a.mrc", "with blank.mrc", "a'b.mrc", "a#b.mrc", "12", "é.mrc"]
+    write_micrographs_star(tmp_path / "in.star", names)
+    command = ["relion_star_handler", "--i", "in.star", "--o", "out.star"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    micrographs = (tmp_path / "out.star").read_text().split("_rlnOpticsGroup #2")[-1]
+    rows = [line for line in micrographs.splitlines() if line.strip()]
+    assert [row.strip().removesuffix("1").strip().strip('"') for row in rows] == names
 
 
 def write_micrographs_star(path: Path, names: list[str]) -> None:

@@ -1,0 +1,120 @@
+"""Coordinates of every kind that RELION writes; y and x are never mixed up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.relion.coordinates import open_coordinates
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_coords_suffix, write_picks
+from relion_attn_picker.relion.star import write_table
+
+YX = np.array([[11, 52], [33, 4]], np.float32)
+SCORE = np.array([0.75, 0.5], np.float32)
+A, B = "MotionCorr/job002/raw/a.mrc", "MotionCorr/job002/raw/b.mrc"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose picking job found two particles on A and none on B."""
+    folder = tmp_path / "External/job004"
+    (folder / "raw").mkdir(parents=True)
+    write_picks(folder / "raw/a_autopick.star", YX, SCORE, (100, 100))
+    write_picks(folder / "raw/b_autopick.star", YX[:0], SCORE[:0], (100, 100))
+    files = ["External/job004/raw/a_autopick.star", "External/job004/raw/b_autopick.star"]
+    write_coordinate_index(folder / "autopick.star", [A, B], files)
+    write_coords_suffix(folder / "coords_suffix_autopick.star", "micrographs.star")
+    write_table(tmp_path / "micrographs.star", "micrographs", {"rlnMicrographName": [A, B]})
+    return tmp_path
+
+
+@pytest.mark.parametrize("given", ["", "autopick.star", "coords_suffix_autopick.star"])
+def test_job_folder_and_its_lists(project: Path, given: str) -> None:
+    coordinates = open_coordinates(project / "External/job004" / given, project)
+    assert coordinates.micrograph_names is not None
+    assert set(coordinates.micrograph_names) == {A, B}
+    found, empty = coordinates.read(A), coordinates.read(B)
+    assert found is not None and empty is not None and found.score is not None
+    np.testing.assert_array_equal(found.yx, YX)
+    np.testing.assert_array_equal(found.score, SCORE)
+    assert found.yx.dtype == found.score.dtype == np.float32
+    assert empty.yx.shape == (0, 2)
+    assert coordinates.read("other.mrc") is None
+
+
+def test_paths_relative_to_the_list(tmp_path: Path) -> None:
+    write_picks(tmp_path / "a.star", YX, SCORE, (100, 100))
+    write_coordinate_index(tmp_path / "truth.star", [A], ["a.star"])
+    found = open_coordinates(tmp_path / "truth.star", tmp_path / "elsewhere").read(A)
+    assert found is not None
+    np.testing.assert_array_equal(found.yx, YX)
+
+
+def test_listed_file_is_missing(project: Path) -> None:
+    (project / "External/job004/raw/a_autopick.star").unlink()
+    coordinates = open_coordinates(project / "External/job004/autopick.star", project)
+    with pytest.raises(InputError, match=r"a_autopick\.star"):
+        coordinates.read(A)
+
+
+def test_empty_file_of_relion_means_no_particles(project: Path) -> None:
+    (project / "External/job004/raw/a_autopick.star").write_bytes(b"")
+    found = open_coordinates(project / "External/job004/autopick.star", project).read(A)
+    assert found is not None
+    assert found.yx.shape == (0, 2)
+
+
+def test_single_file_fits_any_name(project: Path) -> None:
+    coordinates = open_coordinates(project / "External/job004/raw/a_autopick.star")
+    found = coordinates.read("whatever")
+    assert coordinates.micrograph_names is None
+    assert found is not None
+    np.testing.assert_array_equal(found.yx, YX)
+
+
+def test_refined_particles_are_shifted(tmp_path: Path) -> None:
+    """At 2 Å/px an origin of +4 Å moves the centre by -2 px, as RELION's re-extraction does."""
+    optics = {"rlnOpticsGroup": [1], "rlnMicrographPixelSize": [2.0]}
+    particles: dict[str, list[object]] = {
+        "rlnMicrographName": [B, A, B],
+        "rlnOpticsGroup": [1, 1, 1],
+        "rlnCoordinateX": [10.0, 20.0, 30.0],
+        "rlnCoordinateY": [1.0, 2.0, 3.0],
+        "rlnOriginXAngst": [4.0, 0.0, 0.0],
+        "rlnOriginYAngst": [0.0, 0.0, -2.0],
+    }
+    path = tmp_path / "particles.star"
+    write_table(path, "optics", optics)
+    text = path.read_text()
+    write_table(path, "particles", particles)
+    path.write_text(text + path.read_text())
+    coordinates = open_coordinates(path)
+    assert coordinates.micrograph_names == (B, A)
+    found = coordinates.read(B)
+    assert found is not None
+    np.testing.assert_allclose(found.yx, [[1, 8], [4, 30]])
+
+
+@pytest.mark.parametrize(("x", "message"), [("word", "number"), ("nan", "finite")])
+def test_bad_coordinate(tmp_path: Path, x: str, message: str) -> None:
+    write_table(tmp_path / "c.star", "", {"rlnCoordinateX": [x], "rlnCoordinateY": [1.0]})
+    with pytest.raises(InputError, match=message):
+        open_coordinates(tmp_path / "c.star")
+
+
+def test_file_without_coordinates(project: Path) -> None:
+    with pytest.raises(InputError, match="holds no coordinates"):
+        open_coordinates(project / "micrographs.star")
+
+
+def test_folder_without_coordinates(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no coordinates"):
+        open_coordinates(tmp_path)
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no coordinates at"):
+        open_coordinates(tmp_path / "absent.star")

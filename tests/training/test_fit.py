@@ -1,0 +1,132 @@
+"""Training: it learns, it resumes with the same result, it refuses what does not belong together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
+from relion_attn_picker.io.hdf5 import CropFile
+from relion_attn_picker.model_spec import Normalization
+from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
+from relion_attn_picker.training.crops import LabelledSource, write_crops
+from relion_attn_picker.training.fit import Progress, fit, learning_rate_factor, read_curves
+from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set
+
+CPU = InferenceOptions(gpu="cpu", precision="float32", threads=1)
+OPTIONS = TrainOptions(
+    base_features=8, steps=6, batch_size=4, input_size=48, validate_every=3, warmup_steps=2, patience=9, seed=3
+)
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture
+def crops(source: LabelledSource, tmp_path: Path) -> CropFile:
+    write_crops(tmp_path / "crops.h5", [source], CropOptions(crop_size=64, crops_per_source=12), Normalization())
+    return CropFile(tmp_path / "crops.h5")
+
+
+@pytest.fixture
+def sets(source: LabelledSource) -> list[ValidationSet]:
+    one = replace(source, micrographs=source.micrographs[:1])
+    return [prepare_validation_set(one, 24.0, Normalization())]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(path).tensors
+
+
+@pytest.mark.parametrize("architecture", ["attention", "standard"])
+def test_killed_and_resumed_equals_never_interrupted(
+    architecture: str, crops: CropFile, sets: list[ValidationSet], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, architecture=architecture)
+    whole = fit(tmp_path / "whole", crops, sets, options, CPU)
+
+    def kill(progress: Progress) -> None:
+        if progress.step == 5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fit(tmp_path / "cut", crops, sets, options, CPU, kill)
+    steps: list[int] = []
+    resumed = fit(tmp_path / "cut", crops, sets, options, CPU, lambda progress: steps.append(progress.step))
+    assert steps == [4, 5, 6]
+    assert (tmp_path / "cut/curves.csv").read_text() == (tmp_path / "whole/curves.csv").read_text()
+    expected = weights(whole)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(resumed).items())
+
+
+def test_finished_training_is_not_trained_again(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
+    best = fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    before = best.read_bytes()
+    steps: list[int] = []
+    fit(tmp_path / "run", crops, sets, OPTIONS, CPU, lambda progress: steps.append(progress.step))
+    assert steps == []
+    assert best.read_bytes() == before
+
+
+def test_other_options_in_the_same_folder_are_refused(
+    crops: CropFile, sets: list[ValidationSet], tmp_path: Path
+) -> None:
+    fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(InputError, match="holds a training with other options or other crops"):
+        fit(tmp_path / "run", crops, sets, replace(OPTIONS, seed=4), CPU)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_fewer_crops_than_a_batch(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There are 12 crops for batches of 64"):
+        fit(tmp_path / "run", crops, sets, replace(OPTIONS, batch_size=64), CPU)
+
+
+def test_early_stopping_keeps_the_best(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
+    options = replace(OPTIONS, steps=60, validate_every=1, patience=2, learning_rate=1e-6)
+    best = fit(tmp_path / "run", crops, sets, options, CPU)
+    curves = read_curves(tmp_path / "run")
+    precision = curves["average_precision"]
+    assert len(precision) < 60
+    assert int(np.argmax(precision)) == len(precision) - 3
+    assert read_header(best).trained_with["steps"] == int(np.argmax(precision)) + 1
+
+
+def test_header_tells_where_the_weights_come_from(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
+    header = read_header(fit(tmp_path / "run", crops, sets, OPTIONS, CPU))
+    assert header.spec.architecture == "attention"
+    assert header.particle_diameter_px == 24.0
+    assert header.trained_with["data"][0]["name"] == "discs"
+    assert header.trained_with["validation"] == {"discs": {"micrographs": 1, "particles": 8}}
+    assert header.trained_with["options"]["seed"] == 3
+    assert header.calibration.threshold == header.trained_with["figures"]["threshold"]
+    saved = json.loads((tmp_path / "run/options.json").read_text())
+    assert saved["train"]["steps"] == 6
+
+
+@pytest.mark.slow
+def test_network_learns_to_find_discs(source: LabelledSource, sets: list[ValidationSet], tmp_path: Path) -> None:
+    path = tmp_path / "crops.h5"
+    write_crops(path, [source], CropOptions(crop_size=80, crops_per_source=120), Normalization())
+    options = replace(OPTIONS, steps=90, validate_every=90, input_size=64, warmup_steps=5)
+    fit(tmp_path / "run", CropFile(path), sets, options, CPU)
+    curves = read_curves(tmp_path / "run")
+    assert curves["average_precision"][-1] > 0.9
+
+
+def test_learning_rate_warms_up_and_falls_to_zero() -> None:
+    options = TrainOptions(steps=1000, warmup_steps=100)
+    factors = [learning_rate_factor(step, options) for step in range(1000)]
+    assert factors[0] == pytest.approx(0.01)
+    assert max(factors) == factors[99] == 1.0
+    assert factors[550] == pytest.approx(0.5, abs=0.01)
+    assert factors[-1] < 1e-4
+    assert all(a >= b for a, b in zip(factors[99:], factors[100:], strict=False))

@@ -1,0 +1,189 @@
+"""Targets, losses, augmentation, crops and batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.io.hdf5 import Crop, CropFile, CropWriter
+from relion_attn_picker.model_spec import Normalization
+from relion_attn_picker.options import CropOptions, TrainOptions
+from relion_attn_picker.training.augment import flip_and_turn, vary_intensity
+from relion_attn_picker.training.batches import BatchMaker, iterate_batches
+from relion_attn_picker.training.crops import LabelledSource, cut_crop, write_crops
+from relion_attn_picker.training.losses import LOSSES
+from relion_attn_picker.training.targets import TARGETS, draw_target, draw_weights
+
+NOTHING = np.zeros((0, 2), dtype=np.float32)
+SMALL_CROPS = CropOptions(crop_size=64, crops_per_source=12, seed=4)
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_target_is_one_at_the_centre_and_falls_to_zero(target: str) -> None:
+    drawn = draw_target((60, 70), np.array([[20.0, 30.0]], dtype=np.float32), 24.0, target)
+    assert drawn[20, 30] == 1
+    assert drawn[20, 30 + 18] < 0.05
+    profile = drawn[20, 30:48]
+    assert (np.diff(profile) <= 1e-6).all()
+
+
+def test_gaussian_target_follows_its_formula() -> None:
+    centre = np.array([[20.4, 30.7]], dtype=np.float32)
+    drawn = draw_target((50, 60), centre, 28.0, "gaussian")
+    rows, columns = np.mgrid[:50, :60]
+    expected = np.exp(-((rows - 20.4) ** 2 + (columns - 30.7) ** 2) / (2 * 4.0**2))
+    np.testing.assert_allclose(drawn, expected, atol=1e-3)
+
+
+def test_overlapping_targets_keep_the_higher_and_touching_particles_stay_apart() -> None:
+    pair = np.array([[30.0, 20.0], [30.0, 40.0]], dtype=np.float32)
+    drawn = draw_target((60, 60), pair, 24.0, "gaussian")
+    assert drawn.max() == 1
+    assert drawn[30, 30] < 0.2
+
+
+def test_centre_outside_the_crop_reaches_in() -> None:
+    drawn = draw_target((40, 40), np.array([[-3.0, 20.0], [200.0, 5.0]], dtype=np.float32), 24.0, "gaussian")
+    assert drawn[0, 20] > 0.5
+    assert drawn[30:].max() == 0
+
+
+def test_ignored_centres_weigh_nothing_within_half_a_diameter() -> None:
+    weights = draw_weights((60, 60), np.array([[30.0, 30.0]], dtype=np.float32), 24.0)
+    rows, columns = np.mgrid[:60, :60]
+    np.testing.assert_array_equal(weights == 0, np.hypot(rows - 30, columns - 30) <= 12)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_loss_is_lowest_at_the_target_and_ignores_what_weighs_nothing(loss: str) -> None:
+    target = torch.rand(2, 1, 16, 16).clamp(0.02, 0.98)
+    weights = torch.ones_like(target)
+    right = LOSSES[loss](torch.logit(target), target, weights)
+    wrong = LOSSES[loss](torch.logit(target) + 1, target, weights)
+    assert right < wrong
+    weights[..., 8:] = 0
+    spoilt = torch.logit(target)
+    spoilt[..., 8:] = 30
+    torch.testing.assert_close(
+        LOSSES[loss](spoilt, target, weights), LOSSES[loss](torch.logit(target), target, weights)
+    )
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_loss_stays_finite_at_extreme_logits_and_without_particles(loss: str) -> None:
+    logits = torch.tensor([[-80.0, 80.0], [0.0, 5.0]]).reshape(1, 1, 2, 2).requires_grad_()
+    value = LOSSES[loss](logits, torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2))
+    value.backward()
+    assert torch.isfinite(value)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("symmetry", range(8))
+def test_points_move_with_the_image(symmetry: int) -> None:
+    image = np.zeros((9, 9), dtype=np.float32)
+    points = np.array([[1.0, 2.0], [7.0, 3.0], [4.0, 8.0]], dtype=np.float32)
+    for number, (y, x) in enumerate(points.astype(int), start=1):
+        image[y, x] = number
+    turned, (moved,) = flip_and_turn(image, (points,), symmetry)
+    assert [turned[y, x] for y, x in moved.astype(int)] == [1, 2, 3]
+
+
+def test_eight_symmetries_are_all_different() -> None:
+    image = np.arange(9, dtype=np.float32).reshape(3, 3)
+    assert len({flip_and_turn(image, (), symmetry)[0].tobytes() for symmetry in range(8)}) == 8
+
+
+def test_intensity_changes_stay_mild(rng: np.random.Generator) -> None:
+    image = rng.normal(size=(200, 200)).astype(np.float32)
+    for _ in range(20):
+        varied = vary_intensity(image, rng)
+        assert np.corrcoef(image.ravel(), varied.ravel())[0, 1] > 0.75
+        assert varied.dtype == np.float32
+
+
+def test_crop_carries_its_points(rng: np.random.Generator) -> None:
+    values = np.zeros((300, 280), dtype=np.float32)
+    yx = rng.uniform(10, 270, (20, 2)).round().astype(np.float32)
+    values[yx[:, 0].astype(int), yx[:, 1].astype(int)] = 1
+    for _ in range(30):
+        crop = cut_crop(NetworkImage(values, 5.0), yx, NOTHING, SMALL_CROPS, rng)
+        assert crop.image.shape == (64, 64)
+        inside = crop.yx[((crop.yx >= 0) & (crop.yx <= 63)).all(axis=1)].astype(int)
+        assert (crop.image[inside[:, 0], inside[:, 1]] == 1).all()
+        assert crop.image.sum() == len(np.unique(inside, axis=0))
+
+
+def test_image_smaller_than_the_crop_is_filled_up(rng: np.random.Generator) -> None:
+    image = NetworkImage(np.ones((40, 200), dtype=np.float32), 5.0)
+    crop = cut_crop(image, NOTHING, NOTHING, SMALL_CROPS, rng)
+    assert crop.image.shape == (64, 64)
+    assert crop.image[:40].all()
+    assert not crop.image[40:].any()
+
+
+def test_crop_file_round_trip_and_same_seed_same_crops(source: LabelledSource, tmp_path: Path) -> None:
+    for name in ("a.h5", "b.h5"):
+        write_crops(tmp_path / name, [source], SMALL_CROPS, Normalization())
+    first, second = CropFile(tmp_path / "a.h5"), CropFile(tmp_path / "b.h5")
+    assert len(first) == 12
+    assert first.attributes["sources"] == [{"name": "discs", "description": "dark discs", "micrographs": 4}]
+    for index in range(12):
+        one, other = first.read(index), second.read(index)
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.yx, other.yx)
+    dark = [crop.image[tuple(np.rint(p).astype(int))] for crop in map(first.read, range(12)) for p in crop.yx
+            if (p >= 0).all() and (p <= 63).all()]  # fmt: skip
+    assert np.mean(dark) < -1  # centres lie on dark discs
+
+
+def test_source_without_labels_is_refused_and_leaves_no_file(source: LabelledSource, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    empty = LabelledSource("empty", "", [lambda: replace(source.micrographs[0](), yx=NOTHING)])
+    with pytest.raises(InputError, match="empty has no labelled particle"):
+        write_crops(tmp_path / "crops.h5", [empty], SMALL_CROPS, Normalization())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_crop_file_is_never_taken_for_a_complete_one(tmp_path: Path) -> None:
+    path = tmp_path / "crops.h5"
+    with pytest.raises(RuntimeError), CropWriter(path, 8, {}) as writer:
+        writer.append([Crop(np.zeros((8, 8), np.float32), NOTHING, NOTHING)])
+        raise RuntimeError
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("size", [0, 100, 2000])
+def test_crop_file_cut_short(size: int, source: LabelledSource, tmp_path: Path) -> None:
+    path = tmp_path / "crops.h5"
+    write_crops(path, [source], SMALL_CROPS, Normalization())
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"crops\.h5 is not a complete crop file"):
+        CropFile(path)
+
+
+def test_batches_depend_on_seed_and_step_alone(source: LabelledSource, tmp_path: Path) -> None:
+    write_crops(tmp_path / "crops.h5", [source], SMALL_CROPS, Normalization())
+    options = TrainOptions(batch_size=5, input_size=48, seed=9)
+    crops = CropFile(tmp_path / "crops.h5")
+    whole = list(iterate_batches(BatchMaker(crops, 24.0, options), 0, 6))
+    resumed = list(iterate_batches(BatchMaker(crops, 24.0, options), 4, 6))
+    for one, other in zip(whole[4:], resumed, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.targets, other.targets)
+    assert whole[0].images.shape == whole[0].targets.shape == whole[0].weights.shape == (5, 1, 48, 48)
+    other_seed = BatchMaker(crops, 24.0, TrainOptions(batch_size=5, input_size=48, seed=10)).make(0)
+    assert not torch.equal(whole[0].images, other_seed.images)
+
+
+def test_an_epoch_visits_every_crop_once(source: LabelledSource, tmp_path: Path) -> None:
+    write_crops(tmp_path / "crops.h5", [source], SMALL_CROPS, Normalization())
+    maker = BatchMaker(CropFile(tmp_path / "crops.h5"), 24.0, TrainOptions(batch_size=4, input_size=48))
+    visited = [index for step in range(3) for index in maker._indices(step)]
+    assert sorted(visited) == list(range(12))
