@@ -141,7 +141,11 @@ def split_source(source: LabelledSource, hold_out: int | None) -> tuple[Labelled
         )
     split = count - kept_out
     return (
-        replace(source, micrographs=source.micrographs[:split]),
+        replace(
+            source,
+            micrographs=source.micrographs[:split],
+            description=f"{source.description}; the last {kept_out} held out",
+        ),
         replace(source, micrographs=source.micrographs[split:]),
     )
 

@@ -27,13 +27,16 @@ def show(file: str) -> None:
 @click.argument("file")
 @click.argument("out")
 def release(file: str, out: str) -> None:
-    """Write the weights of FILE to OUT as float16, half the size."""
+    """Write the weights of FILE to OUT as float16, half the size, and a model card beside them."""
     import torch
 
     from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
     from relion_attn_picker.models.builders import build_model
+    from relion_attn_picker.report.model_card import format_model_card
 
     checkpoint = read_checkpoint(Path(file))
     model = build_model(checkpoint.header.spec)
     checkpoint.load_into(model, Path(file))
     write_checkpoint(Path(out), model, checkpoint.header, dtype=torch.float16)
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    Path(out).with_suffix(".md").write_text(format_model_card(checkpoint.header, n_parameters))

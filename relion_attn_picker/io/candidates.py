@@ -63,7 +63,7 @@ class CandidateStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offsets: dict[str, int] = {}
-        if path.exists():
+        if path.is_file():
             self._index_lines()
 
     def _index_lines(self) -> None:

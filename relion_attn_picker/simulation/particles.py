@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def read_bead_particle(path: Path) -> BeadParticle:
             xyz = beads["x"].astype(np.float64) * float(beads["unit"])
             weight = beads["w"].astype(np.float64)
             return make_particle(path.stem, xyz, np.broadcast_to(weight, len(xyz)), float(np.mean(beads["sigma"])))
-    except (OSError, KeyError, ValueError, IndexError) as error:
+    except (OSError, EOFError, BadZipFile, KeyError, ValueError, IndexError) as error:
         raise InputError(f"{path} is not a file of scattering beads ({error}).") from error
 
 
