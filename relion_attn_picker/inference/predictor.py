@@ -131,7 +131,7 @@ def fuse_batch_norms(model: nn.Module) -> nn.Module:
 
 
 def load_predictor(path: Path, options: InferenceOptions) -> ModelPredictor:
-    """Build the predictor of the checkpoint at ``path``.
+    """Build the predictor of the checkpoint at ``path``; torch gets ``options.threads`` threads in this process.
 
     Raises
     ------
@@ -140,6 +140,7 @@ def load_predictor(path: Path, options: InferenceOptions) -> ModelPredictor:
     DeviceError
         If the GPU that was asked for is not there.
     """
+    torch.set_num_threads(options.threads)
     checkpoint = read_checkpoint(path)
     model = build_model(checkpoint.header.spec)
     checkpoint.load_into(model, path)

@@ -1,0 +1,78 @@
+"""What the README and the examples show is what works."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from relion_attn_picker.cli import COMMANDS, group, main_external
+from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.simulation.particles import procedural_particle
+from relion_attn_picker.simulation.project import write_project
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+needs_readme = pytest.mark.skipif(not README, reason="the README is not beside these tests")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_project(tmp_path, procedural_particle(160.0, np.random.default_rng(1)), 1, (300, 360), 5.0, seed=2)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@needs_readme
+def test_python_example_of_the_readme_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code = code.replace("CtfFind/job003/micrographs_ctf.star", "micrographs.star").replace('"auto"', '"cpu"')
+    exec(compile(code, "README.md", "exec"), {})
+    assert "Micrographs/mic0001.mrc" in capsys.readouterr().out
+
+
+@needs_readme
+def test_readme_names_every_command() -> None:
+    assert [name for name in COMMANDS if name not in README] == []
+
+
+@needs_readme
+def test_readme_names_options_that_exist() -> None:
+    from relion_attn_picker.cli.external import command
+
+    known = {name.lstrip("-") for parameter in command.params for name in parameter.opts}
+    (row,) = re.findall(r"\| Params, optional \| (.*) \|", README)
+    assert set(re.findall(r"`(\w+)`", row)) <= known
+
+
+def test_draw_picks(project: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main_external(["--o", "External/job001/", "--in_mics", "micrographs.star", "--diameter", "160", "--gpu", "cpu"])
+    assert ended.value.code == 0
+    script = ROOT / "examples/draw_picks.py"
+    arguments = ["External/job001/", "Micrographs/mic0001.mrc", "truth.star", "160", "picks.png"]
+    subprocess.run([sys.executable, str(script), *arguments], check=True)
+    with Image.open("picks.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 100
+
+
+@pytest.mark.parametrize("script", ["examples/quickstart.sh", "examples/environment.sh", "tests/run.sh", ".ci/run"])
+def test_scripts_are_valid_bash(script: str) -> None:
+    assert subprocess.run(["bash", "-n", str(ROOT / script)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if name == "external":
+        with pytest.raises(SystemExit):
+            main_external(["--help"])
+    else:
+        assert run_plain_command(group, [name, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Usage:")
+    assert "None" not in printed
