@@ -9,6 +9,12 @@ from relion_attn_picker.errors import InputError
 MIN_DISTANCE_DIAMETERS = 0.6
 """Default smallest distance between two picks, in particle diameters (measured: README, section on the weights)."""
 
+TARGET_NAMES = ("disc", "gaussian", "wide_gaussian")
+"""Keys of ``training.targets.TARGETS``."""
+
+LOSS_NAMES = ("cross_entropy", "focal")
+"""Keys of ``training.losses.LOSSES``."""
+
 
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
@@ -174,4 +180,9 @@ class TrainOptions:
         for name in ("steps", "batch_size", "validate_every", "patience"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: expected 1 or more.")
         _require(self.input_size >= 32, f"input_size is {self.input_size} pixels: expected 32 or more.")
+        for name, known in (("target", TARGET_NAMES), ("loss", LOSS_NAMES)):
+            _require(
+                getattr(self, name) in known,
+                f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}.",
+            )
         _require(0 < self.learning_rate < 1, f"learning_rate is {self.learning_rate}: expected between 0 and 1.")

@@ -41,7 +41,7 @@ def run_job_command(command: click.Command, arguments: list[str], folder_option:
     """
     set_up_logging()
     if "--help" in arguments:
-        command.main(["--help"], standalone_mode=False)
+        command.main(["--help"], prog_name=f"attnpick {command.name}", standalone_mode=False)
         return 0
     try:
         job = JobDirectory.open(_value_of(folder_option, arguments))

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import mrcfile
 import mrcfile.utils
 import numpy as np
-from mrcfile.mrcfile import MrcFile
+from mrcfile.mrcinterpreter import MrcInterpreter
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
@@ -26,6 +27,9 @@ from relion_attn_picker.picks import FloatArray
 log = logging.getLogger(__name__)
 
 HEADER_BYTES = 1024
+EXTENDED_LENGTH = slice(92, 96)
+"""Where a header says how long the extended header behind it is (MRC2014, word 24)."""
+
 REAL_MODES = (0, 1, 2, 6, 12)
 """int8, int16, float32, uint16, float16 (MRC2014; Cheng et al. 2015, J. Struct. Biol. 192, and its later additions)."""
 
@@ -138,14 +142,28 @@ def _read_mrc_header(path: Path) -> Any:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            with MrcFile(path, permissive=True, header_only=True) as mrc:
-                header = mrc.header
+            header = _interpret_header(path)
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
         except (ValueError, MemoryError, OverflowError) as error:
             raise InputError(f"{path} is not an MRC file, or its header is damaged ({error}).") from error
     for warning in caught:
         log.debug("%s: %s", path, warning.message)
+    return header
+
+
+def _interpret_header(path: Path) -> Any:
+    """Return mrcfile's record of the first 1024 bytes.
+
+    mrcfile would also read the extended header, and reserve as much memory as a damaged file claims that it has: up to
+    2 GB. So it is shown the header with that length set to zero, and the length is put back afterwards.
+    """
+    with path.open("rb") as file:
+        start = bytearray(file.read(HEADER_BYTES))
+    length = bytes(start[EXTENDED_LENGTH])
+    start[EXTENDED_LENGTH] = bytes(4)
+    header = MrcInterpreter(BytesIO(start), permissive=True, header_only=True).header.copy()
+    header.nsymbt = np.frombuffer(length, header.nsymbt.dtype)[0]
     return header
 
 

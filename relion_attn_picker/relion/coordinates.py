@@ -5,6 +5,7 @@ All are pixels of the micrograph file, 0-based, x along its columns; nothing is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from relion_attn_picker.relion.star import read_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+log = logging.getLogger(__name__)
 
 SUFFIX_PREFIX = "coords_suffix_"
 
@@ -158,11 +161,37 @@ def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None) -> Fl
     """
     if optics is None or not {labels.ORIGIN_X, labels.ORIGIN_Y} <= set(table.columns):
         return np.zeros((len(table), 2), dtype=np.float32)
-    label = labels.MICROGRAPH_PIXEL_SIZE if labels.MICROGRAPH_PIXEL_SIZE in optics.columns else labels.IMAGE_PIXEL_SIZE
-    sizes = dict(zip(optics[labels.OPTICS_GROUP].tolist(), optics[label].tolist(), strict=True))
+    sizes = _micrograph_pixel_sizes(path, optics)
+    if labels.OPTICS_GROUP not in table.columns:
+        raise InputError(f"{path}: its particles have refined centres but no column {labels.OPTICS_GROUP}.")
     pixel_size = table[labels.OPTICS_GROUP].map(sizes).to_numpy(dtype=np.float64)[:, None]
+    if not (pixel_size > 0).all():
+        raise InputError(f"{path}: its optics table has no pixel size for a group that its particles belong to.")
     origin = table[[labels.ORIGIN_Y, labels.ORIGIN_X]].to_numpy(dtype=np.float64)
     return np.asarray(origin / pixel_size, dtype=np.float32)
+
+
+def _micrograph_pixel_sizes(path: Path, optics: DataFrame) -> dict[object, float]:
+    """Return the pixel size (Å) of each group's micrographs.
+
+    RELION's Extract leaves it out of a particles file: what it writes there is the pixel size of the movies, the same
+    unless they were binned, and that of the particle images, the same unless they were rescaled.
+    """
+    known = (labels.MICROGRAPH_PIXEL_SIZE, labels.ORIGINAL_PIXEL_SIZE, labels.IMAGE_PIXEL_SIZE)
+    label = next((label for label in known if label in optics.columns), None)
+    if label is None or labels.OPTICS_GROUP not in optics.columns:
+        raise InputError(
+            f"{path} has refined centres, but its optics table has no {labels.OPTICS_GROUP} with a pixel size: "
+            "give the file as RELION wrote it."
+        )
+    if label == labels.ORIGINAL_PIXEL_SIZE and not optics[label].equals(optics.get(labels.IMAGE_PIXEL_SIZE)):
+        log.warning(
+            "%s does not tell the pixel size of the micrographs; %s is taken to shift the particles to their refined "
+            "centres, which is wrong if the movies were binned.",
+            path,
+            label,
+        )
+    return dict(zip(optics[labels.OPTICS_GROUP].tolist(), optics[label].tolist(), strict=True))
 
 
 def _read_coordinate_file(path: Path) -> CoordinateTable:

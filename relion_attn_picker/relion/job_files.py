@@ -80,12 +80,15 @@ def write_summary(
 
 
 def write_failures(path: Path, micrograph_names: Sequence[str], reasons: Sequence[str]) -> None:
-    """Write the micrographs that could not be picked, with the reason; its quotes become grave accents, which every reader takes."""
+    """Write the micrographs that could not be picked, with the reason; quotes become grave accents."""
     told = [" ".join(reason.replace('"', "`").replace("'", "`").split()) for reason in reasons]
     write_table(path, "failed_micrographs", {FAILED_NAME: micrograph_names, FAILED_REASON: told})
 
 
 def write_truth(path: Path, yx: FloatArray) -> None:
     """Write the true centres of one micrograph, ``(n, 2)`` in its pixels, with their fractions."""
-    columns = {labels.COORDINATE_X: yx[:, 1].astype(float).tolist(), labels.COORDINATE_Y: yx[:, 0].astype(float).tolist()}
+    columns = {
+        labels.COORDINATE_X: yx[:, 1].astype(float).tolist(),
+        labels.COORDINATE_Y: yx[:, 0].astype(float).tolist(),
+    }
     write_table(path, "", columns)

@@ -58,9 +58,9 @@ def _refuse_tomography(path: Path, tables: dict[str, DataFrame]) -> None:
 def _find_micrographs(path: Path, tables: dict[str, DataFrame]) -> DataFrame:
     """Return the table of micrographs: the block of that name, or the only block of a 3.0 file."""
     candidates = [name for name in tables if name != labels.OPTICS_BLOCK]
-    name = labels.MICROGRAPHS_BLOCK if labels.MICROGRAPHS_BLOCK in candidates else (candidates or [None])[0]
-    if name is None:
+    if not candidates:
         raise InputError(f"{path} has an optics table but no table of micrographs: give a micrographs STAR file.")
+    name = labels.MICROGRAPHS_BLOCK if labels.MICROGRAPHS_BLOCK in candidates else candidates[0]
     table = tables[name]
     for label, what in ((labels.IMAGE_NAME, "particles"), (labels.MOVIE_NAME, "movies")):
         if label in table.columns and (name != labels.MICROGRAPHS_BLOCK):
@@ -75,7 +75,7 @@ def _find_micrographs(path: Path, tables: dict[str, DataFrame]) -> DataFrame:
 
 
 def _read_names(path: Path, table: DataFrame) -> list[str]:
-    names = table[labels.MICROGRAPH_NAME].tolist()
+    names: list[str] = table[labels.MICROGRAPH_NAME].tolist()
     for row, name in enumerate(names, start=1):
         if not isinstance(name, str) or not name.strip():
             raise InputError(
@@ -108,7 +108,7 @@ def _read_optics(path: Path, table: DataFrame, pixel_size: float | None) -> dict
         groups[index] = OpticsGroup(
             index,
             str(row.get(labels.OPTICS_GROUP_NAME, f"opticsGroup{index}")),
-            pixel_size or _as_pixel_size(path, index, row[label]),
+            _as_pixel_size(path, index, row[label]) if pixel_size is None else pixel_size,
             _as_optional(row.get(labels.VOLTAGE)),
             _as_optional(row.get(labels.SPHERICAL_ABERRATION)),
             _as_optional(row.get(labels.AMPLITUDE_CONTRAST)),
@@ -118,9 +118,12 @@ def _read_optics(path: Path, table: DataFrame, pixel_size: float | None) -> dict
 
 def _as_group_number(path: Path, value: object) -> int:
     try:
-        return int(value)  # type: ignore[call-overload, no-any-return]
-    except (TypeError, ValueError):
+        number = int(value)  # type: ignore[call-overload]
+        if number != value:
+            raise ValueError("a fraction")
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{path} has the optics group {value!r}: expected a whole number.") from None
+    return number  # type: ignore[no-any-return]
 
 
 def _as_pixel_size(path: Path, index: int, value: object) -> float:
@@ -173,14 +176,16 @@ def _read_old_optics(path: Path, table: DataFrame, pixel_size: float | None) -> 
         )
     groups: dict[tuple[float | None, ...], OpticsGroup] = {}
     result = []
-    for row in table[[label for label in columns if label in table.columns]].to_dict("records"):
+    for row in table.reindex(columns=columns).to_dict("records"):
         values = tuple(_as_optional(row.get(label)) for label in columns)
         if values not in groups:
             index = len(groups) + 1
-            size = pixel_size or _pixel_size_from_magnification(path, index, values[0], values[1])
+            size = pixel_size
+            if size is None:
+                size = _pixel_size_from_magnification(path, index, values[0], values[1])
             groups[values] = OpticsGroup(index, f"opticsGroup{index}", size, *values[2:])
         result.append(groups[values])
-    return result or [OpticsGroup(1, "opticsGroup1", pixel_size or 0.0)] * len(table)
+    return result
 
 
 def _pixel_size_from_magnification(
@@ -200,25 +205,45 @@ def _read_ctfs(table: DataFrame) -> list[CtfParameters | None]:
         shift,
         strict=True,
     )
-    return [CtfParameters(*(_as_optional(value) or 0.0 for value in row)) for row in rows]
+    return [_as_ctf(*(_as_optional(value) for value in row)) for row in rows]
+
+
+def _as_ctf(
+    defocus_u: float | None, defocus_v: float | None, angle: float | None, shift: float | None
+) -> CtfParameters | None:
+    """Return ``None`` where the defocus is unknown: a wrong one would be worse."""
+    if defocus_u is None or defocus_v is None:
+        return None
+    return CtfParameters(defocus_u, defocus_v, angle or 0.0, shift or 0.0)
+
+
+USUAL_VOLTAGE, USUAL_ABERRATION, USUAL_CONTRAST = 300.0, 2.7, 0.1
+"""kV, mm and fraction where a group does not tell: RELION refuses an optics table without these columns."""
 
 
 def write_micrographs(path: Path, micrographs: Sequence[Micrograph]) -> None:
     """Write a micrographs STAR file of RELION 3.1 (read by 4.0 and 5.0 too), by a temporary file and a rename.
 
     CTF columns are written if every micrograph has them.
+
+    Raises
+    ------
+    InputError
+        If one number stands for two optics groups, or a name cannot be written into a STAR file.
     """
-    groups = {micrograph.optics.index: micrograph.optics for micrograph in micrographs}
-    optics = {
-        labels.OPTICS_GROUP_NAME: [group.name for group in groups.values()],
-        labels.OPTICS_GROUP: list(groups),
-        labels.MICROGRAPH_PIXEL_SIZE: [float(group.pixel_size) for group in groups.values()],
-        labels.ORIGINAL_PIXEL_SIZE: [float(group.pixel_size) for group in groups.values()],
-        labels.VOLTAGE: [float(group.voltage or 300.0) for group in groups.values()],
-        labels.SPHERICAL_ABERRATION: [float(group.spherical_aberration or 2.7) for group in groups.values()],
-        labels.AMPLITUDE_CONTRAST: [float(group.amplitude_contrast or 0.1) for group in groups.values()],
+    groups = list(dict.fromkeys(micrograph.optics for micrograph in micrographs))
+    if len({group.index for group in groups}) < len(groups):
+        raise InputError(f"{path} would have two different optics groups of one number: number them differently.")
+    optics: dict[str, Sequence[object]] = {
+        labels.OPTICS_GROUP_NAME: [group.name for group in groups],
+        labels.OPTICS_GROUP: [group.index for group in groups],
+        labels.MICROGRAPH_PIXEL_SIZE: [float(group.pixel_size) for group in groups],
+        labels.ORIGINAL_PIXEL_SIZE: [float(group.pixel_size) for group in groups],
+        labels.VOLTAGE: [_or_usual(group.voltage, USUAL_VOLTAGE) for group in groups],
+        labels.SPHERICAL_ABERRATION: [_or_usual(group.spherical_aberration, USUAL_ABERRATION) for group in groups],
+        labels.AMPLITUDE_CONTRAST: [_or_usual(group.amplitude_contrast, USUAL_CONTRAST) for group in groups],
     }
-    rows: dict[str, list[object]] = {
+    rows: dict[str, Sequence[object]] = {
         labels.MICROGRAPH_NAME: [micrograph.name for micrograph in micrographs],
         labels.OPTICS_GROUP: [micrograph.optics.index for micrograph in micrographs],
     }
@@ -227,4 +252,9 @@ def write_micrographs(path: Path, micrographs: Sequence[Micrograph]) -> None:
         rows[labels.DEFOCUS_U] = [float(ctf.defocus_u) for ctf in ctfs]
         rows[labels.DEFOCUS_V] = [float(ctf.defocus_v) for ctf in ctfs]
         rows[labels.DEFOCUS_ANGLE] = [float(ctf.defocus_angle) for ctf in ctfs]
+        rows[labels.PHASE_SHIFT] = [float(ctf.phase_shift) for ctf in ctfs]
     replace_file(path, format_table(labels.OPTICS_BLOCK, optics) + format_table(labels.MICROGRAPHS_BLOCK, rows))
+
+
+def _or_usual(value: float | None, usual: float) -> float:
+    return usual if value is None else float(value)

@@ -2,8 +2,8 @@
 
 RELION's parser has traps: a header-only table must be followed by a blank line or it yields a phantom row, free
 comments can be taken for blocks, and names with blanks need double quotes. ``write_table`` avoids them all.
-starfile's parser has three: it takes a row that begins with ``data_`` for a block, turns apostrophes into double
-quotes, and after a damaged file remembers its lines. ``read_tables`` works round them.
+starfile's parser has four: it takes a row that begins with ``data_`` for a block, a ``#`` within a word for a comment,
+turns apostrophes into double quotes, and after a damaged file remembers its lines. ``read_tables`` works round them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 VERSION = "30001"
-ROW_LIKE_A_BLOCK = re.compile(r"^[ \t]*(data_\S+)(?=[ \t]+[^\s#])", re.MULTILINE)
+MISREAD_WORD = re.compile(r"^[ \t]*(?P<block>data_\S+)(?=[ \t]+[^\s#])|(?<!\S)(?P<comment>[^\s#_'\"][^\s#]*#\S*)", re.M)
 NEEDS_QUOTES = re.compile(r"\s|#|^$|^['_$\[\];]|^(?:data_|loop_|save_|stop_|global_)", re.IGNORECASE)
 """Texts that are no plain word of a STAR file (Hall, 1991; CIF 1.1 syntax, International Tables G, 2.2.7.1)."""
 
@@ -52,23 +52,28 @@ def read_tables(path: Path) -> dict[str, DataFrame]:
     }
     for table in tables.values():
         for label in table.columns.intersection(TEXT_LABELS):
-            table[label] = table[label].replace({'"': "'"}, regex=True)
+            table[label] = table[label].map(lambda word: word.replace('"', "'") if isinstance(word, str) else word)
     return tables
 
 
 def _parse_blocks(path: Path) -> dict[str, Any]:
-    """Return starfile's blocks; a copy of the file is parsed if one of its rows would be taken for a block."""
+    """Return starfile's blocks; if it would misread a word, of a copy of the file with that word in quotes."""
     import starfile
 
     text = path.read_text(encoding="utf-8")
-    quoted = ROW_LIKE_A_BLOCK.sub(r'"\1"', text)
     with TemporaryDirectory() as folder:
-        if quoted != text:
+        if MISREAD_WORD.search(text):
             path = Path(folder) / "quoted.star"
-            path.write_text(quoted, encoding="utf-8")
+            path.write_text("\n".join(map(_quote_misread_words, text.splitlines())) + "\n", encoding="utf-8")
         linecache.clearcache()
         blocks: dict[str, Any] = starfile.read(path, always_dict=True, parse_as_string=list(TEXT_LABELS))
     return blocks
+
+
+def _quote_misread_words(line: str) -> str:
+    if '"' in line or line.lstrip().startswith("#"):
+        return line
+    return MISREAD_WORD.sub(lambda found: f'"{found["block"] or found["comment"]}"', line)
 
 
 def write_table(path: Path, block: str, columns: Mapping[str, Sequence[object]], version: str = VERSION) -> None:

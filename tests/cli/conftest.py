@@ -12,11 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
+from relion_attn_picker import picking_job
 from relion_attn_picker.cli._job_command import run_job_command
 from relion_attn_picker.cli.external import command as external
+from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
+from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.model_spec import CheckpointHeader
+from relion_attn_picker.picks import FloatArray, ProbabilityMap
 from relion_attn_picker.relion.micrographs import write_micrographs
 
 SHAPE = (320, 400)
@@ -93,8 +99,8 @@ class Project:
         return given.split()
 
     def run(self, *more: str) -> Run:
-        """Run the job with the usual arguments, the diameter and some more."""
-        return self.run_only(*self.arguments, "--diameter", str(DIAMETER), *more, "--j", "1")
+        """Run the job with the usual arguments, the diameter, a threshold above the noise, and some more."""
+        return self.run_only(*self.arguments, "--diameter", str(DIAMETER), "--threshold", "0.9", *more, "--j", "1")
 
     def run_only(self, *arguments: str) -> Run:
         """Run the job with these arguments only."""
@@ -125,20 +131,42 @@ def read_picks(path: Path) -> NDArray[np.float64]:
     return np.array([[float(row[1]), float(row[0]), float(row[2])] for row in rows]).reshape(-1, 3)
 
 
+class DarkPredictor:
+    """What the network of ``tiny_checkpoint`` computes, without a network: high where the 3×3 mean is dark."""
+
+    precision = "float32"
+
+    def __init__(self, header: CheckpointHeader) -> None:
+        self.header = header
+
+    def prepare(self, image: FloatArray, pixel_size: float, particle_diameter: float) -> NetworkImage:
+        """Bring an image to the network's scale, as the real one."""
+        normalization = self.header.normalization
+        return prepare_image(image, pixel_size, particle_diameter, self.header.particle_diameter_px, normalization)
+
+    def predict(self, image: NetworkImage) -> ProbabilityMap:
+        """Return the logistic function of a linear one."""
+        dark = np.maximum(uniform_filter(-image.values, 3, mode="constant"), 0)
+        return ProbabilityMap((1 / (1 + np.exp(3 - 4 * dark))).astype(np.float32), image.pixel_size)
+
+
 @pytest.fixture
-def empty_project(
+def real_project(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Project:
-    """A project without micrographs; the current folder."""
+    """A project with two micrographs; the current folder."""
     monkeypatch.chdir(tmp_path)
-    return Project(tmp_path, tiny_checkpoint, capsys)
+    project = Project(tmp_path, tiny_checkpoint, capsys)
+    project.add("Micrographs/a.mrc", "Micrographs/b.mrc")
+    return project
 
 
 @pytest.fixture
-def project(empty_project: Project) -> Project:
-    """A project with two micrographs."""
-    empty_project.add("Micrographs/a.mrc", "Micrographs/b.mrc")
-    return empty_project
+def project(real_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose job is quick: no torch and no matplotlib, everything else is real."""
+    monkeypatch.setattr(picking_job, "load_predictor", lambda path, _: DarkPredictor(read_header(path)))
+    monkeypatch.setattr(picking_job, "write_logfile", lambda path, *_: path.write_bytes(b"%PDF"))
+    return real_project
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_coords_suffix, write_picks
-from relion_attn_picker.relion.star import write_table
+from relion_attn_picker.relion.star import format_table, write_table
 
 YX = np.array([[11, 52], [33, 4]], np.float32)
 SCORE = np.array([0.75, 0.5], np.float32)
@@ -77,7 +77,7 @@ def test_single_file_fits_any_name(project: Path) -> None:
 
 def test_refined_particles_are_shifted(tmp_path: Path) -> None:
     """At 2 Å/px an origin of +4 Å moves the centre by -2 px, as RELION's re-extraction does."""
-    optics = {"rlnOpticsGroup": [1], "rlnMicrographPixelSize": [2.0]}
+    optics: dict[str, list[object]] = {"rlnOpticsGroup": [1], "rlnMicrographPixelSize": [2.0]}
     particles: dict[str, list[object]] = {
         "rlnMicrographName": [B, A, B],
         "rlnOpticsGroup": [1, 1, 1],
@@ -118,3 +118,32 @@ def test_folder_without_coordinates(tmp_path: Path) -> None:
 def test_absent_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no coordinates at"):
         open_coordinates(tmp_path / "absent.star")
+
+
+def test_suffix_file_with_blanks_in_its_path(project: Path) -> None:
+    (project / "micrographs.star").rename(project / "my micrographs.star")
+    folder = project / "External/job004"
+    write_coords_suffix(folder / "coords_suffix_autopick.star", "my micrographs.star")
+    assert open_coordinates(folder / "coords_suffix_autopick.star", project).micrograph_names == (A, B)
+
+
+def test_empty_suffix_file(tmp_path: Path) -> None:
+    (tmp_path / "coords_suffix_autopick.star").write_text("\n")
+    with pytest.raises(InputError, match="is empty: expected the path of a micrographs STAR file"):
+        open_coordinates(tmp_path / "coords_suffix_autopick.star")
+
+
+@pytest.mark.parametrize(
+    ("optics", "message"),
+    [
+        ({"rlnOpticsGroup": [1], "rlnVoltage": [300.0]}, "no rlnOpticsGroup with a pixel size"),
+        ({"rlnOpticsGroup": [2], "rlnImagePixelSize": [2.0]}, "no pixel size for a group"),
+    ],
+)
+def test_refined_centres_without_pixel_size(tmp_path: Path, optics: dict[str, list[object]], message: str) -> None:
+    row = {"rlnMicrographName": A, "rlnOpticsGroup": 1, "rlnCoordinateX": 1.0, "rlnCoordinateY": 2.0}
+    row |= {"rlnOriginXAngst": 1.0, "rlnOriginYAngst": 0.0}
+    particles = {label: [value] for label, value in row.items()}
+    (tmp_path / "p.star").write_text(format_table("optics", optics) + format_table("particles", particles))
+    with pytest.raises(InputError, match=message):
+        open_coordinates(tmp_path / "p.star")

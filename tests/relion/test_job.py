@@ -125,3 +125,34 @@ def test_output_name_begins_with_the_given_folder() -> None:
     job = JobDirectory.open(JOB)
     (path,) = job.coordinate_paths(["MotionCorr/job002/raw/a.mrc"])
     assert job.output_name(path) == "External/job004/raw/a_autopick.star"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Mics/a.mrc", "Mics/a.tif"),
+        ("./Mics/a.mrc", "Mics/a.mrc"),
+        ("Mics//a.mrc", "Mics/a.mrc"),
+        ("/d/a.mrc", "d/a.mrc"),
+    ],
+)
+def test_different_names_of_the_same_coordinate_file(first: str, second: str) -> None:
+    with pytest.raises(InputError, match="would get the same coordinate file"):
+        JobDirectory.open(JOB).coordinate_paths([first, second])
+
+
+def test_absolute_name_stays_inside_the_job() -> None:
+    (path,) = JobDirectory.open(JOB).coordinate_paths(["/data/x/m2.mrc"])
+    assert path == Path("External/job004/data/x/m2_autopick.star")
+
+
+def test_name_that_leaves_the_job_is_refused() -> None:
+    with pytest.raises(InputError, match=r"\.\./a\.mrc would be written outside the job folder"):
+        JobDirectory.open(JOB).coordinate_paths(["../a.mrc"])
+
+
+def test_job_star_of_ccpem_pipeliner_is_that_of_5_0() -> None:
+    Path(JOB).mkdir(parents=True)
+    text = "# version 50001\n# CCP-EM Pipeliner version 1.6.1\n\ndata_job\n\n_rlnJobTypeLabel   relion.external\n"
+    Path(JOB, "job.star").write_text(text)
+    assert JobDirectory.open(JOB).flavour.name == "5.0"

@@ -90,7 +90,6 @@ def test_reason_with_line_break(tmp_path: Path) -> None:
     assert read_reason(tmp_path, "a.mrc ends early #1:\nexpected more") == "a.mrc ends early #1: expected more"
 
 
-@pytest.mark.xfail(strict=True, reason="starfile takes an apostrophe for a double quote and splits the reason")
 @pytest.mark.parametrize("reason", ['"a.mrc" ends early', "the file's header is short"])
 def test_reason_with_quotes(tmp_path: Path, reason: str) -> None:
     assert "a" in read_reason(tmp_path, reason)
@@ -101,3 +100,17 @@ def test_name_that_star_cannot_hold(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="cannot be written into a STAR file"):
         write_table(tmp_path / "t.star", "", {"rlnMicrographName": [name]})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_to_the_byte(tmp_path: Path) -> None:
+    mic, file = "MotionCorr/job002/raw/sub/mic001.mrc", "External/job004/raw/sub/mic001_autopick.star"
+    write_coordinate_index(tmp_path / "autopick.star", [mic], [file])
+    write_summary(tmp_path / "summary.star", [mic], [0.069468], [197])
+    assert (tmp_path / "autopick.star").read_text() == (
+        "\n# version 30001\n\ndata_coordinate_files\n\nloop_ \n_rlnMicrographName #1 \n_rlnMicrographCoordinates #2 \n"
+        f"{mic} {file} \n \n"
+    )
+    assert (tmp_path / "summary.star").read_text() == (
+        "\n# version 30001\n\ndata_\n\nloop_ \n_rlnMicrographName #1 \n_rlnAutopickFigureOfMerit #2 \n"
+        f"_rlnGroupNrParticles #3 \n{mic} 0.069468 197 \n \n"
+    )

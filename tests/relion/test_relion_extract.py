@@ -10,9 +10,10 @@ import mrcfile
 import numpy as np
 import pytest
 
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import write_picks
-from relion_attn_picker.relion.star import write_table
+from relion_attn_picker.relion.micrographs import write_micrographs
 
 pytestmark = [
     pytest.mark.relion,
@@ -20,6 +21,7 @@ pytestmark = [
 ]
 HOT = [(100, 500), (400, 60), (240, 320)]
 BOX = 32
+OPTICS = OpticsGroup(1, "opticsGroup1", 1.5)
 
 
 def test_boxes_are_centred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +37,7 @@ def test_boxes_are_centred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
         yx = np.array(found, np.float32).reshape(-1, 2)
         write_picks(path, yx, np.full(len(yx), 0.5, np.float32), (480, 640))
-    write_micrographs_star(Path("micrographs.star"), names)
+    write_micrographs(Path("micrographs.star"), [Micrograph(name, OPTICS) for name in names])
     Path("Extract").mkdir()
     command = "relion_preprocess --i micrographs.star --coord_dir External/job004/ --coord_suffix _autopick.star"
     options = f"--part_star Extract/particles.star --part_dir Extract/ --extract --extract_size {BOX}"
@@ -50,32 +52,9 @@ def test_boxes_are_centred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.skipif(shutil.which("relion_star_handler") is None, reason="RELION is not installed (relion_star_handler)")
 def test_names_survive_relion(tmp_path: Path) -> None:
     names = ["raw/a.mrc", "with blank.mrc", "a'b.mrc", "a#b.mrc", "12", "é.mrc"]
-    write_micrographs_star(tmp_path / "in.star", names)
+    write_micrographs(tmp_path / "in.star", [Micrograph(name, OPTICS) for name in names])
     command = ["relion_star_handler", "--i", "in.star", "--o", "out.star"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     micrographs = (tmp_path / "out.star").read_text().split("_rlnOpticsGroup #2")[-1]
     rows = [line for line in micrographs.splitlines() if line.strip()]
     assert [row.strip().removesuffix("1").strip().strip('"') for row in rows] == names
-
-
-def write_micrographs_star(path: Path, names: list[str]) -> None:
-    """Write optics and micrographs, each by the package's writer, one behind the other."""
-    optics = {"Name": "opticsGroup1", "": 1}
-    columns: dict[str, list[object]] = {f"rlnOpticsGroup{key}": [value] for key, value in optics.items()}
-    physics = {
-        "rlnMicrographPixelSize": 1.5,
-        "rlnMicrographOriginalPixelSize": 1.5,
-        "rlnVoltage": 300.0,
-        "rlnSphericalAberration": 2.7,
-        "rlnAmplitudeContrast": 0.1,
-    }
-    columns |= {label: [value] for label, value in physics.items()}
-    parts = [
-        ("optics", columns),
-        ("micrographs", {"rlnMicrographName": list(names), "rlnOpticsGroup": [1] * len(names)}),
-    ]
-    text = ""
-    for block, table in parts:
-        write_table(path, block, table)
-        text += path.read_text()
-    path.write_text(text)

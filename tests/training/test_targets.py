@@ -12,7 +12,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.io.hdf5 import Crop, CropFile, CropWriter
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions, TrainOptions
+from relion_attn_picker.options import LOSS_NAMES, TARGET_NAMES, CropOptions, TrainOptions
 from relion_attn_picker.training.augment import flip_and_turn, vary_intensity
 from relion_attn_picker.training.batches import BatchMaker, iterate_batches
 from relion_attn_picker.training.crops import LabelledSource, cut_crop, write_crops
@@ -21,6 +21,11 @@ from relion_attn_picker.training.targets import TARGETS, draw_target, draw_weigh
 
 NOTHING = np.zeros((0, 2), dtype=np.float32)
 SMALL_CROPS = CropOptions(crop_size=64, crops_per_source=12, seed=4)
+
+
+def test_options_name_every_target_and_loss() -> None:
+    assert tuple(sorted(TARGETS)) == TARGET_NAMES
+    assert tuple(sorted(LOSSES)) == LOSS_NAMES
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))

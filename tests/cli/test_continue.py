@@ -1,0 +1,209 @@
+"""A continued job does only what is new or changed, and ends as a fresh run would."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from relion_attn_picker import picking_job
+from relion_attn_picker.io.mrc import read_image, write_image
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Project, Run
+
+A, B, C = (f"Micrographs/{letter}.mrc" for letter in "abc")
+
+
+@pytest.fixture
+def read_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all micrographs whose image was read, in any order."""
+    names: list[str] = []
+    prepare = picking_job.prepare_micrograph
+
+    def prepare_and_note(micrograph, *arguments):  # type: ignore[no-untyped-def]
+        names.append(micrograph.name)
+        return prepare(micrograph, *arguments)
+
+    monkeypatch.setattr(picking_job, "prepare_micrograph", prepare_and_note)
+    return names
+
+
+def run_fresh(project: Project, *more: str) -> dict[str, str]:
+    """Return what a fresh run of the job leaves, the job folder's earlier state put back afterwards."""
+    kept = project.job.rename(project.folder / "kept")
+    project.run(*more).succeeded()
+    text = project.picks_text()
+    project.job.rename(project.folder / "fresh")
+    kept.rename(project.job)
+    return text
+
+
+def test_nothing_to_do(project: Project, read_names: list[str]) -> None:
+    project.run().succeeded()
+    before = project.picks_text()
+    read_names.clear()
+    (project.folder / A).unlink()
+    (project.folder / B).unlink()
+    out = project.run().succeeded().out
+    assert read_names == []
+    assert "1/2 a.mrc 12 picks done before\n2/2 b.mrc 12 picks done before\n" in out
+    assert project.picks_text() == before
+
+
+@pytest.mark.parametrize("more", ["--threshold 0.6", "--threshold 0.99", "--border 250", "--max_picks 5"])
+def test_changed_selection_needs_no_image(project: Project, read_names: list[str], more: str) -> None:
+    project.run().succeeded()
+    expected = run_fresh(project, *more.split())
+    (project.folder / A).unlink()
+    (project.folder / B).unlink()
+    read_names.clear()
+    before = project.picks_text()
+    project.run(*more.split()).succeeded()
+    assert read_names == []
+    assert project.picks_text() == expected
+    if more != "--threshold 0.99":
+        assert expected != before
+
+
+@pytest.mark.parametrize("more", ["--diameter 110", "--min_distance 20", "--angpix 3.8", "--threshold 0.03"])
+def test_changed_search_reads_the_images_again(project: Project, read_names: list[str], more: str) -> None:
+    project.run().succeeded()
+    expected = run_fresh(project, *more.split())
+    read_names.clear()
+    project.run(*more.split()).succeeded()
+    assert sorted(read_names) == [A, B]
+    assert project.picks_text() == expected
+
+
+def test_changed_weights(project: Project, read_names: list[str]) -> None:
+    project.run().succeeded()
+    read_names.clear()
+    other = project.folder / "other.safetensors"
+    content = project.weights.read_bytes()
+    assert b"by hand" in content
+    other.write_bytes(content.replace(b"by hand", b"by Hand"))
+    project.run("--weights", "other.safetensors").succeeded()
+    assert sorted(read_names) == [A, B]
+
+
+def test_same_weights_elsewhere(project: Project, read_names: list[str]) -> None:
+    project.run().succeeded()
+    read_names.clear()
+    (project.folder / "moved.safetensors").write_bytes(project.weights.read_bytes())
+    project.run("--weights", "moved.safetensors").succeeded()
+    assert read_names == []
+
+
+def test_new_rows_are_added(project: Project, read_names: list[str]) -> None:
+    project.run().succeeded()
+    project.add(C)
+    expected = run_fresh(project)
+    read_names.clear()
+    project.run().succeeded()
+    assert read_names == [C]
+    assert project.picks_text() == expected
+
+
+def test_rows_that_are_gone_are_not_listed(project: Project) -> None:
+    project.run().succeeded()
+    project.list([B])
+    project.run().succeeded()
+    assert "a.mrc" not in (project.job / "autopick.star").read_text()
+
+
+def test_failed_ones_are_tried_again(project: Project, read_names: list[str]) -> None:
+    good = (project.folder / A).read_bytes()
+    (project.folder / A).write_bytes(good[:5000])
+    project.run().succeeded()
+    (project.folder / A).write_bytes(good)
+    read_names.clear()
+    project.run().succeeded()
+    assert read_names == [A]
+    assert len(project.picks(A)) == 12
+    assert ".mrc" not in (project.job / "failed_micrographs.star").read_text()
+
+
+def test_deleted_coordinates_are_written_again(project: Project, read_names: list[str]) -> None:
+    project.run().succeeded()
+    before = project.picks_text()
+    project.picks_path(A).unlink()
+    read_names.clear()
+    project.run().succeeded()
+    assert read_names == []
+    assert project.picks_text() == before
+
+
+def test_deleted_map_is_written_again(project: Project, read_names: list[str]) -> None:
+    project.run("--write_maps").succeeded()
+    (project.job / "Micrographs/a_probability.h5").unlink()
+    read_names.clear()
+    project.run("--write_maps").succeeded()
+    assert read_names == [A]
+    assert (project.job / "Micrographs/a_probability.h5").exists()
+
+
+def kill(*_: object) -> None:
+    """As if the process ended here: nothing after this is done."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("owner", ["CandidateStore.append", "write_picks", "write_coordinate_index"])
+def test_kill_at_any_step(project: Project, owner: str) -> None:
+    """Before the record, before the coordinates, before the lists."""
+    expected = run_fresh_first(project)
+    with pytest.MonkeyPatch.context() as patch:
+        target, _, attribute = f"picking_job.{owner}".rpartition(".")
+        place = picking_job if target == "picking_job" else picking_job.CandidateStore
+        patch.setattr(place, attribute, kill)
+        assert project.run().code == 2
+    project.run().succeeded()
+    assert project.picks_text() == expected
+
+
+def run_fresh_first(project: Project) -> dict[str, str]:
+    """Return what a run leaves, and take the job folder away."""
+    project.run().succeeded()
+    text = project.picks_text()
+    project.job.rename(project.folder / "fresh")
+    return text
+
+
+@pytest.mark.parametrize("torn", [1, 300])
+def test_torn_line_of_candidates(project: Project, read_names: list[str], torn: int) -> None:
+    project.run().succeeded()
+    before = project.picks_text()
+    path = project.job / "candidates.jsonl"
+    path.write_bytes(path.read_bytes()[: -1 - torn])
+    read_names.clear()
+    project.run().succeeded()
+    assert read_names == [B]
+    assert project.picks_text() == before
+
+
+def test_flipped_image_gives_flipped_picks(project: Project) -> None:
+    image = read_image(project.folder / A)
+    write_image(project.folder / B, np.ascontiguousarray(image[::-1]), 4.0)
+    write_image(project.folder / "Micrographs/c.mrc", np.ascontiguousarray(image[:, ::-1]), 4.0)
+    project.list([A, B, C])
+    project.run().succeeded()
+    upright, upside_down, mirrored = (order(project.picks(name)) for name in (A, B, C))
+    height, width = image.shape
+    upside_down[:, 0] = height - 1 - upside_down[:, 0]
+    mirrored[:, 1] = width - 1 - mirrored[:, 1]
+    assert abs(upright - order(upside_down))[:, :2].max() <= 1
+    assert abs(upright - order(mirrored))[:, :2].max() <= 1
+
+
+def order(picks: np.ndarray) -> np.ndarray:
+    """Sort picks by their place on a coarse grid of rows, then by column."""
+    return picks[np.lexsort((picks[:, 1], np.rint(picks[:, 0] / 90)))]
+
+
+def test_twice_the_pixel_size_and_the_diameter_give_the_same_pixels(project: Project) -> None:
+    project.run().succeeded()
+    before = project.picks(A)
+    run: Run = project.run("--angpix", "8", "--diameter", "200")
+    run.succeeded()
+    np.testing.assert_array_equal(project.picks(A), before)

@@ -1,0 +1,61 @@
+"""Reference coordinates: the job scores itself, and ``attnpick evaluate`` finds the same afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Project
+
+
+@pytest.fixture
+def truth(project: Project) -> str:
+    """Reference coordinates: the true centres as a particles STAR file; one particle of a.mrc is not listed."""
+    rows = [
+        f"{x:.3f} {y:.3f} {name}"
+        for name, centres in project.centres.items()
+        for y, x in (centres[1:] if name.endswith("a.mrc") else centres)
+    ]
+    head = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
+    (project.folder / "truth.star").write_text(head + "\n".join(rows) + "\n")
+    return "truth.star"
+
+
+def test_evaluation_in_the_job(project: Project, truth: str) -> None:
+    run = project.run("--in_coords", truth).succeeded()
+    for name in ("evaluation.json", "evaluation.star", "precision_recall.png", "precision_recall.csv"):
+        assert (project.job / name).stat().st_size > 0
+    text = json.dumps(json.loads((project.job / "evaluation.json").read_text()))
+    assert "0.958" in text  # precision 23/24
+    assert "0.958" in run.out
+
+
+@pytest.mark.parametrize("more", [[], ["--write_maps"]])
+def test_evaluate_afterwards_is_equal(project: Project, truth: str, more: list[str], tmp_path: Path) -> None:
+    project.run("--in_coords", truth, *more).succeeded()
+    arguments = ["evaluate", "External/job001", truth, "--diameter", "100", "--out", "again"]
+    assert run_plain_command(group, arguments) == 0
+    for name in ("evaluation.json", "evaluation.star", "precision_recall.csv"):
+        assert (tmp_path / "again" / name).read_text() == (project.job / name).read_text()
+
+
+def test_pixel_figures_appear_with_maps(project: Project, truth: str) -> None:
+    project.run("--in_coords", truth).succeeded()
+    without = json.loads((project.job / "evaluation.json").read_text())
+    project.run("--in_coords", truth, "--write_maps").succeeded()
+    with_maps = json.loads((project.job / "evaluation.json").read_text())
+    assert "roc_auc" not in json.dumps(without)
+    assert "roc_auc" in json.dumps(with_maps)
+
+
+def test_reference_of_other_micrographs(project: Project) -> None:
+    head = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
+    (project.folder / "truth.star").write_text(head + "1 2 Micrographs/other.mrc\n")
+    project.run("--in_coords", "truth.star").failed_with("None of the 2 micrographs is listed in the reference")

@@ -1,0 +1,159 @@
+"""``attnpick pick``: the same job for people without RELION."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Project
+
+
+def pick(project: Project, *arguments: str) -> int:
+    given = ["--weights", str(project.weights), "--gpu", "cpu", "--diameter", "100", "--threshold", "0.9"]
+    return run_plain_command(group, ["pick", *arguments, *given])
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """Return the text of each coordinate file by its path in the folder."""
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.glob("*/**/*_autopick.star")}
+
+
+def test_same_files_as_the_job(project: Project) -> None:
+    project.run().succeeded()
+    assert pick(project, "micrographs.star", "--out", "picks") == 0
+    names = {path.name for path in Path("picks").iterdir()}
+    assert names == {path.name for path in project.job.iterdir()}
+    assert texts(Path("picks")) == texts(project.job)
+
+
+@pytest.mark.parametrize("inputs", [["Micrographs/a.mrc", "Micrographs/b.mrc"], ["Micrographs/*.mrc"], ["**/*.mrc"]])
+def test_images_and_patterns(project: Project, inputs: list[str]) -> None:
+    project.run().succeeded()
+    assert pick(project, *inputs, "--out", "picks") == 0
+    assert texts(Path("picks")) == texts(project.job)
+    listed = Path("picks/micrographs.star").read_text()
+    assert re.search(r"^Micrographs/a\.mrc ", listed, re.MULTILINE)
+    assert Path("picks/coords_suffix_autopick.star").read_text() == "picks/micrographs.star\n"
+
+
+def test_file_named_twice_is_picked_once(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pick(project, "Micrographs/a.mrc", "Micrographs/*.mrc", "--out", "picks") == 0
+    assert "from 2 micrographs is 24" in capsys.readouterr().out
+
+
+def test_list_of_images_works_in_evaluate_and_in_the_job(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pick(project, "Micrographs/*.mrc", "--out", "picks") == 0
+    assert run_plain_command(group, ["evaluate", "picks", "picks", "--diameter", "100"]) == 0
+    project.run("--in_mics", "picks/micrographs.star").succeeded()
+    assert texts(Path("picks")) == texts(project.job)
+
+
+def test_absolute_paths_outside_the_current_folder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = project.folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert pick(project, str(project.folder / "Micrographs/a.mrc"), "../Micrographs/b.mrc", "--out", "picks") == 0
+    listed = Path("picks/micrographs.star").read_text()
+    for letter in "ab":
+        assert f"\n{project.folder}/Micrographs/{letter}.mrc " in listed
+    assert len(texts(Path("picks"))) == 2
+    assert pick(project, "../micrographs.star", "--out", "../again") == 0
+    assert sorted(texts(Path("../again"))) == [f"Micrographs/{letter}_autopick.star" for letter in "ab"]
+
+
+def test_absolute_path_inside_the_current_folder(project: Project) -> None:
+    assert pick(project, str(project.folder / "Micrographs/a.mrc"), "--out", "picks") == 0
+    assert list(texts(Path("picks"))) == ["Micrographs/a_autopick.star"]
+
+
+def without_pixel_size(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[40:52] = bytes(12)
+    path.write_bytes(content)
+
+
+def test_pixel_size_missing(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    without_pixel_size(project.folder / "Micrographs/a.mrc")
+    assert pick(project, "Micrographs/a.mrc", "--out", "picks") == 1
+    assert "Micrographs/a.mrc has no pixel size in its header: give --pixel_size" in capsys.readouterr().err
+    assert pick(project, "Micrographs/a.mrc", "--out", "picks", "--pixel-size", "4") == 0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        (["micrographs.star", "Micrographs/a.mrc"], "A STAR file stands beside other inputs"),
+        (["nothing/*.mrc"], "There is no file nothing/*.mrc: give a STAR file, MRC files, or a pattern"),
+        (["Micrographs"], "Micrographs is a folder: give a pattern of MRC files, such as 'Micrographs/*.mrc'"),
+        (["nothing.star"], "There is no STAR file at nothing.star"),
+        (["Micrographs/a.mrc", "--pixel-size", "-1"], "The pixel size is -1: expected Å per pixel"),
+    ],
+)
+def test_wrong_inputs(project: Project, inputs: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pick(project, *inputs, "--out", "picks") == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"ERROR: {sentence}")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["pick", "--out", "picks", "--diameter", "100"], "Missing argument 'MICROGRAPHS...'"),
+        (["pick", "a.mrc", "--out", "picks"], "Missing option '--diameter'"),
+        (["pick", "a.mrc", "--diameter", "100"], "Missing option '--out'"),
+        (["pick", "a.mrc", "--diametre", "100"], "No such option"),
+        (["peck"], "No such command 'peck'"),
+    ],
+)
+def test_usage_errors_exit_with_2(
+    project: Project, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_plain_command(group, arguments) == 2
+    assert sentence in capsys.readouterr().err
+    assert not Path("picks").exists()
+
+
+def test_errors_of_plain_commands_exit_with_1(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plain_command(group, ["model", "show", "nowhere.safetensors"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("ERROR: ")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["pick", "external", "evaluate", "train", "model", "simulate", "benchmark"])
+def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plain_command(group, [command, "--help"]) == 0
+    assert f"Usage: attnpick {command}" in capsys.readouterr().out
+
+
+def test_bar_on_a_terminal(project: Project) -> None:
+    """A real terminal shows a bar that fills up; a failure stands above it."""
+    (project.folder / "Micrographs/a.mrc").write_bytes(b"")
+    leader, follower = os.openpty()
+    with pytest.MonkeyPatch.context() as patch, os.fdopen(follower, "w") as terminal:
+        patch.setattr(sys, "stdout", terminal)
+        assert pick(project, "micrographs.star", "--out", "picks") == 0
+        terminal.flush()
+        shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert "Picking  [####" in shown
+    assert "100%" in shown
+    assert "1/2" not in shown
+    assert "Total number of particles from 1 micrographs is 12" in shown
+
+
+def test_plain_lines_elsewhere(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pick(project, "micrographs.star", "--out", "picks") == 0
+    out = capsys.readouterr().out
+    assert "1/2 a.mrc 12 picks" in out
+    assert "[###" not in out

@@ -1,0 +1,120 @@
+"""CCP-EM's pipeliner, a client independent of RELION, runs the External job and believes its exit code."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import starfile
+
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.labels import FLAVOURS
+from relion_attn_picker.relion.micrographs import write_micrographs
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("pipeliner") is None, reason="ccpem-pipeliner is not installed (module pipeliner)"
+)
+
+TIMEOUT = 120
+RUN_JOB = """
+import json, sys, time
+from pathlib import Path
+from pipeliner.api.manage_project import PipelinerProject
+
+project = PipelinerProject(make_new_project=True)
+project.run_job(json.loads(sys.argv[1]))
+folder = Path("External/job001")
+end = time.monotonic() + float(sys.argv[2])
+while not list(folder.glob("PIPELINER_JOB_EXIT_*")):
+    if time.monotonic() > end:
+        sys.exit("the job did not end in time")
+    time.sleep(0.2)
+"""
+"""In a process of its own: the package's warnings are not ours to fail at, and its project is the working directory."""
+
+
+def run_with_pipeliner(project: Path, executable: Path, diameter: float, checkpoint: Path) -> Path:
+    """Run the External job in ``project`` and return its folder."""
+    params = {"diameter": diameter, "threshold": 0.99, "gpu": "cpu", "weights": checkpoint}
+    fields = {
+        "_rlnJobTypeLabel": "relion.external",
+        "fn_exe": str(executable),
+        "in_mic": "micrographs.star",
+        "fn_output": "autopick.star",
+        "output_nodetype": "MicrographCoordsGroup",
+        "output_kwds": "relion:::autopick",
+    }
+    for number, (label, value) in enumerate(params.items(), start=1):
+        fields |= {f"param{number}_label": label, f"param{number}_value": str(value)}
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN_JOB, json.dumps(fields), str(TIMEOUT)],
+        cwd=project,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{executable.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=2 * TIMEOUT,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return project / "External/job001"
+
+
+def ending(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if "JOB_EXIT" in path.name}
+
+
+@pytest.fixture
+def project(marked_project: Path, tmp_path: Path) -> Path:
+    """A new project folder with the marked micrographs."""
+    (tmp_path / "Micrographs").symlink_to(marked_project / "Micrographs")
+    names = sorted(f"Micrographs/{path.name}" for path in (marked_project / "Micrographs").iterdir())
+    write_micrographs(tmp_path / "micrographs.star", [Micrograph(name, OpticsGroup(1, "one", 1.5)) for name in names])
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_job_succeeds(project: Path, external_executable: Path, tiny_checkpoint: Path) -> None:
+    folder = run_with_pipeliner(project, external_executable, 72, tiny_checkpoint)
+    assert ending(folder) == {"PIPELINER_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_SUCCESS"}
+    listed = starfile.read(folder / "autopick.star")["rlnMicrographCoordinates"].tolist()
+    assert listed == [f"External/job001/Micrographs/{name}_autopick.star" for name in ("empty", "tall", "wide")]
+    assert [len(starfile.read(project / name)) for name in listed] == [0, 3, 4]
+    nodes = (project / "default_pipeline.star").read_text()
+    assert "External/job001/autopick.star" in nodes
+    assert "MicrographCoordsGroup.star.relion.autopick" in nodes
+
+
+@pytest.mark.slow
+def test_failing_job_is_seen_as_failed(project: Path, external_executable: Path, tiny_checkpoint: Path) -> None:
+    folder = run_with_pipeliner(project, external_executable, -72, tiny_checkpoint)
+    assert ending(folder) == {"PIPELINER_JOB_EXIT_FAILED", "RELION_JOB_EXIT_FAILURE"}
+    assert "diameter" in (folder / "run.err").read_text()
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_output_nodes_are_valid_cif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str) -> None:
+    """The pipeliner reads STAR files with gemmi, which is stricter than RELION."""
+    cif = pytest.importorskip("gemmi.cif", reason="gemmi is not installed")
+    monkeypatch.chdir(tmp_path)
+    JobDirectory("External/job004/", FLAVOURS[flavour]).path.mkdir(parents=True)
+    JobDirectory("External/job004/", FLAVOURS[flavour]).write_output_nodes()
+    block = cif.read("External/job004/RELION_OUTPUT_NODES.star").sole_block()
+    assert block.name == "output_nodes"
+    names = [row[0] for row in block.find("_rlnPipeLineNode", ["Name"])]
+    assert names == ["External/job004/" + str(row[0]) for row in FLAVOURS[flavour].rows]
+
+
+@pytest.mark.parametrize("name", ["data_2024/a.mrc", "with blank.mrc", "it's.mrc", "a#b.mrc", "_a.mrc", "[1].mrc"])
+def test_odd_names_are_valid_cif(tmp_path: Path, name: str) -> None:
+    """Beyond ASCII there is no valid CIF 1.1; RELION reads such names all the same."""
+    cif = pytest.importorskip("gemmi.cif", reason="gemmi is not installed")
+    path = tmp_path / "micrographs.star"
+    write_micrographs(path, [Micrograph(name, OpticsGroup(1, "one", 1.5))])
+    column = cif.read(str(path)).find_block("micrographs").find_loop("_rlnMicrographName")
+    assert [cif.as_string(value) for value in column] == [name]

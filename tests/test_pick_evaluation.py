@@ -1,0 +1,56 @@
+"""Scoring files of coordinates, whoever wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.pick_evaluation import evaluate_files
+
+HEAD = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
+SINGLE_HEAD = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Four picks and three true centres: two of each belong together, at 2 Å per pixel and 100 Å diameter."""
+    monkeypatch.chdir(tmp_path)
+    picks, truth = Path("picks.star"), Path("truth.star")
+    picks.write_text(HEAD + "100 100 a.mrc\n300 100 a.mrc\n500 100 a.mrc\n100 100 b.mrc\n")
+    truth.write_text(HEAD + "110 100 a.mrc\n300 124 a.mrc\n100 300 b.mrc\n")
+    return picks, truth
+
+
+def test_two_particles_files(files: tuple[Path, Path]) -> None:
+    scores = evaluate_files(*files, 100, pixel_size=2.0).pooled
+    assert scores.precision == pytest.approx(2 / 4)
+    assert scores.recall == pytest.approx(2 / 3)
+
+
+def test_twice_the_pixel_size_halves_the_radius_in_pixels(files: tuple[Path, Path]) -> None:
+    scores = evaluate_files(*files, 100, pixel_size=4.0).pooled
+    assert scores.precision == pytest.approx(1 / 4)
+
+
+def test_coordinates_of_one_micrograph(files: tuple[Path, Path]) -> None:
+    Path("one.star").write_text(SINGLE_HEAD + "10 20\n")
+    Path("two.star").write_text(SINGLE_HEAD + "10 21\n100 100\n")
+    assert evaluate_files(Path("one.star"), Path("two.star"), 100, pixel_size=1.0).pooled.recall == pytest.approx(0.5)
+
+
+def test_pixel_size_missing(files: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match=r"The pixel size of a.mrc is not known: give --pixel_size, or --micrographs"):
+        evaluate_files(*files, 100)
+
+
+def test_no_micrograph_in_common(files: tuple[Path, Path]) -> None:
+    files[0].write_text(HEAD + "1 1 other/a.mrc\n")
+    with pytest.raises(InputError, match="None of the 2 micrographs is listed in the picks"):
+        evaluate_files(*files, 100, pixel_size=1.0)
+
+
+def test_absent_file(files: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match=r"no coordinates at nowhere\.star"):
+        evaluate_files(Path("nowhere.star"), files[1], 100, pixel_size=1.0)

@@ -1,0 +1,73 @@
+"""The way of one micrograph, and the choice among its candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.inference.predictor import load_predictor
+from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.options import InferenceOptions, PickOptions
+from relion_attn_picker.picks import FloatArray, Picks
+from relion_attn_picker.pipeline import SCORE_FLOOR, pick_micrograph, score_floor, select_picks
+
+MICROGRAPH = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", 2.0))
+SHAPE = (100, 200)
+
+
+def candidates(yx: list[tuple[float, float]], score: list[float]) -> Picks:
+    return Picks(MICROGRAPH, np.array(yx, np.float32).reshape(-1, 2), np.array(score, np.float32))
+
+
+def select(found: Picks, **options: float | int) -> FloatArray:
+    """Return the scores of what is selected, with a default threshold of 0.5."""
+    return select_picks(found, SHAPE, PickOptions(particle_diameter=100, **options), 0.5).score  # type: ignore[arg-type]
+
+
+def test_threshold_is_the_lowest_score_of_a_pick() -> None:
+    found = candidates([(10, 10), (20, 20), (30, 30)], [0.9, 0.5, 0.3])
+    np.testing.assert_allclose(select(found), [0.9, 0.5])
+    np.testing.assert_allclose(select(found, threshold=0.3), [0.9, 0.5, 0.3])
+    np.testing.assert_allclose(select(found, threshold=0.95), [])
+
+
+def test_border_is_in_ångström_from_the_outline() -> None:
+    """At 2 Å per pixel, 20 Å are 10 pixels: rows 10 to 89 and columns 10 to 189 stay."""
+    found = candidates([(10, 10), (89, 189), (9.9, 50), (50, 9.9), (89.1, 50), (50, 189.1)], [1.0] * 6)
+    kept = select_picks(found, SHAPE, PickOptions(particle_diameter=100, border=20), 0.5)
+    assert kept.yx.tolist() == [[10, 10], [89, 189]]
+
+
+def test_centres_outside_the_image_are_never_picks() -> None:
+    found = candidates([(-0.4, 50), (50, 199.3), (0, 0), (99, 199)], [1.0] * 4)
+    assert select_picks(found, SHAPE, PickOptions(particle_diameter=100), 0.5).yx.tolist() == [[0, 0], [99, 199]]
+
+
+def test_maximum_number_keeps_the_highest_inside_the_border() -> None:
+    found = candidates([(0, 0), (50, 50), (60, 60), (70, 70)], [0.9, 0.8, 0.7, 0.6])
+    np.testing.assert_allclose(select(found, border=20, max_picks=2), [0.8, 0.7])
+
+
+def test_no_candidates() -> None:
+    assert select(candidates([], [])).shape == (0,)
+
+
+def test_candidates_reach_below_the_threshold() -> None:
+    assert score_floor(PickOptions(particle_diameter=100)) == SCORE_FLOOR
+    assert score_floor(PickOptions(particle_diameter=100, threshold=0.4)) == SCORE_FLOOR
+    assert score_floor(PickOptions(particle_diameter=100, threshold=0.01)) == 0.01
+
+
+@pytest.mark.parametrize("pixel_size", [3.1, 4.0])
+def test_one_disc_is_picked_where_it_is(tmp_path: Path, tiny_checkpoint: Path, pixel_size: float) -> None:
+    y, x = np.mgrid[:150, :210]
+    image = np.random.default_rng(2).normal(0, 0.2, y.shape) - 3 * np.exp(-((y - 61.3) ** 2 + (x - 140.6) ** 2) / 72)
+    write_image(tmp_path / "a.mrc", image.astype(np.float32), pixel_size)
+    predictor = load_predictor(tiny_checkpoint, InferenceOptions(gpu="cpu", precision="float32"))
+    micrograph = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", pixel_size))
+    options = PickOptions(particle_diameter=25 * pixel_size, max_picks=1)
+    picks = pick_micrograph(micrograph, tmp_path, predictor, options)
+    np.testing.assert_allclose(picks.yx, [[61.3, 140.6]], atol=1.5)
