@@ -25,7 +25,8 @@ from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.report.curves import draw_training_curves
-from relion_attn_picker.simulation.micrograph import draw_conditions, simulate_micrograph
+from relion_attn_picker.simulation.conditions import draw_conditions
+from relion_attn_picker.simulation.micrograph import simulate_micrograph
 from relion_attn_picker.simulation.particles import procedural_particle, read_bead_particle
 from relion_attn_picker.training.crops import LabelledImage, LabelledSource, write_crops
 from relion_attn_picker.training.fit import Progress, fit, read_curves

@@ -6,19 +6,25 @@ the phase by 0.34 rad at 300 kV).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.picks import FloatArray
 
 PROTEIN_SCATTERING = 0.0724
-"""Excess scattering length of protein over water, Å per Å³."""
+"""Excess scattering length of protein over water, Å per Å³, from tabulated f(0) of its atoms at 1.35 g/cm³."""
+
+CELLS_PER_EXTENT = 22
+"""Procedural particles are filled with beads at this many places along their extent."""
 
 Points = NDArray[np.float64]
 
@@ -47,22 +53,34 @@ class BeadParticle:
     bead_radius: float
     diameter: float
 
-    def project(self, rotation: Rotation, pixel_size: float) -> Points:
+    def project(self, rotation: Rotation, pixel_size: float) -> FloatArray:
         """Return the projected scattering length per Å², in a square of odd side whose middle pixel is the centre."""
-        turned = rotation.apply(self.xyz)[:, :2]
-        reach = int(np.ceil((np.abs(turned).max() + 4 * self.bead_radius) / pixel_size)) + 1
-        edges = (np.arange(2 * reach + 2) - reach - 0.5) * pixel_size
-        image, _, _ = np.histogram2d(turned[:, 1], turned[:, 0], bins=[edges, edges], weights=self.weight)
-        sigma = max(self.bead_radius / pixel_size, 0.6)
-        return np.asarray(gaussian_filter(image, sigma, mode="constant") / pixel_size**2)
+        turned = rotation.apply(self.xyz)[:, 1::-1] / pixel_size
+        reach = int(np.ceil(np.abs(turned).max() + 4 * self.blur(pixel_size))) + 1
+        beads = splat(turned + reach, self.weight, (2 * reach + 1, 2 * reach + 1))
+        blurred = gaussian_filter(beads, self.blur(pixel_size), mode="constant")
+        return np.asarray(blurred / np.float32(pixel_size**2))
+
+    def blur(self, pixel_size: float) -> float:
+        """Return the standard deviation in pixels by which splatted beads are blurred, at least what pixels need."""
+        return max(self.bead_radius / pixel_size, 0.6)
+
+
+def splat(yx: Points, weight: Points, shape: tuple[int, int]) -> FloatArray:
+    """Add each weight to the pixel nearest to its place ``(n, 2)``; what lies outside ``(h, w)`` is left out."""
+    nearest = np.rint(yx).astype(np.intp)
+    inside = ((nearest >= 0) & (nearest < shape)).all(axis=1)
+    index = nearest[inside, 0] * shape[1] + nearest[inside, 1]
+    image = np.bincount(index, weight[inside], minlength=shape[0] * shape[1])
+    return image.reshape(shape).astype(np.float32)
 
 
 def make_particle(name: str, xyz: Points, weight: Points, bead_radius: float) -> BeadParticle:
     """Return beads centred on their weighted mean, with their visible diameter."""
-    centred = xyz - np.average(xyz, axis=0, weights=np.abs(weight))
+    centred = xyz - np.average(xyz, axis=0, weights=weight)
     distance = np.linalg.norm(centred, axis=1)
     order = np.argsort(distance)
-    share = np.cumsum(np.abs(weight)[order]) / np.abs(weight).sum()
+    share = np.cumsum(weight[order]) / weight.sum()
     radius = distance[order][np.searchsorted(share, 0.95)] + bead_radius
     return BeadParticle(name, centred, weight, bead_radius, float(2 * radius))
 
@@ -70,58 +88,119 @@ def make_particle(name: str, xyz: Points, weight: Points, bead_radius: float) ->
 def read_bead_particle(path: Path) -> BeadParticle:
     """Read one bead file: npz with ``x`` (int16), ``unit`` (Å), ``w`` (Å) and ``sigma`` (Å).
 
+    A file of the same name in the folder ``micelle`` beside the file's own folder is the detergent belt of a membrane
+    protein, and is added.
+
     Raises
     ------
     InputError
-        If the file is not such a file.
+        If a file is not such a file.
     """
+    xyz, weight, bead_radius = _read_beads(path)
+    belt = path.parent.parent / "micelle" / path.name
+    if belt.is_file():
+        belt_xyz, belt_weight, _ = _read_beads(belt)
+        xyz, weight = np.concatenate([xyz, belt_xyz]), np.concatenate([weight, belt_weight])
+    return make_particle(path.stem, xyz, weight, bead_radius)
+
+
+def _read_beads(path: Path) -> tuple[Points, Points, float]:
     try:
-        with np.load(path, allow_pickle=False) as beads:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as beads:
             xyz = beads["x"].astype(np.float64) * float(beads["unit"])
-            weight = beads["w"].astype(np.float64)
-            return make_particle(path.stem, xyz, np.broadcast_to(weight, len(xyz)), float(np.mean(beads["sigma"])))
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError, IndexError) as error:
+            weight = np.broadcast_to(beads["w"].astype(np.float64), len(xyz))
+            bead_radius = float(np.mean(beads["sigma"]))
+    except (OSError, KeyError, ValueError, IndexError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} is not a file of scattering beads ({error}).") from error
+    if xyz.ndim != 2 or xyz.shape[1] != 3 or len(xyz) == 0 or not weight.sum() > 0:
+        raise InputError(f"{path} has beads of shape {xyz.shape}: expected (n, 3), and weights with a positive sum.")
+    return xyz, np.maximum(weight, 0.0), bead_radius
 
 
 def procedural_particle(diameter: float, rng: np.random.Generator) -> BeadParticle:
-    """Make a protein-like assembly: blobs copied by a cyclic or dihedral symmetry, filled or hollow, then scaled.
+    """Make a protein-like assembly: balls of protein copied by a symmetry, compact, ring, hollow shell or rod.
 
     Parameters
     ----------
     diameter
         Visible diameter in Å.
     rng
-        Draws symmetry, shape and blobs.
+        Draws symmetry, shape and balls.
     """
-    kind = rng.choice(["globular", "shell", "ring", "rod"], p=[0.5, 0.15, 0.2, 0.15])
-    fold = int(rng.integers(1, 8))
-    stretch = {"globular": (1, 1, 1), "shell": (1, 1, 1), "ring": (1, 1, 0.5), "rod": (0.45, 0.45, 1)}[str(kind)]
-    blobs = rng.normal(size=(int(rng.integers(2, 7)), 3))
-    blobs /= np.linalg.norm(blobs, axis=1, keepdims=True)
-    least = {"globular": 0.0, "shell": 0.8, "ring": 0.6, "rod": 0.0}[str(kind)]
-    blobs *= rng.uniform(least, 1, (len(blobs), 1))
-    blob_size = rng.uniform(0.2, 0.35, len(blobs))
-    beads = np.concatenate(
-        [centre + size * _ball(200, rng) for centre, size in zip(blobs, blob_size, strict=True)]
-    ) * np.array(stretch)
-    turns = Rotation.from_euler("z", np.arange(fold)[:, None] * 360 / fold, degrees=True)
-    beads = np.concatenate([turn.apply(beads) for turn in turns])
-    if rng.random() < 0.4:
-        beads = np.concatenate([beads, beads * np.array([1, -1, -1])])
-    draft = make_particle("procedural", beads, np.ones(len(beads)), 0.03)
-    xyz = draft.xyz * (diameter / draft.diameter)
-    return make_particle("procedural", xyz, _bead_weights(xyz, diameter), 0.03 * diameter)
+    kind = str(rng.choice(list(SHAPES), p=[0.5, 0.2, 0.15, 0.15]))
+    xyz, spacing = _fill(SHAPES[kind](rng), rng)
+    texture = rng.gamma(3, 1 / 3, len(xyz))  # helices and clefts: density is uneven
+    draft = make_particle(kind, xyz, PROTEIN_SCATTERING * spacing**3 * texture, 0.6 * spacing)
+    grow = diameter / draft.diameter
+    return replace(
+        draft,
+        xyz=draft.xyz * grow,
+        weight=draft.weight * grow**3,
+        bead_radius=draft.bead_radius * grow,
+        diameter=diameter,
+    )
 
 
-def _bead_weights(xyz: Points, diameter: float) -> Points:
-    """Return equal weights that fill the occupied volume with protein; cells of a tenth of a diameter count it."""
-    cell = diameter / 10
-    occupied = len(np.unique(np.floor(xyz / cell).astype(int), axis=0))
-    return np.full(len(xyz), PROTEIN_SCATTERING * occupied * cell**3 * 0.8 / len(xyz))
+def _fill(balls: Points, rng: np.random.Generator) -> tuple[Points, float]:
+    """Return points, a jittered grid, that fill the union of balls ``(n, 4)`` (centre, radius), and their spacing."""
+    low = (balls[:, :3] - balls[:, 3:]).min(axis=0)
+    extent = (balls[:, :3] + balls[:, 3:]).max(axis=0) - low
+    spacing = float(extent.max()) / CELLS_PER_EXTENT
+    axes = [np.arange(0.5, length / spacing) * spacing for length in extent]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3) + low
+    grid += rng.uniform(-spacing / 2, spacing / 2, grid.shape)
+    return grid[(cdist(grid, balls[:, :3]) <= balls[:, 3]).any(axis=1)], spacing
 
 
-def _ball(count: int, rng: np.random.Generator) -> Points:
-    """Return points evenly spread in the unit ball."""
-    points = rng.normal(size=(count, 3))
-    return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True) * rng.random((count, 1)) ** (1 / 3))
+def _subunit(count: int, rng: np.random.Generator) -> Points:
+    """Return a chain of ``count`` balls of about unit radius, each touching an earlier one: ``(n, 4)``."""
+    balls = [np.array([0.0, 0.0, 0.0, rng.uniform(0.8, 1.2)])]
+    while len(balls) < count:
+        ball, radius = balls[rng.integers(len(balls))], rng.uniform(0.6, 1.2)
+        step = rng.uniform(0.7, 1.0) * (ball[3] + radius) * _direction(rng) * 0.75
+        balls.append(np.append(ball[:3] + step, radius))
+    return np.array(balls)
+
+
+def _copy(balls: Points, group: str, offset: Points) -> Points:
+    """Return balls moved by an offset and copied by a point group, such as C3, D2, T, O or I."""
+    copies = [rotation.apply(balls[:, :3] + offset) for rotation in Rotation.create_group(group)]
+    return np.concatenate([np.column_stack([copy, balls[:, 3]]) for copy in copies])
+
+
+def _direction(rng: np.random.Generator) -> Points:
+    vector = rng.normal(size=3)
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def _compact(rng: np.random.Generator) -> Points:
+    group = str(rng.choice(["C1", "C1", "C2", "C3", "C4", "D2", "D3"]))
+    return _copy(_subunit(int(rng.integers(4, 10)), rng), group, rng.uniform(0.3, 1.3) * _direction(rng))
+
+
+def _ring(rng: np.random.Generator) -> Points:
+    fold = int(rng.integers(5, 10))
+    radius = rng.uniform(0.4, 0.55) * fold
+    layers = ("C", 0.0) if rng.random() < 0.4 else ("D", rng.uniform(1.0, 2.0))
+    return _copy(_subunit(int(rng.integers(2, 5)), rng), f"{layers[0]}{fold}", np.array([radius, 0.0, layers[1]]))
+
+
+def _shell(rng: np.random.Generator) -> Points:
+    group = str(rng.choice(["T", "O", "O", "I"]))
+    radius = rng.uniform(0.5, 0.65) * np.sqrt({"T": 12, "O": 24, "I": 60}[group])
+    return _copy(_subunit(int(rng.integers(2, 4)), rng), group, radius * _direction(rng))
+
+
+def _rod(rng: np.random.Generator) -> Points:
+    group, length = str(rng.choice(["C1", "C2"])), int(rng.integers(4, 9))
+    bend = np.cumsum(rng.normal(0, 0.35, (length, 2)), axis=0)
+    spine = np.column_stack([bend, 1.2 * np.arange(length), rng.uniform(0.7, 1.2, length)])
+    return _copy(spine, group, np.array([rng.uniform(0.0, 0.9), 0.0, 0.0]))
+
+
+SHAPES: dict[str, Callable[[np.random.Generator], Points]] = {
+    "compact": _compact,
+    "ring": _ring,
+    "shell": _shell,
+    "rod": _rod,
+}

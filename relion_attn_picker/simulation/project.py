@@ -13,7 +13,12 @@ from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.micrographs import write_micrographs
-from relion_attn_picker.simulation.micrograph import Conditions, SimulatedMicrograph, draw_conditions, simulate_micrograph
+from relion_attn_picker.simulation.micrograph import (
+    Conditions,
+    SimulatedMicrograph,
+    draw_conditions,
+    simulate_micrograph,
+)
 from relion_attn_picker.simulation.particles import BeadParticle
 
 MICROGRAPHS_STAR = "micrographs.star"
@@ -85,7 +90,7 @@ def _draw_mild_conditions(rng: np.random.Generator, number: int) -> Conditions:
         amplitude_contrast=0.1,
         coverage=float(rng.uniform(0.1, 0.25)),
         min_separation=1.05,
-        noise_gain=float(rng.uniform(2, 6)),
+        snr=float(rng.uniform(0.6, 1.5)),
         protein_noise=float(rng.uniform(0.1, 1.0)),
         carbon=number % 2 == 0,
         damaged=0.0,
