@@ -24,20 +24,22 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 
 def test_two_particles_files(files: tuple[Path, Path]) -> None:
-    scores = evaluate_files(*files, 100, pixel_size=2.0).pooled
+    scores = evaluate_files(*files, 100, pixel_size=2.0).headline.pooled
     assert scores.precision == pytest.approx(2 / 4)
     assert scores.recall == pytest.approx(2 / 3)
 
 
 def test_twice_the_pixel_size_halves_the_radius_in_pixels(files: tuple[Path, Path]) -> None:
-    scores = evaluate_files(*files, 100, pixel_size=4.0).pooled
+    scores = evaluate_files(*files, 100, pixel_size=4.0).headline.pooled
     assert scores.precision == pytest.approx(1 / 4)
 
 
 def test_coordinates_of_one_micrograph(files: tuple[Path, Path]) -> None:
     Path("one.star").write_text(SINGLE_HEAD + "10 20\n")
     Path("two.star").write_text(SINGLE_HEAD + "10 21\n100 100\n")
-    assert evaluate_files(Path("one.star"), Path("two.star"), 100, pixel_size=1.0).pooled.recall == pytest.approx(0.5)
+    assert evaluate_files(
+        Path("one.star"), Path("two.star"), 100, pixel_size=1.0
+    ).headline.pooled.recall == pytest.approx(0.5)
 
 
 def test_pixel_size_missing(files: tuple[Path, Path]) -> None:

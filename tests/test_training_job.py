@@ -56,9 +56,7 @@ def test_same_command_again_changes_nothing(project: Path, tmp_path: Path) -> No
     assert (tmp_path / "run/best.safetensors").read_bytes() == before
 
 
-def test_other_crop_options_are_refused(
-    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_crop_options_are_refused(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(project, tmp_path / "run") == 0
     assert train(project, tmp_path / "run", "--diameter_px", "28") == 1
     assert "crops.h5 was made with other options" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def _cut_axis(length: int, tile_size: int, halo: int, ramp: int, stride: int) ->
         if length - stop < stride:
             stop = length
         distance = np.arange(start, stop, dtype=np.float32)
-        weight = np.ones(stop - start, dtype=np.float32)
+        weight: FloatArray = np.ones(stop - start, dtype=np.float32)
         if start > 0:
             weight = np.minimum(weight, (distance - start - halo + 1) / (ramp + 1))
         if stop < length:

@@ -91,7 +91,7 @@ def _read(path: Path, with_tensors: bool) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"There is no file of weights at {path}: give the path of a .safetensors checkpoint.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
             header = _parse_header(path, file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:

@@ -82,10 +82,10 @@ class UNet(nn.Module):
 def receptive_field() -> int:
     """Return the side, in network pixels, of the square of input that one output pixel can see.
 
-    Each 3×3 convolution adds two pixels of its level (four convolutions a level, two in the bottleneck), each pooling
-    one. Up-sampling adds none, but where a pixel lies within the coarse one that it came from shifts its field by up
-    to one coarse pixel less one.
+    Each 3×3 convolution adds two pixels of its level: four convolutions a level and two in the bottleneck add
+    8 · (1 + 2 + 4 + 8) + 4 · 16. Each pooling adds one pixel of its level. Up-sampling adds none, but where a pixel
+    lies within the coarse one that it came from shifts its field by up to one coarse pixel less one.
     """
-    convolutions = sum(2 * 4 * 2**level for level in range(DEPTH)) + 4 * STRIDE
+    convolutions = 8 * (STRIDE - 1) + 4 * STRIDE
     poolings = alignment = STRIDE - 1
     return 1 + convolutions + poolings + alignment

@@ -93,5 +93,9 @@ def _draw_mild_conditions(rng: np.random.Generator, number: int) -> Conditions:
         snr=float(rng.uniform(0.6, 1.5)),
         protein_noise=float(rng.uniform(0.1, 1.0)),
         carbon=number % 2 == 0,
+        phase_shift=0.0,
         damaged=0.0,
+        mottling=0.0,
+        border=0,
+        lowpass=1.0,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from relion_attn_picker.io.hdf5 import Crop, CropFile
@@ -37,7 +38,7 @@ class BatchMaker:
         self._particle_diameter_px = particle_diameter_px
         self._options = options
         self._epoch = -1
-        self._order = np.zeros(0, dtype=np.intp)
+        self._order: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     def make(self, step: int) -> Batch:
         """Return the batch of one step."""
@@ -65,8 +66,8 @@ class BatchMaker:
         shift = corner.astype(np.float32)
         image, (yx, ignored_yx) = flip_and_turn(image, (crop.yx - shift, crop.ignored_yx - shift), int(rng.integers(8)))
         image = np.ascontiguousarray(vary_intensity(image, rng), dtype=np.float32)
-        target = draw_target(image.shape, yx, self._particle_diameter_px, self._options.target)
-        return image, target, draw_weights(image.shape, ignored_yx, self._particle_diameter_px)
+        target = draw_target((size, size), yx, self._particle_diameter_px, self._options.target)
+        return image, target, draw_weights((size, size), ignored_yx, self._particle_diameter_px)
 
 
 def iterate_batches(maker: BatchMaker, first_step: int, last_step: int) -> Iterator[Batch]:

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,12 @@ DIAMETER = 100.0
 MARKERS = ("SUCCESS", "FAILURE", "ABORTED")
 
 
-def draw_discs(centres: NDArray[np.float64], seed: int) -> NDArray[np.float32]:
-    """Return noise with a dark Gaussian disc at each centre ``(n, 2)`` in pixels, ``(y, x)``."""
+@cache
+def draw_discs(seed: int) -> NDArray[np.float32]:
+    """Return noise with a dark Gaussian disc at each centre of ``place_discs``."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     image = np.random.default_rng(seed).normal(0, 0.3, SHAPE)
-    for cy, cx in centres:
+    for cy, cx in place_discs(seed):
         image -= 3 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 6.0**2))
     return image.astype(np.float32)
 
@@ -84,7 +86,7 @@ class Project:
         for name in names:
             seed = len(self.centres)
             self.centres[name] = place_discs(seed)
-            write_image(self.folder / name, draw_discs(self.centres[name], seed), PIXEL_SIZE)
+            write_image(self.folder / name, draw_discs(seed), PIXEL_SIZE)
         self.list(list(self.centres))
 
     def list(self, names: Sequence[str], pixel_size: float = PIXEL_SIZE) -> None:

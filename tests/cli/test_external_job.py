@@ -211,7 +211,7 @@ def test_folder_missing(project: Project, arguments: list[str]) -> None:
 def test_help(project: Project) -> None:
     run = project.run_only("--help")
     assert (run.code, run.markers) == (0, [])
-    assert "particle diameter in Å" in run.out
+    assert "Particle diameter in Å" in run.out
     assert "in_movies" not in run.out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,4 +130,4 @@ def test_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert max(factors) == factors[99] == 1.0
     assert factors[550] == pytest.approx(0.5, abs=0.01)
     assert factors[-1] < 1e-4
-    assert all(a >= b for a, b in zip(factors[99:], factors[100:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors[99:]))
