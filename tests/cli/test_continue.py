@@ -52,7 +52,7 @@ def test_nothing_to_do(project: Project, read_names: list[str]) -> None:
     assert project.picks_text() == before
 
 
-@pytest.mark.parametrize("more", ["--threshold 0.6", "--threshold 0.99", "--border 250", "--max_picks 5"])
+@pytest.mark.parametrize("more", ["--threshold 0.2", "--threshold 0.99", "--border 250", "--max_picks 5"])
 def test_changed_selection_needs_no_image(project: Project, read_names: list[str], more: str) -> None:
     project.run().succeeded()
     expected = run_fresh(project, *more.split())
