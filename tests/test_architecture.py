@@ -21,7 +21,6 @@ ALLOWED = {
     "evaluation": FOUNDATION | {"evaluation"},
     "inference": FOUNDATION | {"imaging", "models", "io", "inference"},
     "simulation": FOUNDATION | {"imaging", "models", "io", "relion", "simulation"},
-    "attention_maps": FOUNDATION | {"imaging", "models", "attention_maps"},
     "training": FOUNDATION | {"imaging", "models", "inference", "evaluation", "io", "training"},
     "report": FOUNDATION | BASE | {"inference", "report"},
 }
@@ -34,7 +33,7 @@ ONLY_IN = {
     "h5py": {"io/hdf5.py"},
     "safetensors": {"io/checkpoint.py"},
     "click": {"cli/"},
-    "matplotlib": {"report/", "attention_maps/"},
+    "matplotlib": {"report/"},
 }
 
 

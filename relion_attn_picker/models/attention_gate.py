@@ -1,6 +1,6 @@
 """The additive attention gate of the Attention U-Net.
 
-What this module does not do: it keeps no maps. ``attention_maps.capture`` reads them with hooks.
+What this module does not do: it keeps no maps; ``AttentionUNet.get_attention_maps`` listens to the gates for them.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,7 +145,9 @@ def test_bar_on_a_terminal(project: Project) -> None:
         patch.setattr(sys, "stdout", terminal)
         assert pick(project, "micrographs.star", "--out", "picks") == 0
         terminal.flush()
-        shown = os.read(leader, 100_000).decode()
+        shown = ""
+        while select.select([leader], [], [], 0.2)[0]:
+            shown += os.read(leader, 100_000).decode(errors="replace")
     os.close(leader)
     assert "Picking  [####" in shown
     assert "100%" in shown
