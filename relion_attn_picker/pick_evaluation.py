@@ -109,6 +109,7 @@ def evaluate_files(
     pixel_size: float | None = None,
     micrographs_star: Path | None = None,
     threshold: float | None = None,
+    last: int | None = None,
 ) -> Evaluation:
     """Score the coordinates in ``picks`` against those in ``truth``.
 
@@ -120,14 +121,16 @@ def evaluate_files(
     particle_diameter
         Å.
     pixel_size, micrographs_star
-        Å per pixel of all micrographs, or the file that has it for each.
+        Å per pixel of all micrographs, or the file that has it for each; only micrographs of that file count.
     threshold
         Operating point; by default the job's, or all picks.
+    last
+        Only the last so many micrographs of the list count: those that ``attnpick train --hold_out`` keeps out.
 
     Raises
     ------
     InputError
-        If no pixel size is known, or both files have no micrograph in common.
+        If no pixel size is known, ``last`` is given without a list, or both files have no micrograph in common.
     """
     folder = picks if picks.is_dir() else picks.parent
     saved = json.loads((folder / OPTIONS_FILE).read_text()) if (folder / OPTIONS_FILE).exists() else None
@@ -135,7 +138,9 @@ def evaluate_files(
         micrographs_star = Path(saved["micrographs"])
         if not micrographs_star.exists():
             raise InputError(f"The job's list {micrographs_star} is not here: give --micrographs or --pixel_size.")
-    listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size)
+    if last is not None and (last < 1 or micrographs_star is None):
+        raise InputError(f"--last {last} needs a list of micrographs and a number of 1 or more: give --micrographs.")
+    listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)
     project_dir = (
         Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, next(iter(listed)))
     )
@@ -148,8 +153,9 @@ def evaluate_files(
     )
 
 
-def _read_pixel_sizes(path: Path, pixel_size: float | None) -> dict[str, float]:
-    return {micrograph.name: micrograph.optics.pixel_size for micrograph in read_micrographs(path, pixel_size)}
+def _read_pixel_sizes(path: Path, pixel_size: float | None, last: int | None) -> dict[str, float]:
+    micrographs = read_micrographs(path, pixel_size)
+    return {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs[-(last or 0) :]}
 
 
 def map_path(coordinate_path: Path) -> Path:
@@ -175,6 +181,8 @@ def _evaluate_coordinates(
     threshold: float | None,
 ) -> Evaluation:
     names: Sequence[str] = truth.micrograph_names or picks.micrograph_names or [SINGLE]
+    if listed is not None and names != [SINGLE]:
+        names = [name for name in names if name in listed]
     pairs = [(name, picks.read(name), truth.read(name)) for name in names]
     common = [(name, found, true) for name, found, true in pairs if found is not None and true is not None]
     _check_overlap(len(common), len(names), "the picks")

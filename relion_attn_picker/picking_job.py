@@ -6,7 +6,6 @@ writes no exit marker (``cli`` does).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -24,6 +23,7 @@ from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.job_settings import JobSettings, file_digest
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE, JobResults, evaluate_job, map_path
@@ -32,7 +32,6 @@ from relion_attn_picker.pipeline import (
     PreparedMicrograph,
     candidates_of_map,
     prepare_micrograph,
-    score_floor,
     select_picks,
 )
 from relion_attn_picker.relion.coordinates import open_coordinates
@@ -63,53 +62,6 @@ class MicrographResult:
     seconds: float = 0.0
     skipped: bool = False
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class JobSettings:
-    """What a job's results depend on, beside the micrographs.
-
-    Parameters
-    ----------
-    options
-        What counts as a pick.
-    weights_digest
-        SHA-256 of the file of weights.
-    precision
-        As it was asked for, ``"auto"`` included: what that comes to may differ from run to run.
-    write_maps
-        Whether each micrograph's probability map is kept.
-    """
-
-    options: PickOptions
-    weights_digest: str
-    precision: str
-    write_maps: bool = False
-
-    def found_with(self, micrograph: Micrograph) -> str:
-        """Return the fingerprint of everything that the candidates of a micrograph depend on."""
-        return _fingerprint(
-            self.weights_digest,
-            self.precision,
-            self.write_maps,
-            self.options.particle_diameter,
-            self.options.min_distance_or_default,
-            score_floor(self.options),
-            micrograph.optics.pixel_size,
-        )
-
-    def selected_with(self) -> str:
-        """Return the fingerprint of everything that the choice of picks among the candidates depends on."""
-        return _fingerprint(self.options.threshold, self.options.border, self.options.max_picks)
-
-
-def _fingerprint(*values: object) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class PickJob:

@@ -56,3 +56,34 @@ def test_no_micrograph_in_common(files: tuple[Path, Path]) -> None:
 def test_absent_file(files: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match=r"no coordinates at nowhere\.star"):
         evaluate_files(Path("nowhere.star"), files[1], 100, pixel_size=1.0)
+
+
+LIST = """data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnMicrographPixelSize #2
+1 2.0
+
+data_micrographs
+
+loop_
+_rlnMicrographName #1
+_rlnOpticsGroup #2
+a.mrc 1
+b.mrc 1
+"""
+
+
+def test_last_micrographs_of_the_list_alone(files: tuple[Path, Path]) -> None:
+    Path("list.star").write_text(LIST)
+    everything = evaluate_files(*files, 100, micrographs_star=Path("list.star"))
+    assert [row.name for row in everything.micrographs] == ["a.mrc", "b.mrc"]
+    last = evaluate_files(*files, 100, micrographs_star=Path("list.star"), last=1)
+    assert [row.name for row in last.micrographs] == ["b.mrc"]
+    assert last.headline.pooled.n_true == 1
+
+
+def test_last_without_a_list(files: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match="--last 2 needs a list of micrographs"):
+        evaluate_files(*files, 100, pixel_size=1.0, last=2)

@@ -16,6 +16,9 @@ from relion_attn_picker.cli._options import LIKE_RELION
 @click.option("--micrographs", help="Micrographs STAR file with the pixel sizes.  [default: the picking job's own]")
 @click.option("--pixel_size", "--angpix", type=float, help="Å per pixel of all micrographs, instead of a STAR file.")
 @click.option("--threshold", type=float, help="Lowest score that counts as a pick.  [default: the job's, or none]")
+@click.option(
+    "--last", type=int, help="Only the last N micrographs of the list: those that train --hold_out keeps out."
+)
 @click.option("--out", help="Folder for evaluation.json, evaluation.star and the precision-recall curve.")
 def command(
     picks: str,
@@ -24,6 +27,7 @@ def command(
     micrographs: str | None,
     pixel_size: float | None,
     threshold: float | None,
+    last: int | None,
     out: str | None,
 ) -> None:
     """Score PICKS against TRUTH: precision, recall, F1, average precision, localisation error.
@@ -41,6 +45,7 @@ def command(
         pixel_size=pixel_size,
         micrographs_star=None if micrographs is None else Path(micrographs),
         threshold=threshold,
+        last=last,
     )
     print(format_evaluation(evaluation))
     if out is not None:

@@ -1,0 +1,59 @@
+"""What a picking job's results depend on, and the fingerprints by which Continue knows what is still valid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.options import PickOptions
+from relion_attn_picker.pipeline import score_floor
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What a job's results depend on, beside the micrographs.
+
+    Parameters
+    ----------
+    options
+        What counts as a pick.
+    weights_digest
+        SHA-256 of the file of weights.
+    precision
+        As it was asked for, ``"auto"`` included: what that comes to may differ from run to run.
+    write_maps
+        Whether each micrograph's probability map is kept.
+    """
+
+    options: PickOptions
+    weights_digest: str
+    precision: str
+    write_maps: bool = False
+
+    def found_with(self, micrograph: Micrograph) -> str:
+        """Return the fingerprint of everything that the candidates of a micrograph depend on."""
+        return _fingerprint(
+            self.weights_digest,
+            self.precision,
+            self.write_maps,
+            self.options.particle_diameter,
+            self.options.min_distance_or_default,
+            score_floor(self.options),
+            micrograph.optics.pixel_size,
+        )
+
+    def selected_with(self) -> str:
+        """Return the fingerprint of everything that the choice of picks among the candidates depends on."""
+        return _fingerprint(self.options.threshold, self.options.border, self.options.max_picks)
+
+
+def _fingerprint(*values: object) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
