@@ -1,0 +1,110 @@
+"""How an External job ends when it is stopped or breaks: exactly one marker, the right exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from relion_attn_picker import picking_job
+from relion_attn_picker.errors import InputError
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Project
+
+ABORTED = (2, ["RELION_JOB_EXIT_ABORTED"])
+
+
+def raiser(error: BaseException) -> Callable[..., Any]:
+    """Return a function that raises ``error`` whatever it is called with."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("no"), KeyError("x"), SystemExit(0), RecursionError(), OSError()])
+def test_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    monkeypatch.setattr(picking_job, "candidates_of_map", raiser(error))
+    run = project.run()
+    assert (run.code, run.markers) == (1, ["RELION_JOB_EXIT_FAILURE"])
+    assert "Traceback" in run.err
+    assert run.err.endswith("ERROR: This is a bug of attnpick: please report the lines above.\n")
+
+
+def test_bug_in_a_preparing_thread(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picking_job, "prepare_micrograph", raiser(ZeroDivisionError()))
+    run = project.run()
+    assert (run.code, run.markers) == (1, ["RELION_JOB_EXIT_FAILURE"])
+    assert "Traceback" in run.err
+
+
+def test_broken_package(real_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ImportError("libcudart.so.12: cannot open shared object file", name="torch")
+    monkeypatch.setattr(picking_job, "load_predictor", raiser(error))
+    real_project.run().failed_with("The Python package torch cannot be loaded .*libcudart.*install it again")
+
+
+def test_module_of_our_own_that_is_missing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ModuleNotFoundError("gone", name="relion_attn_picker.gone")
+    monkeypatch.setattr(picking_job, "load_predictor", raiser(error))
+    assert "This is a bug" in project.run().err
+
+
+def test_abort_from_the_gui(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RELION touches the file while the first micrograph is picked; its picks are kept and listed."""
+    select = picking_job.select_picks
+
+    def select_and_press_abort(*arguments: Any) -> Any:
+        (project.job / "RELION_JOB_ABORT_NOW").touch()
+        return select(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(picking_job, "select_picks", select_and_press_abort)
+        run = project.run()
+    assert (run.code, run.markers) == ABORTED
+    assert run.err == "Aborted. The job was asked to stop.\n"
+    assert not (project.job / "RELION_JOB_ABORT_NOW").exists()
+    listed = (project.job / "autopick.star").read_text()
+    assert "a.mrc" in listed
+    assert "b.mrc" not in listed
+    assert "1/2 a.mrc 12 picks done before" in project.run().succeeded().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal(project: Project, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    def be_stopped(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    monkeypatch.setattr(picking_job, "candidates_of_map", be_stopped)
+    run = project.run()
+    assert (run.code, run.markers) == ABORTED
+    assert run.err == f"Aborted. The job got the signal {number.name}.\n"
+
+
+def test_signal_that_a_library_turns_into_its_own_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def be_stopped(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except Exception as error:
+            raise InputError("The file cannot be read.") from error
+
+    monkeypatch.setattr(picking_job, "_save_settings", be_stopped)
+    run = project.run()
+    assert (run.code, run.markers) == ABORTED
+
+
+def test_nohup_is_respected(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang_up(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(picking_job, "_save_settings", hang_up)
+    project.run().succeeded()
