@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -14,6 +15,16 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 LIKE_RELION: Final = {"token_normalize_func": lambda name: name.replace("-", "_"), "max_content_width": 110}
 """Context settings of commands whose options may be written with ``-`` or with ``_``."""
+
+
+def usable_cores() -> int:
+    """Return how many CPU cores this process may use: a queue may allow fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_option() -> Callable[[Decorated], Decorated]:
+    """Return the decorator with ``--j``."""
+    return click.option("--j", "threads", type=int, default=usable_cores, help="CPU threads.  [default: all cores]")
 
 
 def picking_options(function: Decorated) -> Decorated:
@@ -56,7 +67,7 @@ def picking_options(function: Decorated) -> Decorated:
             show_default=True,
             help="float32, bfloat16, or auto: bfloat16 where the device is faster with it and the picks agree.",
         ),
-        click.option("--j", "threads", type=int, default=1, show_default=True, help="CPU threads."),
+        threads_option(),
     ]
     for option in reversed(options):
         function = option(function)

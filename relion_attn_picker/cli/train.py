@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION
+from relion_attn_picker.cli._options import LIKE_RELION, threads_option
 from relion_attn_picker.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--patience", type=int, default=6, show_default=True, help="Validations without gain before stopping.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything drawn at random.")
 @click.option("--gpu", default="auto", show_default=True, help="auto, cpu, or a GPU's number.")
-@click.option("--j", "threads", type=int, default=2, show_default=True, help="CPU threads.")
+@threads_option()
 def command(data: tuple[tuple[str, str, float], ...], out: str, hold_out: tuple[int, ...], **options: Any) -> None:
     """Train a network; the best checkpoint by average precision on held-out micrographs is OUT/best.safetensors.
 
