@@ -103,12 +103,13 @@ def _suppress_neighbours(yx: FloatArray, min_distance_px: float) -> NDArray[np.i
     """Return the indices that survive when each point, in the given order, removes all later ones that are too near."""
     if len(yx) < 2 or min_distance_px <= 0:
         return np.arange(len(yx))
-    pairs = cKDTree(yx).query_pairs(min_distance_px, output_type="ndarray")
+    pairs = np.sort(cKDTree(yx).query_pairs(min_distance_px, output_type="ndarray"), axis=1)
     distance = np.linalg.norm(yx[pairs[:, 0]] - yx[pairs[:, 1]], axis=1)
-    pairs = np.sort(pairs[distance < min_distance_px], axis=1)
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    pairs = pairs[distance < min_distance_px]
+    later = pairs[np.argsort(pairs[:, 0], kind="stable"), 1]
+    start = np.searchsorted(np.sort(pairs[:, 0]), np.arange(len(yx) + 1))
     alive = np.ones(len(yx), dtype=bool)
-    for first, second in pairs.tolist():
-        if alive[first]:
-            alive[second] = False
+    for point in range(len(yx)):
+        if alive[point]:
+            alive[later[start[point] : start[point + 1]]] = False
     return np.flatnonzero(alive)
