@@ -1,8 +1,7 @@
 """Tell how far coordinates lie from the centres of particles, without any truth: by the average of the boxes.
 
-The average of many boxes round particles in all orientations is symmetric about the particles' centre. This prints
-the shift, in pixels, of that point from the coordinates: 0, 0 where they are right; a flip, a swap of x and y or a shift
-by half a pixel shows at once.
+The average of many boxes round particles in all orientations is symmetric about the particles' centre. This prints the
+shift, in pixels, of that point from the coordinates: 0, 0 where they are right.
 
 Usage, in the project's folder: python check_centres.py MICROGRAPHS.star COORDINATES HALF_BOX
 """
