@@ -92,12 +92,27 @@ def _count_pixels(
     pixels.add(probability_map.values, draw_discs((height, width), true_yx * to_map, radius))
 
 
-def _check_overlap(common: int, total: int, what: str) -> None:
+def open_reference(path: Path, project_dir: Path, micrograph_names: Sequence[str]) -> Coordinates:
+    """Open reference coordinates, and see before any work is done that they belong to these micrographs.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they list none of the micrographs.
+    """
+    reference = open_coordinates(path, project_dir)
+    if reference.micrograph_names is not None:
+        common = len(set(micrograph_names).intersection(reference.micrograph_names))
+        _check_overlap(common, len(micrograph_names), "the reference coordinates", warn=False)
+    return reference
+
+
+def _check_overlap(common: int, total: int, what: str, warn: bool = True) -> None:
     if not common:
         raise InputError(
             f"None of the {total} micrographs is listed in {what}: names must be equal to the letter, folders included."
         )
-    if common < total:
+    if warn and common < total:
         log.warning("%d of %d micrographs are not listed in %s and are left out.", total - common, total, what)
 
 

@@ -26,7 +26,14 @@ from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.job_settings import JobSettings, file_digest
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
-from relion_attn_picker.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE, JobResults, evaluate_job, map_path
+from relion_attn_picker.pick_evaluation import (
+    CANDIDATES_FILE,
+    OPTIONS_FILE,
+    JobResults,
+    evaluate_job,
+    map_path,
+    open_reference,
+)
 from relion_attn_picker.picks import Picks
 from relion_attn_picker.pipeline import (
     PreparedMicrograph,
@@ -34,7 +41,6 @@ from relion_attn_picker.pipeline import (
     prepare_micrograph,
     select_picks,
 )
-from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import (
     write_coordinate_index,
@@ -288,7 +294,10 @@ def run_picking_job(
     JobAborted
         If ``should_stop()`` was true; the files of the micrographs done until then are written.
     """
-    reference = None if request.reference is None else open_coordinates(request.reference, request.project_dir)
+    reference = None
+    if request.reference is not None:
+        names = [micrograph.name for micrograph in request.micrographs]
+        reference = open_reference(request.reference, request.project_dir, names)
     predictor = load_predictor(request.weights, request.inference)
     settings = JobSettings(
         request.options, file_digest(request.weights), request.inference.precision, request.write_maps

@@ -95,10 +95,12 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.update(progress.step - self._shown)
             self._shown = progress.step
+            if progress.scores is not None:
+                print()
         if progress.scores is not None:
             scores = progress.scores
             print(
-                f"{chr(13) if self._bar else ''}step {progress.step}/{progress.steps} loss {progress.loss:.4f} "
+                f"step {progress.step}/{progress.steps} loss {progress.loss:.4f} "
                 f"AP {scores.average_precision:.3f} F1 {scores.f1:.3f} at {scores.threshold:.2f}",
                 flush=True,
             )

@@ -12,7 +12,8 @@ DESCRIPTIONS = {
 }
 
 WEAKNESSES = """\
-- A beginning: two real proteins, the same two in training and validation. Figures on other proteins are not known.
+- A beginning: two real proteins, the same two in training and validation, and among the simulated structures. Figures
+  on other proteins are not known.
 - The threshold and the best step were chosen on the validation micrographs, so the figures above are slightly
   optimistic.
 - Particles much smaller or larger than the stated diameter, filaments, gold, and crystalline ice were not trained on.

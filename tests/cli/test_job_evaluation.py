@@ -59,3 +59,4 @@ def test_reference_of_other_micrographs(project: Project) -> None:
     head = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
     (project.folder / "truth.star").write_text(head + "1 2 Micrographs/other.mrc\n")
     project.run("--in_coords", "truth.star").failed_with("None of the 2 micrographs is listed in the reference")
+    assert not (project.job / "candidates.jsonl").exists()  # told before the night's work, not after it
