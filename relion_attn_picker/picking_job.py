@@ -49,6 +49,7 @@ from relion_attn_picker.relion.job_files import (
     write_picks,
     write_summary,
 )
+from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.report.evaluation import write_evaluation
 from relion_attn_picker.report.logfile import write_logfile
 
@@ -334,7 +335,7 @@ def _save_settings(job: JobDirectory, request: PickingRequest, settings: JobSett
         "min_distance": settings.options.min_distance_or_default,
         "options": asdict(settings.options),
     }
-    (job.path / OPTIONS_FILE).write_text(json.dumps(record, indent=1) + "\n")
+    replace_file(job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
 
 
 def _write_lists(

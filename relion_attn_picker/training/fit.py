@@ -163,7 +163,9 @@ def _claim_folder(folder: Path, options: TrainOptions, crops: CropFile) -> None:
                 "give another folder, or the same options to resume."
             )
         return
-    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    partial = folder / "options.json.partial"
+    partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    partial.replace(path)
 
 
 def _start_or_resume(folder: Path, options: TrainOptions, device: torch.device) -> _Run:
@@ -185,6 +187,11 @@ def _train_step(run: _Run, batch: Batch, options: TrainOptions, device: torch.de
     run.optimizer.zero_grad(set_to_none=True)
     logits = run.model(batch.images.to(device, memory_format=torch.channels_last))
     loss = LOSSES[options.loss](logits, batch.targets.to(device), batch.weights.to(device))
+    if not torch.isfinite(loss):
+        raise InputError(
+            f"The loss is not a finite number at step {run.step + 1}: give a lower --learning_rate; what was trained "
+            "up to the last validation is kept."
+        )
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(run.model.parameters(), GRADIENT_NORM)
     run.optimizer.step()

@@ -178,7 +178,7 @@ def test_job_folder_where_nothing_can_be_made(project: Project) -> None:
     assert "Traceback" not in run.err
 
 
-@pytest.mark.parametrize("name", ["candidates.jsonl", "picking_options.json"])
+@pytest.mark.parametrize("name", ["candidates.jsonl", "picking_options.json.partial"])
 def test_disk_full(project: Project, name: str) -> None:
     project.job.mkdir(parents=True)
     (project.job / name).symlink_to("/dev/full")

@@ -18,6 +18,7 @@ from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
 from relion_attn_picker.training.crops import LabelledSource, write_crops
 from relion_attn_picker.training.fit import Progress, fit, learning_rate_factor, read_curves
+from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set
 
 CPU = InferenceOptions(gpu="cpu", precision="float32", threads=1)
@@ -89,6 +90,14 @@ def test_other_options_in_the_same_folder_are_refused(
 def test_fewer_crops_than_a_batch(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There are 12 crops for batches of 64"):
         fit(tmp_path / "run", crops, sets, replace(OPTIONS, batch_size=64), CPU)
+
+
+def test_loss_that_explodes_stops_with_a_sentence(
+    crops: CropFile, sets: list[ValidationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LOSSES, "focal", lambda logits, target, weights: logits.sum() * torch.inf)
+    with pytest.raises(InputError, match="The loss is not a finite number at step 1: give a lower --learning_rate"):
+        fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
 
 
 def test_early_stopping_keeps_the_best(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
