@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,9 +67,11 @@ def pass_dark(model: object) -> None:
 
 @pytest.fixture(autouse=True)
 def _restore_signals() -> Iterator[None]:
-    """Jobs take over SIGTERM; give it back."""
-    import signal
-
-    before = signal.getsignal(signal.SIGTERM)
+    """Give back the signals that jobs take over; a hang-up counts in the tests even if they run under nohup."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

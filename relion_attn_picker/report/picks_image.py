@@ -121,6 +121,8 @@ def _show_image(axes: Axes, shown: NDArray[np.float32], shape: tuple[int, ...], 
 
 
 def _add_circles(axes: Axes, yx: NDArray[Any], diameter: float, color: str, linestyle: LineStyle) -> None:
+    if not len(yx):  # an empty collection would be drawn at the origin (matplotlib 3.10)
+        return
     diameters = np.full(len(yx), diameter)
     circles = EllipseCollection(
         diameters,
