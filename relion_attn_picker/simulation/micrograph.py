@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from relion_attn_picker.micrograph import CtfParameters
 from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.simulation.conditions import Conditions, draw_conditions
+from relion_attn_picker.simulation.conditions import Conditions
 from relion_attn_picker.simulation.contamination import carbon_edge, ice_blobs
 from relion_attn_picker.simulation.detector import add_defects, expose, gain_residue, lowpass
 from relion_attn_picker.simulation.ice import (
@@ -33,8 +33,6 @@ from relion_attn_picker.simulation.optics import (
 )
 from relion_attn_picker.simulation.particles import BeadParticle, splat
 from relion_attn_picker.simulation.placement import Points, draw_rotations, place_aggregate, place_particles
-
-__all__ = ["Conditions", "SimulatedMicrograph", "draw_conditions", "simulate_micrograph"]
 
 MARGIN = 300.0
 """Å simulated beyond every edge, at least: the reach of strong fringes."""

@@ -13,12 +13,8 @@ from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.micrographs import write_micrographs
-from relion_attn_picker.simulation.micrograph import (
-    Conditions,
-    SimulatedMicrograph,
-    draw_conditions,
-    simulate_micrograph,
-)
+from relion_attn_picker.simulation.conditions import Conditions, draw_conditions
+from relion_attn_picker.simulation.micrograph import SimulatedMicrograph, simulate_micrograph
 from relion_attn_picker.simulation.particles import BeadParticle
 
 MICROGRAPHS_STAR = "micrographs.star"
