@@ -57,7 +57,7 @@ class Run:
     err: str
     markers: list[str]
 
-    def failed_with(self, sentence: str) -> None:
+    def assert_failed_with(self, sentence: str) -> None:
         """Assert that the job failed as the user's to mend: one ERROR sentence, no traceback, one marker."""
         errors = [line for line in self.err.splitlines() if line.startswith("ERROR: ")]
         assert len(errors) == 1, self.err
@@ -65,7 +65,7 @@ class Run:
         assert "Traceback" not in self.err
         assert (self.code, self.markers) == (1, ["RELION_JOB_EXIT_FAILURE"])
 
-    def succeeded(self) -> Run:
+    def assert_succeeded(self) -> Run:
         """Assert that the job succeeded, and return itself."""
         assert (self.code, self.markers) == (0, ["RELION_JOB_EXIT_SUCCESS"]), self.err
         return self

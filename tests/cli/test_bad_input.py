@@ -20,43 +20,43 @@ if TYPE_CHECKING:
 
 
 def test_absent_gpu(real_project: Project) -> None:
-    real_project.run("--gpu", "99").failed_with("GPU 99 was asked for, but there is no such GPU")
+    real_project.run("--gpu", "99").assert_failed_with("GPU 99 was asked for, but there is no such GPU")
 
 
 def test_corrupt_weights(real_project: Project) -> None:
     content = bytearray(real_project.weights.read_bytes())
     broken = real_project.folder / "broken.safetensors"
     broken.write_bytes(bytes(content[: len(content) // 2]))
-    real_project.run("--weights", "broken.safetensors").failed_with("broken.safetensors")
+    real_project.run("--weights", "broken.safetensors").assert_failed_with("broken.safetensors")
 
 
-def refuse_list(project: Project, text: str, sentence: str) -> None:
+def assert_list_refused(project: Project, text: str, sentence: str) -> None:
     project.star.write_text(text)
-    project.run().failed_with(sentence)
+    project.run().assert_failed_with(sentence)
 
 
 def test_list_without_micrographs(project: Project) -> None:
     text = re.sub(r"^Micrographs/.*\n", "", project.star.read_text(), flags=re.MULTILINE)
-    refuse_list(project, text, "micrographs.star")
+    assert_list_refused(project, text, "micrographs.star")
 
 
 def test_list_without_pixel_size(project: Project) -> None:
     text = project.star.read_text().replace("_rlnMicrographPixelSize", "_rlnSomething")
-    refuse_list(project, text, "no rlnMicrographPixelSize: give --angpix")
+    assert_list_refused(project, text, "no rlnMicrographPixelSize: give --angpix")
 
 
 def test_list_without_pixel_size_but_angpix(project: Project) -> None:
     project.star.write_text(project.star.read_text().replace("_rlnMicrographPixelSize", "_rlnSomething"))
-    project.run("--angpix", "4").succeeded()
+    project.run("--angpix", "4").assert_succeeded()
 
 
 def test_undefined_optics_group(project: Project) -> None:
     text = re.sub(r"(b\.mrc\s+)1", r"\g<1>7", project.star.read_text())
-    refuse_list(project, text, "optics group 7, which its optics table does not define")
+    assert_list_refused(project, text, "optics group 7, which its optics table does not define")
 
 
 def test_tomography_list(project: Project) -> None:
-    refuse_list(project, project.star.read_text().replace("_rlnVoltage", "_rlnTomoName"), "tilt series")
+    assert_list_refused(project, project.star.read_text().replace("_rlnVoltage", "_rlnTomoName"), "tilt series")
 
 
 def test_tomography_job(project: Project) -> None:
@@ -64,27 +64,27 @@ def test_tomography_job(project: Project) -> None:
     (project.job / "job.star").write_text(
         "# version 50001\ndata_job\n_rlnJobTypeLabel relion.external\n_rlnJobIsTomo 1\n"
     )
-    project.run().failed_with("tomography mode")
+    project.run().assert_failed_with("tomography mode")
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", "loop_\n_rlnMicrographName #1\n", "\x00\x01\x02"])
 def test_list_that_is_no_star_file(project: Project, text: str) -> None:
-    refuse_list(project, text, "micrographs.star")
+    assert_list_refused(project, text, "micrographs.star")
 
 
 def test_image_given_as_list(project: Project) -> None:
-    project.run("--in_mics", "Micrographs/a.mrc").failed_with("a.mrc")
+    project.run("--in_mics", "Micrographs/a.mrc").assert_failed_with("a.mrc")
 
 
 @pytest.mark.parametrize("name", ["../a.mrc", "Micrographs/../../../a.mrc", "MotionCorr/job002/../../../a.mrc"])
 def test_name_that_leaves_the_job_folder(project: Project, name: str) -> None:
     project.list([name])
-    project.run().failed_with("written outside the job folder")
+    project.run().assert_failed_with("written outside the job folder")
 
 
 def test_two_names_with_one_coordinate_file(project: Project) -> None:
     project.list(["MotionCorr/job002/a.mrc", "MotionCorr/job003/a.mrc"])
-    project.run().failed_with("would get the same coordinate file")
+    project.run().assert_failed_with("would get the same coordinate file")
 
 
 def truncate(path: Path) -> None:
@@ -125,13 +125,13 @@ DAMAGES = [
 def test_damaged_micrograph_alone(project: Project, damage: Callable[[Path], None], sentence: str) -> None:
     project.list(["Micrographs/b.mrc"])
     damage(project.folder / "Micrographs/b.mrc")
-    project.run().failed_with(f"None of the 1 micrographs could be picked; the first: .*{sentence}")
+    project.run().assert_failed_with(f"None of the 1 micrographs could be picked; the first: .*{sentence}")
 
 
 @pytest.mark.parametrize(("damage", "sentence"), DAMAGES)
 def test_damaged_micrograph_among_many(project: Project, damage: Callable[[Path], None], sentence: str) -> None:
     damage(project.folder / "Micrographs/a.mrc")
-    run = project.run().succeeded()
+    run = project.run().assert_succeeded()
     assert re.search(f"^WARNING: Micrographs/a.mrc is left out: .*{sentence}", run.err)
     assert len(run.err.splitlines()) == 1
     assert "1/2 a.mrc FAILED\n" in run.out
@@ -146,14 +146,14 @@ def test_damaged_micrograph_among_many(project: Project, damage: Callable[[Path]
 def test_more_failures_than_allowed(project: Project) -> None:
     empty(project.folder / "Micrographs/a.mrc")
     run = project.run("--max_failures", "0")
-    run.failed_with("1 of 2 micrographs could not be picked, more than the 0 that --max_failures allows")
+    run.assert_failed_with("1 of 2 micrographs could not be picked, more than the 0 that --max_failures allows")
     assert len(project.picks("Micrographs/b.mrc")) == 12
-    project.run("--max_failures", "1").succeeded()
+    project.run("--max_failures", "1").assert_succeeded()
 
 
 def test_header_that_contradicts_the_list(project: Project) -> None:
     project.list(list(project.centres), pixel_size=3.5)
-    run = project.run().succeeded()
+    run = project.run().assert_succeeded()
     warnings = [line for line in run.err.splitlines() if line.startswith("WARNING: ")]
     assert len(warnings) == 1
     assert "its header says 4 Å per pixel, the STAR file 3.5; the STAR file is believed." in warnings[0]
@@ -182,7 +182,7 @@ def test_job_folder_where_nothing_can_be_made(project: Project) -> None:
 def test_disk_full(project: Project, name: str) -> None:
     project.job.mkdir(parents=True)
     (project.job / name).symlink_to("/dev/full")
-    project.run().failed_with("the disk is full: free some space")
+    project.run().assert_failed_with("the disk is full: free some space")
 
 
 def test_disk_too_full_for_stdout(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,13 +194,13 @@ def test_disk_too_full_for_stdout(project: Project, monkeypatch: pytest.MonkeyPa
         os.chdir(project.folder)
         with pytest.raises(OSError, match="No space"):
             full.close()
-    run.failed_with("the disk is full")
+    run.assert_failed_with("the disk is full")
 
 
 def test_file_in_the_place_of_a_folder_of_coordinates(project: Project) -> None:
     project.job.mkdir(parents=True)
     (project.job / "Micrographs").write_text("in the way")
-    project.run().failed_with("External/job001/Micrographs.*a file stands where a folder is needed")
+    project.run().assert_failed_with("External/job001/Micrographs.*a file stands where a folder is needed")
 
 
 def test_no_room_for_the_marker(project: Project) -> None:

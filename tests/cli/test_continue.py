@@ -33,7 +33,7 @@ def read_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def run_fresh(project: Project, *more: str) -> dict[str, str]:
     """Return what a fresh run of the job leaves, the job folder's earlier state put back afterwards."""
     kept = project.job.rename(project.folder / "kept")
-    project.run(*more).succeeded()
+    project.run(*more).assert_succeeded()
     text = project.picks_text()
     project.job.rename(project.folder / "fresh")
     kept.rename(project.job)
@@ -41,12 +41,12 @@ def run_fresh(project: Project, *more: str) -> dict[str, str]:
 
 
 def test_nothing_to_do(project: Project, read_names: list[str]) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     before = project.picks_text()
     read_names.clear()
     (project.folder / A).unlink()
     (project.folder / B).unlink()
-    out = project.run().succeeded().out
+    out = project.run().assert_succeeded().out
     assert read_names == []
     assert "1/2 a.mrc 12 picks done before\n2/2 b.mrc 12 picks done before\n" in out
     assert project.picks_text() == before
@@ -54,13 +54,13 @@ def test_nothing_to_do(project: Project, read_names: list[str]) -> None:
 
 @pytest.mark.parametrize("more", ["--threshold 0.2", "--threshold 0.99", "--border 250", "--max_picks 5"])
 def test_changed_selection_needs_no_image(project: Project, read_names: list[str], more: str) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     expected = run_fresh(project, *more.split())
     (project.folder / A).unlink()
     (project.folder / B).unlink()
     read_names.clear()
     before = project.picks_text()
-    project.run(*more.split()).succeeded()
+    project.run(*more.split()).assert_succeeded()
     assert read_names == []
     assert project.picks_text() == expected
     if more != "--threshold 0.99":
@@ -69,77 +69,77 @@ def test_changed_selection_needs_no_image(project: Project, read_names: list[str
 
 @pytest.mark.parametrize("more", ["--diameter 110", "--min_distance 20", "--angpix 3.8", "--threshold 0.03"])
 def test_changed_search_reads_the_images_again(project: Project, read_names: list[str], more: str) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     expected = run_fresh(project, *more.split())
     read_names.clear()
-    project.run(*more.split()).succeeded()
+    project.run(*more.split()).assert_succeeded()
     assert sorted(read_names) == [A, B]
     assert project.picks_text() == expected
 
 
 def test_changed_weights(project: Project, read_names: list[str]) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     read_names.clear()
     other = project.folder / "other.safetensors"
     content = project.weights.read_bytes()
     assert b"by hand" in content
     other.write_bytes(content.replace(b"by hand", b"by Hand"))
-    project.run("--weights", "other.safetensors").succeeded()
+    project.run("--weights", "other.safetensors").assert_succeeded()
     assert sorted(read_names) == [A, B]
 
 
 def test_same_weights_elsewhere(project: Project, read_names: list[str]) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     read_names.clear()
     (project.folder / "moved.safetensors").write_bytes(project.weights.read_bytes())
-    project.run("--weights", "moved.safetensors").succeeded()
+    project.run("--weights", "moved.safetensors").assert_succeeded()
     assert read_names == []
 
 
 def test_new_rows_are_added(project: Project, read_names: list[str]) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     project.add(C)
     expected = run_fresh(project)
     read_names.clear()
-    project.run().succeeded()
+    project.run().assert_succeeded()
     assert read_names == [C]
     assert project.picks_text() == expected
 
 
 def test_rows_that_are_gone_are_not_listed(project: Project) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     project.list([B])
-    project.run().succeeded()
+    project.run().assert_succeeded()
     assert "a.mrc" not in (project.job / "autopick.star").read_text()
 
 
 def test_failed_ones_are_tried_again(project: Project, read_names: list[str]) -> None:
     good = (project.folder / A).read_bytes()
     (project.folder / A).write_bytes(good[:5000])
-    project.run().succeeded()
+    project.run().assert_succeeded()
     (project.folder / A).write_bytes(good)
     read_names.clear()
-    project.run().succeeded()
+    project.run().assert_succeeded()
     assert read_names == [A]
     assert len(project.picks(A)) == 12
     assert ".mrc" not in (project.job / "failed_micrographs.star").read_text()
 
 
 def test_deleted_coordinates_are_written_again(project: Project, read_names: list[str]) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     before = project.picks_text()
     project.picks_path(A).unlink()
     read_names.clear()
-    project.run().succeeded()
+    project.run().assert_succeeded()
     assert read_names == []
     assert project.picks_text() == before
 
 
 def test_deleted_map_is_written_again(project: Project, read_names: list[str]) -> None:
-    project.run("--write_maps").succeeded()
+    project.run("--write_maps").assert_succeeded()
     (project.job / "Micrographs/a_probability.h5").unlink()
     read_names.clear()
-    project.run("--write_maps").succeeded()
+    project.run("--write_maps").assert_succeeded()
     assert read_names == [A]
     assert (project.job / "Micrographs/a_probability.h5").exists()
 
@@ -158,13 +158,13 @@ def test_kill_at_any_step(project: Project, owner: str) -> None:
         place = picking_job if target == "picking_job" else picking_job.CandidateStore
         patch.setattr(place, attribute, kill)
         assert project.run().code == 2
-    project.run().succeeded()
+    project.run().assert_succeeded()
     assert project.picks_text() == expected
 
 
 def run_fresh_first(project: Project) -> dict[str, str]:
     """Return what a run leaves, and take the job folder away."""
-    project.run().succeeded()
+    project.run().assert_succeeded()
     text = project.picks_text()
     project.job.rename(project.folder / "fresh")
     return text
@@ -172,12 +172,12 @@ def run_fresh_first(project: Project) -> dict[str, str]:
 
 @pytest.mark.parametrize("torn", [1, 300])
 def test_torn_line_of_candidates(project: Project, read_names: list[str], torn: int) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     before = project.picks_text()
     path = project.job / "candidates.jsonl"
     path.write_bytes(path.read_bytes()[: -1 - torn])
     read_names.clear()
-    project.run().succeeded()
+    project.run().assert_succeeded()
     assert read_names == [B]
     assert project.picks_text() == before
 
@@ -187,7 +187,7 @@ def test_flipped_image_gives_flipped_picks(project: Project) -> None:
     write_image(project.folder / B, np.ascontiguousarray(image[::-1]), 4.0)
     write_image(project.folder / "Micrographs/c.mrc", np.ascontiguousarray(image[:, ::-1]), 4.0)
     project.list([A, B, C])
-    project.run().succeeded()
+    project.run().assert_succeeded()
     upright, upside_down, mirrored = (order(project.picks(name)) for name in (A, B, C))
     height, width = image.shape
     upside_down[:, 0] = height - 1 - upside_down[:, 0]
@@ -202,8 +202,8 @@ def order(picks: np.ndarray) -> np.ndarray:
 
 
 def test_twice_the_pixel_size_and_the_diameter_give_the_same_pixels(project: Project) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     before = project.picks(A)
     run: Run = project.run("--angpix", "8", "--diameter", "200")
-    run.succeeded()
+    run.assert_succeeded()
     np.testing.assert_array_equal(project.picks(A), before)

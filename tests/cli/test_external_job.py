@@ -37,7 +37,7 @@ ABORTED = (2, ["RELION_JOB_EXIT_ABORTED"])
 
 
 def test_success(real_project: Project) -> None:
-    run = real_project.run().succeeded()
+    run = real_project.run().assert_succeeded()
     assert run.err == ""
     assert {path.name for path in real_project.job.iterdir()} == JOB_FILES
     for name, centres in real_project.centres.items():
@@ -50,7 +50,7 @@ def test_success(real_project: Project) -> None:
 
 
 def test_lists_name_everything_as_relion_does(project: Project) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     rows = [line.split() for line in (project.job / "autopick.star").read_text().splitlines() if ".mrc" in line]
     assert rows == [[f"Micrographs/{n}.mrc", f"External/job001/Micrographs/{n}_autopick.star"] for n in "ab"]
     assert (project.job / "coords_suffix_autopick.star").read_text() == "micrographs.star\n"
@@ -71,7 +71,7 @@ def test_plain_lines_on_stdout(project: Project) -> None:
 def test_micrograph_without_picks_has_a_header_only(project: Project) -> None:
     noise = np.random.default_rng(5).normal(0, 1, (320, 400)).astype(np.float32)
     write_image(project.folder / "Micrographs/a.mrc", noise, 4.0)
-    project.run("--threshold", "0.9999").succeeded()
+    project.run("--threshold", "0.9999").assert_succeeded()
     text = project.picks_path("Micrographs/a.mrc").read_text()
     assert text.endswith("_rlnAnglePsi #5 \n \n")
     rows = (project.job / "autopick.star").read_text()
@@ -84,35 +84,35 @@ def test_minus_and_underscore_and_gui_booleans(real_project: Project) -> None:
         *real_project.arguments,
         *["--diameter", "100", "--min-distance", "60", "--write-maps", "Yes", "--max-picks", "3"],
     )
-    run.succeeded()
+    run.assert_succeeded()
     assert len(real_project.picks("Micrographs/a.mrc")) == 3
     assert (real_project.job / "Micrographs/a_probability.h5").exists()
 
 
 @pytest.mark.parametrize("given", ["--write_maps No", "--write-maps false", "--no-write-maps"])
 def test_gui_boolean_no(project: Project, given: str) -> None:
-    project.run(*given.split()).succeeded()
+    project.run(*given.split()).assert_succeeded()
     assert not list(project.job.rglob("*.h5"))
 
 
 def test_switch_with_an_empty_value(project: Project) -> None:
-    project.run_only(*project.arguments, "--diameter", "100", "--write_maps", "--j", "1").succeeded()
+    project.run_only(*project.arguments, "--diameter", "100", "--write_maps", "--j", "1").assert_succeeded()
     assert len(list(project.job.rglob("*.h5"))) == 2
 
 
 def test_pipeline_control_is_ignored(project: Project) -> None:
-    project.run("--pipeline_control", "External/job001/").succeeded()
+    project.run("--pipeline_control", "External/job001/").assert_succeeded()
 
 
 def test_markers_of_an_earlier_run_are_removed(project: Project) -> None:
     project.job.mkdir(parents=True)
     for name in ("EXIT_SUCCESS", "EXIT_FAILURE", "EXIT_ABORTED", "ABORT_NOW"):
         (project.job / f"RELION_JOB_{name}").touch()
-    project.run_only(*project.arguments).failed_with("Missing option '--diameter'")
+    project.run_only(*project.arguments).assert_failed_with("Missing option '--diameter'")
 
 
 def test_marker_is_written_last(project: Project) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     files = [path for path in project.job.rglob("*") if path.is_file()]
     newest = max(path.stat().st_mtime_ns for path in files)
     assert (project.job / "RELION_JOB_EXIT_SUCCESS").stat().st_mtime_ns == newest
@@ -123,13 +123,13 @@ def test_several_optics_groups(project: Project) -> None:
     names = ["Micrographs/a.mrc", "Micrographs/b.mrc"]
     groups = [OpticsGroup(3, "first", 4.0), OpticsGroup(1, "second", 8.0)]
     write_micrographs(project.star, [Micrograph(*row) for row in zip(names, groups, strict=True)])
-    run = project.run("--diameter", "200").succeeded()
+    run = project.run("--diameter", "200").assert_succeeded()
     assert "Micrographs/b.mrc: its header says 4 Å per pixel, the STAR file 8; the STAR file is believed." in run.err
     assert "a.mrc" not in run.err
     assert len(project.picks("Micrographs/b.mrc")) == 12
     both = project.picks_text()["Micrographs/a_autopick.star"]
     project.list(names)
-    project.run("--diameter", "200").succeeded()
+    project.run("--diameter", "200").assert_succeeded()
     assert project.picks_text()["Micrographs/a_autopick.star"] == both
 
 
@@ -169,15 +169,15 @@ def test_several_optics_groups(project: Project) -> None:
     ],
 )
 def test_wrong_option(project: Project, more: str, sentence: str) -> None:
-    project.run_only(*project.arguments, "--diameter", "100", *more.split()).failed_with(sentence)
+    project.run_only(*project.arguments, "--diameter", "100", *more.split()).assert_failed_with(sentence)
 
 
 def test_micrographs_missing(project: Project) -> None:
-    project.run_only("--o", "External/job001/", "--diameter", "100").failed_with("Missing option '--in_mics'")
+    project.run_only("--o", "External/job001/", "--diameter", "100").assert_failed_with("Missing option '--in_mics'")
 
 
 def test_diameter_missing(project: Project) -> None:
-    project.run_only(*project.arguments, "--j", "1").failed_with("Missing option '--diameter'")
+    project.run_only(*project.arguments, "--j", "1").assert_failed_with("Missing option '--diameter'")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--in_mics", "a.star"], ["--o"], ["--o", "--in_mics"]])
@@ -197,7 +197,7 @@ def test_help(project: Project) -> None:
 
 def test_empty_value_at_the_end(project: Project) -> None:
     run = project.run_only(*project.arguments, "--diameter", "100", "--threshold")
-    run.failed_with(r"--threshold has no value \(the command ends there\)")
+    run.assert_failed_with(r"--threshold has no value \(the command ends there\)")
 
 
 def start(project: Project, *more: str, **environment: str) -> subprocess.Popen[str]:

@@ -47,7 +47,7 @@ def test_bug_in_a_preparing_thread(project: Project, monkeypatch: pytest.MonkeyP
 def test_broken_package(real_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     error = ImportError("libcudart.so.12: cannot open shared object file", name="torch")
     monkeypatch.setattr(picking_job, "load_predictor", raiser(error))
-    real_project.run().failed_with("The Python package torch cannot be loaded .*libcudart.*install it again")
+    real_project.run().assert_failed_with("The Python package torch cannot be loaded .*libcudart.*install it again")
 
 
 def test_module_of_our_own_that_is_missing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_abort_from_the_gui(project: Project, monkeypatch: pytest.MonkeyPatch) -
     listed = (project.job / "autopick.star").read_text()
     assert "a.mrc" in listed
     assert "b.mrc" not in listed
-    assert "1/2 a.mrc 12 picks done before" in project.run().succeeded().out
+    assert "1/2 a.mrc 12 picks done before" in project.run().assert_succeeded().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -107,4 +107,4 @@ def test_nohup_is_respected(project: Project, monkeypatch: pytest.MonkeyPatch) -
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     monkeypatch.setattr(picking_job, "_save_settings", hang_up)
-    project.run().succeeded()
+    project.run().assert_succeeded()

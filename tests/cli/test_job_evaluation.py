@@ -29,7 +29,7 @@ def truth(project: Project) -> str:
 
 
 def test_evaluation_in_the_job(project: Project, truth: str) -> None:
-    run = project.run("--in_coords", truth).succeeded()
+    run = project.run("--in_coords", truth).assert_succeeded()
     for name in ("evaluation.json", "evaluation.star", "precision_recall.png", "precision_recall.csv"):
         assert (project.job / name).stat().st_size > 0
     text = json.dumps(json.loads((project.job / "evaluation.json").read_text()))
@@ -39,7 +39,7 @@ def test_evaluation_in_the_job(project: Project, truth: str) -> None:
 
 @pytest.mark.parametrize("more", [[], ["--write_maps"]])
 def test_evaluate_afterwards_is_equal(project: Project, truth: str, more: list[str], tmp_path: Path) -> None:
-    project.run("--in_coords", truth, *more).succeeded()
+    project.run("--in_coords", truth, *more).assert_succeeded()
     arguments = ["evaluate", "External/job001", truth, "--diameter", "100", "--out", "again"]
     assert run_plain_command(group, arguments) == 0
     for name in ("evaluation.json", "evaluation.star", "precision_recall.csv"):
@@ -47,9 +47,9 @@ def test_evaluate_afterwards_is_equal(project: Project, truth: str, more: list[s
 
 
 def test_pixel_figures_appear_with_maps(project: Project, truth: str) -> None:
-    project.run("--in_coords", truth).succeeded()
+    project.run("--in_coords", truth).assert_succeeded()
     without = json.loads((project.job / "evaluation.json").read_text())
-    project.run("--in_coords", truth, "--write_maps").succeeded()
+    project.run("--in_coords", truth, "--write_maps").assert_succeeded()
     with_maps = json.loads((project.job / "evaluation.json").read_text())
     assert "roc_auc" not in json.dumps(without)
     assert "roc_auc" in json.dumps(with_maps)
@@ -58,5 +58,5 @@ def test_pixel_figures_appear_with_maps(project: Project, truth: str) -> None:
 def test_reference_of_other_micrographs(project: Project) -> None:
     head = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
     (project.folder / "truth.star").write_text(head + "1 2 Micrographs/other.mrc\n")
-    project.run("--in_coords", "truth.star").failed_with("None of the 2 micrographs is listed in the reference")
+    project.run("--in_coords", "truth.star").assert_failed_with("None of the 2 micrographs is listed in the reference")
     assert not (project.job / "candidates.jsonl").exists()  # told before the night's work, not after it

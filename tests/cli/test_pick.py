@@ -29,7 +29,7 @@ def texts(folder: Path) -> dict[str, str]:
 
 
 def test_same_files_as_the_job(project: Project) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     assert pick(project, "micrographs.star", "--out", "picks") == 0
     names = {path.name for path in Path("picks").iterdir()}
     assert names == {path.name for path in project.job.iterdir()}
@@ -38,7 +38,7 @@ def test_same_files_as_the_job(project: Project) -> None:
 
 @pytest.mark.parametrize("inputs", [["Micrographs/a.mrc", "Micrographs/b.mrc"], ["Micrographs/*.mrc"], ["**/*.mrc"]])
 def test_images_and_patterns(project: Project, inputs: list[str]) -> None:
-    project.run().succeeded()
+    project.run().assert_succeeded()
     assert pick(project, *inputs, "--out", "picks") == 0
     assert texts(Path("picks")) == texts(project.job)
     listed = Path("picks/micrographs.star").read_text()
@@ -54,7 +54,7 @@ def test_file_named_twice_is_picked_once(project: Project, capsys: pytest.Captur
 def test_list_of_images_works_in_evaluate_and_in_the_job(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert pick(project, "Micrographs/*.mrc", "--out", "picks") == 0
     assert run_plain_command(group, ["evaluate", "picks", "picks", "--diameter", "100"]) == 0
-    project.run("--in_mics", "picks/micrographs.star").succeeded()
+    project.run("--in_mics", "picks/micrographs.star").assert_succeeded()
     assert texts(Path("picks")) == texts(project.job)
 
 
