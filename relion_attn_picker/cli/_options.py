@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, InferenceOptions, PickOptions
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -25,6 +29,63 @@ def usable_cores() -> int:
 def threads_option() -> Callable[[Decorated], Decorated]:
     """Return the decorator with ``--j``."""
     return click.option("--j", "threads", type=int, default=usable_cores, help="CPU threads.  [default: all cores]")
+
+
+@dataclass(frozen=True)
+class PickingChoices:
+    """What the user chose with ``picking_options``, checked before anything heavy is imported."""
+
+    pick: PickOptions
+    inference: InferenceOptions
+    variant: str | None
+    weights: Path | None
+    pixel_size: float | None
+    write_maps: bool
+    max_failures: int | None
+
+
+def check_choices(
+    *,
+    diameter: float,
+    threshold: float | None,
+    min_distance: float | None,
+    border: float,
+    max_picks: int | None,
+    gpu: str,
+    precision: str,
+    threads: int,
+    variant: str | None,
+    weights: str | None,
+    pixel_size: float | None,
+    write_maps: bool,
+    max_failures: int | None,
+) -> PickingChoices:
+    """Return the values of ``picking_options`` as what the library takes.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be meant.
+    """
+    if pixel_size is not None and not 0 < pixel_size < math.inf:
+        raise InputError(f"The pixel size is {pixel_size:g}: expected Å per pixel, more than 0, such as 1.35.")
+    if max_failures is not None and max_failures < 0:
+        raise InputError(f"The maximum number of failures is {max_failures}: expected 0 or more.")
+    return PickingChoices(
+        PickOptions(
+            particle_diameter=diameter,
+            threshold=threshold,
+            min_distance=min_distance,
+            border=border,
+            max_picks=max_picks,
+        ),
+        InferenceOptions(gpu=gpu, precision=precision, threads=threads),
+        variant,
+        None if weights is None else Path(weights),
+        pixel_size,
+        write_maps,
+        max_failures,
+    )
 
 
 def picking_options(function: Decorated) -> Decorated:

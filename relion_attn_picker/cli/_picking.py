@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.cli._options import PickingChoices
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picking_job import JobSummary, MicrographResult, PickingRequest, run_picking_job
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import format_evaluation
@@ -26,32 +23,20 @@ def pick_into_job(
     micrographs_star: str,
     project_dir: Path,
     reference: Path | None,
+    choices: PickingChoices,
     *,
     show_bar: bool = False,
-    variant: str | None,
-    weights: str | None,
-    gpu: str,
-    precision: str,
-    threads: int,
-    write_maps: bool,
-    max_failures: int | None,
-    **pick_options: Any,
 ) -> None:
-    """Pick ``micrographs`` into ``job`` with the options of ``cli._options.picking_options``.
-
-    The progress is told by plain lines, or by a bar for a person at a terminal.
-    """
-    if max_failures is not None and max_failures < 0:
-        raise InputError(f"The maximum number of failures is {max_failures}: expected 0 or more.")
+    """Pick ``micrographs`` into ``job``; tell the progress by plain lines, or by a bar for a person at a terminal."""
     request = PickingRequest(
         micrographs=micrographs,
         project_dir=project_dir,
         micrographs_star=micrographs_star,
-        weights=find_weights(variant, None if weights is None else Path(weights)),
-        options=PickOptions(particle_diameter=pick_options.pop("diameter"), **pick_options),
-        inference=InferenceOptions(gpu=gpu, precision=precision, threads=threads),
-        write_maps=write_maps,
-        max_failures=max_failures,
+        weights=find_weights(choices.variant, choices.weights),
+        options=choices.pick,
+        inference=choices.inference,
+        write_maps=choices.write_maps,
+        max_failures=choices.max_failures,
         reference=reference,
         command=shlex.join(sys.argv),
     )
@@ -59,13 +44,6 @@ def pick_into_job(
     with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
         summary = run_picking_job(job, request, progress.report, job.abort_requested)
     print_summary(job, summary)
-
-
-def check_pixel_size(pixel_size: float | None) -> float | None:
-    """Return the pixel size that the user gave, if any, after refusing what is none."""
-    if pixel_size is not None and not 0 < pixel_size < math.inf:
-        raise InputError(f"The pixel size is {pixel_size:g}: expected Å per pixel, more than 0, such as 1.35.")
-    return pixel_size
 
 
 class ProgressBar:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, picking_options
+from relion_attn_picker.cli._options import LIKE_RELION, check_choices, picking_options
 from relion_attn_picker.errors import InputError
 
 
@@ -35,8 +35,10 @@ def command(
         if options.pop(name) is not None:
             raise InputError(f"The option --{name} is not for picking: empty that field and give 'Input micrographs'.")
     job.refuse_tomography()
-    from relion_attn_picker.cli._picking import check_pixel_size, pick_into_job
+    choices = check_choices(**options)
     from relion_attn_picker.relion.micrographs import read_micrographs
 
-    micrographs = read_micrographs(Path(in_mics), check_pixel_size(options.pop("pixel_size")))
-    pick_into_job(job, micrographs, in_mics, Path(), None if in_coords is None else Path(in_coords), **options)
+    micrographs = read_micrographs(Path(in_mics), choices.pixel_size)
+    from relion_attn_picker.cli._picking import pick_into_job
+
+    pick_into_job(job, micrographs, in_mics, Path(), None if in_coords is None else Path(in_coords), choices)
