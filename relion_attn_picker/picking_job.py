@@ -194,6 +194,15 @@ class PickJob:
         self.store.append(record)
         return record
 
+    def earlier_results(self, micrographs: Sequence[Micrograph]) -> list[MicrographResult]:
+        """Return what earlier runs picked on micrographs that this one did not reach: an abort must not unlist them."""
+        records = ((micrograph, self.store.read(micrograph.name)) for micrograph in micrographs)
+        return [
+            MicrographResult(micrograph, record.n_picks, record.mean_score, skipped=True)
+            for micrograph, record in records
+            if record is not None and self._paths[micrograph.name].exists()
+        ]
+
     def coordinate_path(self, micrograph: Micrograph) -> Path:
         """Return the path of a micrograph's coordinate file."""
         return self._paths[micrograph.name]
@@ -312,7 +321,7 @@ def run_picking_job(
             results.append(result)
             report(number, result)
     finally:
-        _write_lists(job, request, picking, results)
+        _write_lists(job, request, picking, results + picking.earlier_results(request.micrographs[len(results) :]))
     _check_failures(results, request.max_failures)
     evaluation = None
     if reference is not None:

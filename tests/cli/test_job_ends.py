@@ -12,6 +12,7 @@ import pytest
 
 from relion_attn_picker import picking_job
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.relion.job import JobDirectory
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project
@@ -74,6 +75,16 @@ def test_abort_from_the_gui(project: Project, monkeypatch: pytest.MonkeyPatch) -
     assert "a.mrc" in listed
     assert "b.mrc" not in listed
     assert "1/2 a.mrc 12 picks done before" in project.run().assert_succeeded().out
+
+
+def test_aborted_continue_keeps_what_was_done_before_listed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.run().assert_succeeded()
+    before = (project.job / "autopick.star").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(JobDirectory, "abort_requested", lambda job: True)
+        run = project.run()
+    assert (run.code, run.markers) == ABORTED
+    assert (project.job / "autopick.star").read_text() == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
