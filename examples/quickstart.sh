@@ -11,7 +11,6 @@ draw=$PWD/examples/draw_picks.py
 project=${ATTNPICK_QUICKSTART:-quickstart}
 
 if [ ! -e "$project/micrographs.star" ]; then
-    rm -rf "$project"
     echo "Simulating a small project in $project ..."
     "$bin/attnpick" simulate --out "$project" --count 4 --seed 3
 fi

@@ -184,17 +184,18 @@ def evaluate_picks(
     """
     if not 0 < particle_diameter < math.inf:
         raise InputError(f"The particle diameter is {particle_diameter}: expected a positive number of Å.")
-    names: list[str] = []
-    wide: list[MicrographMatches] = []
-    narrow: list[MicrographMatches] = []
-    coverage: list[float | None] = []
-    for each in micrographs:
-        names.append(each.name)
-        wide.append(_match_in_angstrom(each, particle_diameter / 2))
-        narrow.append(_match_in_angstrom(each, particle_diameter / 4))
-        coverage.append(_cover(each, particle_diameter / 2))
-    if not names:
+    matched = [
+        (
+            each.name,
+            _match_in_angstrom(each, particle_diameter / 2),
+            _match_in_angstrom(each, particle_diameter / 4),
+            _cover(each, particle_diameter / 2),
+        )
+        for each in micrographs
+    ]
+    if not matched:
         raise InputError("There is no micrograph to evaluate: expected at least one with picks and ground truth.")
+    names, wide, narrow, coverage = zip(*matched, strict=True)
     rows = tuple(MicrographRow(name, score_matches(each, threshold)) for name, each in zip(names, wide, strict=True))
     pooled = pool_matches(wide)
     return Evaluation(

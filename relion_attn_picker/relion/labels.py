@@ -41,8 +41,6 @@ TEXT_LABELS: Final = (MICROGRAPH_NAME, MICROGRAPH_COORDINATES, OPTICS_GROUP_NAME
 
 OPTICS_BLOCK: Final = "optics"
 MICROGRAPHS_BLOCK: Final = "micrographs"
-PARTICLES_BLOCK: Final = "particles"
-MOVIES_BLOCK: Final = "movies"
 COORDINATES_BLOCK: Final = "coordinate_files"
 TOMO_BLOCK: Final = "global"
 

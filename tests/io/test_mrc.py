@@ -120,53 +120,53 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    refuse(tmp_path / "a.mrc", "There is no micrograph at")
+    assert_refused(tmp_path / "a.mrc", "There is no micrograph at")
 
 
 def test_folder_instead_of_file(tmp_path: Path) -> None:
-    refuse(tmp_path, "There is no micrograph at")
+    assert_refused(tmp_path, "There is no micrograph at")
 
 
 def test_zero_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.mrc"
     path.touch()
-    refuse(path, r"is empty \(0 bytes\)")
+    assert_refused(path, r"is empty \(0 bytes\)")
 
 
 def test_half_a_header(tmp_path: Path) -> None:
     path = tmp_path / "a.mrc"
     path.write_bytes(b"\1" * 100)
-    refuse(path, "only 100 bytes, less than an MRC header")
+    assert_refused(path, "only 100 bytes, less than an MRC header")
 
 
 def test_truncated(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "a.mrc", ramp())
     path.write_bytes(path.read_bytes()[:-8])
-    refuse(path, "is cut short: 1232 bytes, expected 1240 for 9×6 pixels")
+    assert_refused(path, "is cut short: 1232 bytes, expected 1240 for 9×6 pixels")
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG" * 600, b"loop_ data_x #1\n" * 200, bytes(2048), b"\xff" * 2048])
 def test_garbage(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.mrc"
     path.write_bytes(content)
-    refuse(path, "is not an MRC file")
+    assert_refused(path, "is not an MRC file")
 
 
 def test_movie_or_volume(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "a.mrc", np.tile(ramp(), (24, 1)), nz=24)
-    refuse(path, r"holds 24 images \(a movie, a stack or a volume\)")
+    assert_refused(path, r"holds 24 images \(a movie, a stack or a volume\)")
 
 
 def test_complex_mode(tmp_path: Path) -> None:
-    refuse(write_raw(tmp_path / "a.mrc", ramp(), mode=4), "MRC mode 4, complex numbers")
+    assert_refused(write_raw(tmp_path / "a.mrc", ramp(), mode=4), "MRC mode 4, complex numbers")
 
 
 def test_unknown_mode(tmp_path: Path) -> None:
-    refuse(write_raw(tmp_path / "a.mrc", ramp(), mode=101), "MRC mode 101")
+    assert_refused(write_raw(tmp_path / "a.mrc", ramp(), mode=101), "MRC mode 101")
 
 
 def test_empty_dimension(tmp_path: Path) -> None:
-    refuse(write_raw(tmp_path / "a.mrc", ramp(0, 9)), "9×0×1 pixels")
+    assert_refused(write_raw(tmp_path / "a.mrc", ramp(0, 9)), "9×0×1 pixels")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -185,7 +185,7 @@ def test_constant_image(tmp_path: Path) -> None:
         read_image(path)
 
 
-def refuse(path: Path, sentence: str) -> None:
+def assert_refused(path: Path, sentence: str) -> None:
     """Assert that the image and the header are both refused with one and the same sentence."""
     for read in (read_image, read_header):
         with pytest.raises(InputError, match=sentence) as caught:
