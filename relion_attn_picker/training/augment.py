@@ -1,14 +1,26 @@
 """Random changes of a training crop that leave it a plausible micrograph.
 
 Geometry acts on the image and on the points together, before targets are drawn, so that targets are never resampled.
+``degrade`` passes a crop through what programs and repositories do to micrographs before a picker sees them.
 Scale is not changed here: crops are cut at several scales when the crop file is made.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+from typing import Final
 
+import numpy as np
+from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
+
+from relion_attn_picker.imaging.normalize import standardize
 from relion_attn_picker.picks import FloatArray
+
+CLIP: Final = 5.0
+"""Standard deviations at which a degraded crop is clipped, as ``model_spec.Normalization`` clips whole images."""
+
+LOWPASS_SHARE, NOISE_SHARE = 0.45, 0.3
+"""Shares of the degraded crops that are blurred first, and that get coloured noise last."""
 
 
 def flip_and_turn(
@@ -46,3 +58,74 @@ def vary_intensity(image: FloatArray, rng: np.random.Generator) -> FloatArray:
     if noise > 0:
         varied = varied + noise * rng.standard_normal(image.shape, dtype=np.float32)
     return np.asarray(varied, dtype=np.float32)
+
+
+def degrade(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
+    """Pass a standardised image through a random chain of filters, and standardise it again.
+
+    Public sets were often low-passed, denoised or equalised before they were published, and users' own are by other
+    programs; a network that knows raw noise only takes the coarse grain of a denoised image for particles.
+
+    Parameters
+    ----------
+    image
+        ``(h, w)``, standardised.
+    particle_diameter_px
+        Particle diameter in pixels: what is blurred away is a fraction of a particle.
+    rng
+        Draws the chain.
+    """
+    if rng.random() < LOWPASS_SHARE:
+        image = gaussian_filter(image, particle_diameter_px * np.exp(rng.uniform(np.log(0.02), np.log(0.13))))
+    names, shares = zip(*((name, share) for name, (share, _) in DEGRADATIONS.items()), strict=True)
+    change = DEGRADATIONS[str(rng.choice(names, p=shares))][1]
+    image = standardize(change(image, particle_diameter_px, rng), CLIP)
+    if rng.random() < NOISE_SHARE:
+        image = standardize(_add_coloured_noise(image, particle_diameter_px, rng), CLIP)
+    return image
+
+
+def _unchanged(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
+    return image
+
+
+def _median(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
+    return np.asarray(median_filter(image, 3))
+
+
+def _wiener(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
+    """Smooth where the local variance is no more than the noise's (Lim 1990, section 9.2)."""
+    window = int(rng.choice([3, 5, 7]))
+    mean = uniform_filter(image, window)
+    variance = np.maximum(uniform_filter(np.square(image), window) - np.square(mean), 1e-6)
+    noise = np.quantile(variance, rng.uniform(0.2, 0.8))
+    return np.asarray(mean + np.maximum(variance - noise, 0) / np.maximum(variance, noise) * (image - mean))
+
+
+def _equalise_locally(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
+    """Give each region of 1.5 to 5 diameters the same mean and nearly the same spread."""
+    sigma = particle_diameter_px * rng.uniform(1.5, 5)
+    flat = image - gaussian_filter(image, sigma)
+    spread = np.sqrt(np.maximum(gaussian_filter(np.square(flat), sigma), 1e-6))
+    return np.asarray(flat / (spread + np.float32(0.3 * image.std() + 1e-6)))
+
+
+def _saturate(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
+    """Compress the extremes, as conversion to 8 bits after a stretch of the histogram does."""
+    return np.asarray(np.tanh(image * np.float32(rng.uniform(0.3, 1))))
+
+
+def _add_coloured_noise(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
+    white = rng.standard_normal(image.shape, dtype=np.float32)
+    coloured = gaussian_filter(white, particle_diameter_px * rng.uniform(0.02, 0.1))
+    return np.asarray(image + coloured * np.float32(rng.uniform(0, 0.8) / coloured.std()))
+
+
+DEGRADATIONS: Final[dict[str, tuple[float, Callable[[FloatArray, float, np.random.Generator], FloatArray]]]] = {
+    "none": (0.5, _unchanged),
+    "median": (0.1, _median),
+    "wiener": (0.15, _wiener),
+    "local contrast": (0.15, _equalise_locally),
+    "saturation": (0.1, _saturate),
+}
+"""Name → (share of the degraded crops, change(image, particle_diameter_px, rng))."""
