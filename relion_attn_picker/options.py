@@ -15,6 +15,12 @@ TARGET_NAMES = ("disc", "gaussian", "wide_gaussian")
 LOSS_NAMES = ("cross_entropy", "focal")
 """Keys of ``training.losses.LOSSES``."""
 
+PIXEL_TYPES = ("float32", "int16")
+"""Keys of ``simulation.project.CONVERT``."""
+
+DIRT_NAMES = ("none", "usual", "heavy")
+"""Keys of ``simulation.session.DIRT``."""
+
 
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
@@ -105,6 +111,80 @@ class InferenceOptions:
         )
         _require(self.tile_size >= 256, f"The tile size is {self.tile_size} pixels: expected 256 or more.")
         _require(self.threads >= 1, f"The number of threads is {self.threads}: expected 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions:
+    """A simulated session: ``count`` micrographs of one microscope and one kind of particle.
+
+    Parameters
+    ----------
+    count
+        Number of micrographs.
+    shape
+        ``(h, w)`` in pixels.
+    pixel_size
+        Å.
+    voltage
+        kV.
+    dose
+        e/Å² of every micrograph; ``None`` draws 18 to 70 for each.
+    defocus
+        Lowest and highest, Å (underfocus positive); ``None`` draws as ``simulation.conditions.draw_conditions`` does.
+    snr, coverage
+        Lowest and highest; see ``simulation.conditions.Conditions``.
+    empty
+        Share of the micrographs without particles, 0 to 1.
+    dirt
+        ``"none"``, ``"usual"`` (carbon on every second micrograph, some ice) or ``"heavy"``.
+    pixel_type
+        Of the MRC files: ``"float32"`` or ``"int16"`` (whole counts).
+    seed
+        The same options give the same micrographs.
+    """
+
+    count: int = 4
+    shape: tuple[int, int] = (1024, 1440)
+    pixel_size: float = 2.0
+    voltage: float = 300.0
+    dose: float | None = None
+    defocus: tuple[float, float] | None = None
+    snr: tuple[float, float] = (0.6, 1.5)
+    coverage: tuple[float, float] = (0.1, 0.25)
+    empty: float = 0.0
+    dirt: str = "usual"
+    pixel_type: str = "float32"
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.count >= 1, f"The number of micrographs is {self.count}: expected 1 or more.")
+        h, w = self.shape
+        _require(
+            min(h, w) >= 64 and max(h, w) <= 16_384,
+            f"The micrographs have {w}×{h} pixels: expected 64 to 16384 on each side.",
+        )
+        self._require_range("pixel size", "Å", (self.pixel_size,), 0.1, 20)
+        self._require_range("voltage", "kV", (self.voltage,), 60, 1000)
+        if self.dose is not None:
+            self._require_range("dose", "e/Å²", (self.dose,), 1, 500)
+        if self.defocus is not None:
+            self._require_range("defocus", "Å", self.defocus, 100, 100_000)
+        self._require_range("signal-to-noise ratio", "", self.snr, 0.001, 100)
+        self._require_range("coverage", "of the area", self.coverage, 0, 0.8)
+        self._require_range("share of empty micrographs", "", (self.empty,), 0, 1)
+        _require(self.seed >= 0, f"The seed is {self.seed}: expected 0 or more.")
+        for name, known in (("dirt", DIRT_NAMES), ("pixel_type", PIXEL_TYPES)):
+            _require(
+                getattr(self, name) in known,
+                f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}.",
+            )
+
+    @staticmethod
+    def _require_range(name: str, unit: str, values: tuple[float, ...], lowest: float, highest: float) -> None:
+        """Refuse values that are out of bounds or fall (so does NaN)."""
+        found = " to ".join(f"{value:g}" for value in values)
+        is_right = lowest <= values[0] <= values[-1] <= highest
+        _require(is_right, f"The {name} is {' '.join([found, *unit.split()])}: expected {lowest:g} to {highest:g}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,8 @@ ALLOWED |= dict.fromkeys(JOBS, FOUNDATION | BASE | JOBS | {"inference", "report"
 
 ONLY_IN = {
     "starfile": {"relion/star.py"},
-    "mrcfile": {"io/mrc.py"},
+    "mrcfile": {"io/mrc.py", "io/volume.py"},
+    "gemmi": {"io/structure.py"},
     "h5py": {"io/hdf5.py"},
     "safetensors": {"io/checkpoint.py"},
     "click": {"cli/"},

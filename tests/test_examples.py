@@ -13,6 +13,7 @@ from PIL import Image
 
 from relion_attn_picker.cli import COMMANDS, group, main_external
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.options import SimulationOptions
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
 
@@ -23,7 +24,8 @@ needs_readme = pytest.mark.skipif(not README, reason="the README is not beside t
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_project(tmp_path, procedural_particle(160.0, np.random.default_rng(1)), 1, (300, 360), 5.0, seed=2)
+    options = SimulationOptions(count=1, shape=(300, 360), pixel_size=5.0, seed=2)
+    write_project(tmp_path, procedural_particle(160.0, np.random.default_rng(1)), options)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -13,7 +13,7 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.report.model_card import format_model_card
 from relion_attn_picker.simulation.particles import procedural_particle
@@ -26,7 +26,8 @@ SMALL = ["--base_features", "8", "--steps", "2", "--batch_size", "2", "--validat
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
-    write_project(folder, procedural_particle(150.0, np.random.default_rng(1)), 3, (160, 200), 6.0, seed=2)
+    options = SimulationOptions(count=3, shape=(160, 200), pixel_size=6.0, seed=2)
+    write_project(folder, procedural_particle(150.0, np.random.default_rng(1)), options)
     return folder
 
 

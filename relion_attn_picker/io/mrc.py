@@ -1,4 +1,4 @@
-"""MRC images: the only place that knows mrcfile.
+"""MRC images: with ``io.volume`` (maps) the only place that knows mrcfile.
 
 Rows and columns stay as they lie in the file; nothing is flipped. What is no single image (a movie, a volume, a
 damaged file) is refused with one sentence. mrcfile reads the header, in either byte order and with its habit of

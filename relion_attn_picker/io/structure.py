@@ -130,9 +130,7 @@ Copy = tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]
 """Which residues, and the rotation and the shift (Å) that place them."""
 
 
-def _copies(
-    path: Path, structure: gemmi.Structure, chains: list[tuple[str, str]], assembly: str | None
-) -> list[Copy]:
+def _copies(path: Path, structure: gemmi.Structure, chains: list[tuple[str, str]], assembly: str | None) -> list[Copy]:
     """Return the copies that make the assembly: BIOMT records, or mmCIF's pdbx_struct_assembly_gen."""
     known = {each.name: each for each in structure.assemblies}
     everything = np.arange(len(chains)), np.eye(3), np.zeros(3)

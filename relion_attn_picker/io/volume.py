@@ -56,7 +56,7 @@ def _turn_axes(data: NDArray[Any], header: Any) -> NDArray[Any]:
 def _voxel_size(path: Path, header: Any) -> tuple[float, float, float]:
     edges = [float(header.cella[axis]) / max(int(header[f"m{axis}"]), 1) for axis in "zyx"]
     if not all(np.isfinite(edge) and edge > 0 for edge in edges):
-        raise InputError(f"{path} has no voxel size in its header: write it there, for example with relion_image_handler.")
+        raise InputError(f"{path} has no voxel size in its header: write one there (relion_image_handler does).")
     return edges[0], edges[1], edges[2]
 
 

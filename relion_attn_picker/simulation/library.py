@@ -143,7 +143,7 @@ def open_particle_library(
     entries = _list_entries(path)
     for word in (*include, *exclude):
         if not any(entry.mentions(word) for entry in entries):
-            raise InputError(f"{word!r} fits no particle in {path}: expected an id, a file's name or a word of a title.")
+            raise InputError(f"{word!r} fits no particle in {path}: expected an id, a file name or a word of a title.")
     kept = [entry for entry in entries if not include or any(entry.mentions(word) for word in include)]
     left_out = [entry for entry in kept if any(entry.mentions(word) for word in exclude)]
     kept = [entry for entry in kept if entry not in left_out]

@@ -126,7 +126,14 @@ def procedural_particle(diameter: float, rng: np.random.Generator) -> BeadPartic
         Visible diameter in Å.
     rng
         Draws symmetry, shape and balls.
+
+    Raises
+    ------
+    InputError
+        If the diameter is not 10 to 10000 Å.
     """
+    if not 10 <= diameter <= 10_000:
+        raise InputError(f"The particle diameter is {diameter:g} Å: expected 10 to 10000 Å.")
     kind = str(rng.choice(list(SHAPES), p=[0.5, 0.2, 0.15, 0.15]))
     xyz, spacing = _fill(SHAPES[kind](rng), rng)
     texture = rng.gamma(3, 1 / 3, len(xyz))  # helices and clefts: density is uneven

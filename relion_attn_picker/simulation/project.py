@@ -1,39 +1,88 @@
-"""A miniature RELION project of simulated micrographs with their truth."""
+"""A miniature RELION project of simulated micrographs with their truth.
+
+One project shows one kind of particle, as one session at a microscope does. A project that was interrupted goes on
+where it stopped; nothing that is there is ever overwritten.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.micrograph import CtfParameters, Micrograph, OpticsGroup
+from relion_attn_picker.options import SimulationOptions
+from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.micrographs import write_micrographs
-from relion_attn_picker.simulation.conditions import Conditions, draw_conditions
+from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.simulation.micrograph import SimulatedMicrograph, simulate_micrograph
 from relion_attn_picker.simulation.particles import BeadParticle
+from relion_attn_picker.simulation.session import AMPLITUDE_CONTRAST, SPHERICAL_ABERRATION, draw_session_conditions
 
 MICROGRAPHS_STAR = "micrographs.star"
 TRUTH_STAR = "truth.star"
+IGNORED_STAR = "ignored.star"
+OPTIONS_JSON = "simulation.json"
+CONDITIONS_JSONL = "conditions.jsonl"
+
+JUNK_PIXELS = 16
+"""Junk masks have about this many pixels per particle diameter, or those of the micrograph if it has fewer."""
+
+MIN_DIAMETER_PIXELS = 4
+"""A particle with fewer pixels across is a dot."""
+
+
+@dataclass(frozen=True)
+class SimulationProgress:
+    """One micrograph more is there: its number from 1, how many there will be, its particles, whether it was before."""
+
+    number: int
+    count: int
+    particles: int
+    was_there: bool
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of one micrograph, relative to the project."""
+
+    micrograph: str
+    truth: str
+    ignored: str
+    junk: str
+
+    def are_in(self, folder: Path) -> bool:
+        return all((folder / name).is_file() for name in asdict(self).values())
 
 
 def write_project(
     folder: Path,
     particle: BeadParticle,
-    count: int,
-    shape: tuple[int, int],
-    pixel_size: float,
-    seed: int,
-    report: Callable[[int, SimulatedMicrograph], None] = lambda number, micrograph: None,
+    options: SimulationOptions,
+    source: str = "",
+    report: Callable[[SimulationProgress], None] = lambda progress: None,
 ) -> None:
-    """Write ``count`` simulated micrographs of one kind of particle as a RELION project.
+    """Write simulated micrographs of one kind of particle as a RELION project.
 
-    The folder gets ``Micrographs/*.mrc`` (float32 counts), ``micrographs.star`` with CTF columns, ``truth.star`` with
-    ``Truth/*_truth.star``. Names inside are relative to the folder: run jobs with it as the current folder.
+    The folder gets
+
+    - ``Micrographs/*.mrc`` and, last of all, ``micrographs.star`` with the CTF as simulated,
+    - ``truth.star`` with ``Truth/*_truth.star``: whole particles on clear ice,
+    - ``ignored.star`` with ``Ignored/*_ignored.star``: broken ones and ones in junk, neither right nor wrong to pick,
+    - ``Junk/*_junk.mrc``: 1 where carbon, ice or aggregates lie, on pixels that are whole multiples of the
+      micrograph's (see the header's pixel size),
+    - ``simulation.json``: version, options, particle; ``conditions.jsonl``: what was drawn for each micrograph.
+
+    Names inside are relative to the folder: run jobs with it as the current folder.
 
     Parameters
     ----------
@@ -41,57 +90,170 @@ def write_project(
         The project's folder; made if absent.
     particle
         What the micrographs show.
-    count, shape, pixel_size
-        Number of micrographs, ``(h, w)``, Å per pixel.
-    seed
-        The same seed gives the same project.
+    options
+        See there.
+    source
+        Where the particle comes from, for ``simulation.json``.
     report
-        Called after each micrograph with its number from 1.
+        Called after each micrograph.
 
     Raises
     ------
     InputError
-        If the particle does not fit into the field, or the folder holds a project already.
+        If the particle does not fit into the field or the pixels, or the folder holds a project already, or an
+        unfinished one of other options.
     """
-    if particle.diameter > 0.5 * min(shape) * pixel_size:
+    _check_size(particle, options)
+    settings = _describe(particle, options, source)
+    done = _open_folder(folder, settings)
+    records, names = [], [_name_files(number) for number in range(1, options.count + 1)]
+    with (folder / CONDITIONS_JSONL).open("a", encoding="utf-8") as log:
+        for number, files in enumerate(names, start=1):
+            record = done.get(files.micrograph)
+            was_there = record is not None and files.are_in(folder)
+            if record is None or not was_there:
+                record = _write_micrograph(folder, files, particle, options, number)
+                log.write(json.dumps(record) + "\n")
+                log.flush()
+            records.append(record)
+            report(SimulationProgress(number, options.count, record["particles"], was_there))
+    group = OpticsGroup(
+        1, "opticsGroup1", options.pixel_size, options.voltage, SPHERICAL_ABERRATION, AMPLITUDE_CONTRAST
+    )
+    listed = [Micrograph(each["micrograph"], group, CtfParameters(**each["ctf"])) for each in records]
+    write_coordinate_index(folder / TRUTH_STAR, [each.name for each in listed], [files.truth for files in names])
+    write_coordinate_index(folder / IGNORED_STAR, [each.name for each in listed], [files.ignored for files in names])
+    write_micrographs(folder / MICROGRAPHS_STAR, listed)
+
+
+def _check_size(particle: BeadParticle, options: SimulationOptions) -> None:
+    field = min(options.shape) * options.pixel_size
+    if particle.diameter > 0.5 * field:
         raise InputError(
-            f"A particle of {particle.diameter:.0f} Å is too large for a field of {min(shape) * pixel_size:.0f} Å: "
+            f"A particle of {particle.diameter:.0f} Å is too large for a field of {field:.0f} Å: "
             "give more pixels or a larger pixel size."
         )
-    if (folder / MICROGRAPHS_STAR).exists():
+    if particle.diameter < MIN_DIAMETER_PIXELS * options.pixel_size:
+        raise InputError(
+            f"A particle of {particle.diameter:.0f} Å has fewer than {MIN_DIAMETER_PIXELS} pixels of "
+            f"{options.pixel_size:g} Å across: give a smaller pixel size."
+        )
+
+
+def _describe(particle: BeadParticle, options: SimulationOptions, source: str) -> dict[str, Any]:
+    """Return what ``simulation.json`` holds, as JSON gives it back."""
+    described = {
+        "version": __version__,
+        "options": asdict(options),
+        "particle": {
+            "name": particle.name,
+            "source": source,
+            "diameter": round(particle.diameter, 3),
+            "beads": len(particle.xyz),
+            "scattering": round(float(particle.weight.sum()), 3),
+        },
+    }
+    return dict(json.loads(json.dumps(described)))
+
+
+def _open_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Make the folder or go on with it; return the records of the micrographs that it has, by their names."""
+    path = folder / OPTIONS_JSON
+    folders = ("Micrographs", "Truth", "Ignored", "Junk")
+    in_the_way = [name for name in (*folders, TRUTH_STAR, CONDITIONS_JSONL) if (folder / name).exists()]
+    if (folder / MICROGRAPHS_STAR).exists() or (in_the_way and not path.exists()):
         raise InputError(f"{folder} holds a project already: give another folder, or remove this one.")
-    for name in ("Micrographs", "Truth"):
+    if path.exists():
+        _check_same(path, settings)
+    for name in folders:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    group = OpticsGroup(1, "opticsGroup1", pixel_size, 300.0, 2.7, 0.1)
-    micrographs, truths = [], []
-    for number in range(1, count + 1):
-        rng = np.random.default_rng([seed, number])
-        simulated = simulate_micrograph(particle, shape, pixel_size, _draw_mild_conditions(rng, number), rng)
-        name, truth = f"Micrographs/mic{number:04d}.mrc", f"Truth/mic{number:04d}_truth.star"
-        write_image(folder / name, simulated.image, pixel_size)
-        write_truth(folder / truth, simulated.yx)
-        micrographs.append(Micrograph(name, group, simulated.optics.ctf))
-        truths.append(truth)
-        report(number, simulated)
-    write_coordinate_index(folder / TRUTH_STAR, [micrograph.name for micrograph in micrographs], truths)
-    write_micrographs(folder / MICROGRAPHS_STAR, micrographs)
+    replace_file(path, json.dumps(settings, indent=2) + "\n")
+    done = _read_records(folder / CONDITIONS_JSONL)
+    replace_file(folder / CONDITIONS_JSONL, "".join(json.dumps(record) + "\n" for record in done.values()))
+    return done
 
 
-def _draw_mild_conditions(rng: np.random.Generator, number: int) -> Conditions:
-    """Draw the conditions of one session: one microscope, particles on every micrograph, every second with carbon."""
-    return replace(
-        draw_conditions(rng),
-        voltage=300.0,
-        spherical_aberration=2.7,
-        amplitude_contrast=0.1,
-        coverage=float(rng.uniform(0.1, 0.25)),
-        min_separation=1.05,
-        snr=float(rng.uniform(0.6, 1.5)),
-        protein_noise=float(rng.uniform(0.1, 1.0)),
-        carbon=number % 2 == 0,
-        phase_shift=0.0,
-        damaged=0.0,
-        mottling=0.0,
-        border=0,
-        lowpass=1.0,
+def _check_same(path: Path, settings: dict[str, Any]) -> None:
+    """Refuse to go on with a project that was begun otherwise."""
+    try:
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        differing = [
+            f"{key} was {begun[part][key]}, now {value}"
+            for part in ("options", "particle")
+            for key, value in settings[part].items()
+            if begun[part].get(key) != value
+        ]
+        if begun["version"] != settings["version"]:
+            differing.append(f"version was {begun['version']}, now {settings['version']}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not what attnpick simulate writes ({error!r}): give another folder.") from error
+    if differing:
+        raise InputError(
+            f"{path.parent} holds an unfinished simulation of other options ({'; '.join(differing)}): give the same "
+            "ones to go on, or another folder."
+        )
+
+
+def _read_records(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the complete records; a line that an interruption cut short counts for nothing."""
+    records = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        records[record["micrograph"]] = record
+    return records
+
+
+def _name_files(number: int) -> _Files:
+    stem = f"mic{number:04d}"
+    return _Files(
+        f"Micrographs/{stem}.mrc", f"Truth/{stem}_truth.star", f"Ignored/{stem}_ignored.star", f"Junk/{stem}_junk.mrc"
     )
+
+
+def _write_micrograph(
+    folder: Path, files: _Files, particle: BeadParticle, options: SimulationOptions, number: int
+) -> dict[str, Any]:
+    """Simulate and write one micrograph; return its record."""
+    rng = np.random.default_rng([options.seed, number])
+    conditions = draw_session_conditions(options, number, rng)
+    simulated = simulate_micrograph(particle, options.shape, options.pixel_size, conditions, rng)
+    write_image(folder / files.micrograph, CONVERT[options.pixel_type](simulated.image), options.pixel_size)
+    write_truth(folder / files.truth, simulated.yx)
+    write_truth(folder / files.ignored, simulated.ignored_yx)
+    _write_junk(folder / files.junk, simulated)
+    return {
+        "micrograph": files.micrograph,
+        "particles": len(simulated.yx),
+        "ignored": len(simulated.ignored_yx),
+        "ctf": asdict(simulated.optics.ctf),
+        "conditions": asdict(conditions),
+    }
+
+
+def _write_junk(path: Path, simulated: SimulatedMicrograph) -> None:
+    factor = max(1, int(simulated.particle_diameter / simulated.pixel_size / JUNK_PIXELS))
+    write_image(path, coarsen_mask(simulated.junk, factor).astype(np.int8), simulated.pixel_size * factor)
+
+
+def coarsen_mask(mask: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
+    """Return whether any pixel of each block of ``factor``² is set; blocks at the far edges may be smaller."""
+    padded = np.pad(mask, [(0, -n % factor) for n in mask.shape])
+    h, w = (n // factor for n in padded.shape)
+    return np.asarray(padded.reshape(h, factor, w, factor).any(axis=(1, 3)))
+
+
+def _keep(image: FloatArray) -> FloatArray:
+    return image
+
+
+def round_counts(image: FloatArray) -> NDArray[np.int16]:
+    """Return whole counts within the range of int16."""
+    limits = np.iinfo(np.int16)
+    return np.clip(np.rint(image), limits.min, limits.max).astype(np.int16)
+
+
+CONVERT: dict[str, Callable[[FloatArray], NDArray[Any]]] = {"float32": _keep, "int16": round_counts}
+"""How pixels are stored: electrons per pixel, as they are or rounded."""
