@@ -66,8 +66,7 @@ def choose_particle(
     from relion_attn_picker.simulation.particles import procedural_particle
     from relion_attn_picker.simulation.sources import read_particle
 
-    of_file = {"assembly": assembly, "mass": mass, "threshold": map_threshold}
-    has_file_options = any(value is not None for value in of_file.values())
+    has_file_options = any(value is not None for value in (assembly, mass, map_threshold))
     rng = np.random.default_rng(seed)
     if particle is None:
         if has_file_options or include or exclude:
@@ -78,7 +77,7 @@ def choose_particle(
     if not Path(particle).is_dir():
         if include or exclude:
             raise InputError(f"--include and --exclude choose from a folder, and {particle} is none.")
-        return read_particle(Path(particle), **of_file), particle
+        return read_particle(Path(particle), mass=mass, threshold=map_threshold, assembly=assembly), particle
     if has_file_options:
         raise InputError(f"--assembly, --mass and --map_threshold are for one file, and {particle} is a folder.")
     library = open_particle_library(Path(particle), include=include, exclude=exclude)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
+
+GZIP_MARK = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ def read_volume(path: Path) -> Volume:
     if not path.is_file():
         raise InputError(f"There is no file {path}: check the path.")
     try:
+        _check_mark(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # headers in the wild are wrong in what does not matter
             with mrcfile.open(path, permissive=True) as mrc:
@@ -45,6 +49,16 @@ def read_volume(path: Path) -> Volume:
     values = _turn_axes(data, header).astype(np.float32)
     _check_values(path, values)
     return Volume(values, _voxel_size(path, header))
+
+
+def _check_mark(path: Path) -> None:
+    """Refuse what has no mark of an MRC file: mrcfile would reserve as much memory as its bytes claim."""
+    with path.open("rb") as raw:
+        is_compressed = raw.read(2) == GZIP_MARK
+    with gzip.open(path) if is_compressed else path.open("rb") as file:
+        header = file.read(1024)
+    if header[208:211] != b"MAP":
+        raise ValueError("its header has no MAP mark")
 
 
 def _turn_axes(data: NDArray[Any], header: Any) -> NDArray[Any]:

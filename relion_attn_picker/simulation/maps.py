@@ -64,7 +64,7 @@ def read_map_particle(path: Path, *, mass: float | None = None, threshold: float
         raise InputError(f"{path}: the threshold lies below the density of the solvent; give a higher one.")
     enclosed = count * float(np.prod(coarse.voxel_size))
     scattering = PROTEIN_SCATTERING * (enclosed if mass is None else 1000 * mass * PROTEIN_VOLUME)
-    xyz = (np.argwhere(inside) * coarse.voxel_size)[:, ::-1]
+    xyz = np.argwhere(inside)[:, ::-1].astype(np.float64) * coarse.voxel_size[::-1]
     radius = 0.6 * max(coarse.voxel_size)
     return make_particle(path.name.split(".")[0], xyz, density * scattering / density.sum(), radius)
 

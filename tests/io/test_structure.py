@@ -59,10 +59,8 @@ def pdb_atoms(shift: float = 0.0) -> str:
 
 
 def cif_text() -> str:
-    columns = (
-        "group_PDB id label_atom_id label_alt_id label_comp_id label_asym_id auth_asym_id auth_seq_id label_seq_id"
-    )
-    columns += " Cartn_x Cartn_y Cartn_z type_symbol occupancy B_iso_or_equiv pdbx_PDB_model_num"
+    columns = "group_PDB id label_atom_id label_alt_id label_comp_id label_asym_id auth_asym_id auth_seq_id"
+    columns += " label_seq_id Cartn_x Cartn_y Cartn_z type_symbol occupancy B_iso_or_equiv pdbx_PDB_model_num"
     rows = [
         f"HETATM {serial} {name} {alternative or '.'} {residue} {'abc'['ABC'.index(chain)]} {chain} {number} {number} "
         f"{x} {y} {z} {element} 1 0 1"
@@ -76,10 +74,10 @@ def cif_text() -> str:
             *rows,
             "loop_",
             "_pdbx_struct_assembly.id",
-            *(
-                f"_pdbx_struct_assembly.{m}"
-                for m in ["details", "method_details", "oligomeric_details", "oligomeric_count"]
-            ),
+            "_pdbx_struct_assembly.details",
+            "_pdbx_struct_assembly.method_details",
+            "_pdbx_struct_assembly.oligomeric_details",
+            "_pdbx_struct_assembly.oligomeric_count",
             "1 author_defined_assembly ? ? ?",
             "loop_",
             "_pdbx_struct_assembly_gen.assembly_id",

@@ -49,10 +49,8 @@ def test_mass_sets_the_scattering(tmp_path: Path, threshold: float | None) -> No
     path = write(tmp_path / "a.mrc", ball(3.0), 3.0)
     particle = read_map_particle(path, mass=200.0, threshold=threshold)
     assert particle.weight.sum() == pytest.approx(PROTEIN_SCATTERING * 200_000 * PROTEIN_VOLUME)
-    volume = len(particle.xyz) * 3.0**3
-    assert volume == pytest.approx(
-        200_000 * PROTEIN_VOLUME if threshold is None else 4 / 3 * np.pi * RADIUS**3, rel=0.05
-    )
+    enclosed = 200_000 * PROTEIN_VOLUME if threshold is None else 4 / 3 * np.pi * RADIUS**3
+    assert len(particle.xyz) * 3.0**3 == pytest.approx(enclosed, rel=0.05)
 
 
 def test_denser_parts_weigh_more(tmp_path: Path) -> None:
