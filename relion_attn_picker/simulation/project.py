@@ -7,7 +7,7 @@ where it stopped; nothing that is there is ever overwritten.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,16 @@ from relion_attn_picker.options import SimulationOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.micrographs import write_micrographs
-from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.simulation.micrograph import SimulatedMicrograph, simulate_micrograph
 from relion_attn_picker.simulation.particles import BeadParticle
+from relion_attn_picker.simulation.project_folder import (
+    CONDITIONS_JSONL,
+    IGNORED_STAR,
+    MICROGRAPHS_STAR,
+    TRUTH_STAR,
+    open_project_folder,
+)
 from relion_attn_picker.simulation.session import AMPLITUDE_CONTRAST, SPHERICAL_ABERRATION, draw_session_conditions
-
-MICROGRAPHS_STAR = "micrographs.star"
-TRUTH_STAR = "truth.star"
-IGNORED_STAR = "ignored.star"
-OPTIONS_JSON = "simulation.json"
-CONDITIONS_JSONL = "conditions.jsonl"
 
 JUNK_PIXELS = 16
 """Junk masks have about this many pixels per particle diameter, or those of the micrograph if it has fewer."""
@@ -105,7 +105,7 @@ def write_project(
     """
     _check_size(particle, options)
     settings = _describe(particle, options, source)
-    done = _open_folder(folder, settings)
+    done = open_project_folder(folder, settings)
     records, names = [], [_name_files(number) for number in range(1, options.count + 1)]
     with (folder / CONDITIONS_JSONL).open("a", encoding="utf-8") as log:
         for number, files in enumerate(names, start=1):
@@ -117,6 +117,13 @@ def write_project(
                 log.flush()
             records.append(record)
             report(SimulationProgress(number, options.count, record["particles"], was_there))
+    _write_lists(folder, options, records, names)
+
+
+def _write_lists(
+    folder: Path, options: SimulationOptions, records: Sequence[dict[str, Any]], names: Sequence[_Files]
+) -> None:
+    """Write the STAR files of the whole project, that of the micrographs last: it tells that all is there."""
     group = OpticsGroup(
         1, "opticsGroup1", options.pixel_size, options.voltage, SPHERICAL_ABERRATION, AMPLITUDE_CONTRAST
     )
@@ -154,56 +161,6 @@ def _describe(particle: BeadParticle, options: SimulationOptions, source: str) -
         },
     }
     return dict(json.loads(json.dumps(described)))
-
-
-def _open_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Make the folder or go on with it; return the records of the micrographs that it has, by their names."""
-    path = folder / OPTIONS_JSON
-    folders = ("Micrographs", "Truth", "Ignored", "Junk")
-    in_the_way = [name for name in (*folders, TRUTH_STAR, CONDITIONS_JSONL) if (folder / name).exists()]
-    if (folder / MICROGRAPHS_STAR).exists() or (in_the_way and not path.exists()):
-        raise InputError(f"{folder} holds a project already: give another folder, or remove this one.")
-    if path.exists():
-        _check_same(path, settings)
-    for name in folders:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    replace_file(path, json.dumps(settings, indent=2) + "\n")
-    done = _read_records(folder / CONDITIONS_JSONL)
-    replace_file(folder / CONDITIONS_JSONL, "".join(json.dumps(record) + "\n" for record in done.values()))
-    return done
-
-
-def _check_same(path: Path, settings: dict[str, Any]) -> None:
-    """Refuse to go on with a project that was begun otherwise."""
-    try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        differing = [
-            f"{key} was {begun[part][key]}, now {value}"
-            for part in ("options", "particle")
-            for key, value in settings[part].items()
-            if begun[part].get(key) != value
-        ]
-        if begun["version"] != settings["version"]:
-            differing.append(f"version was {begun['version']}, now {settings['version']}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not what attnpick simulate writes ({error!r}): give another folder.") from error
-    if differing:
-        raise InputError(
-            f"{path.parent} holds an unfinished simulation of other options ({'; '.join(differing)}): give the same "
-            "ones to go on, or another folder."
-        )
-
-
-def _read_records(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the complete records; a line that an interruption cut short counts for nothing."""
-    records = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        records[record["micrograph"]] = record
-    return records
 
 
 def _name_files(number: int) -> _Files:
