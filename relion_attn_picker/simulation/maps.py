@@ -20,7 +20,7 @@ PROTEIN_VOLUME = 1.23
 """Å³ per Da of protein at 1.35 g/cm³, the density that ``PROTEIN_SCATTERING`` is for."""
 
 BEAD_SPACING = 3.0
-"""Finer maps are averaged to voxels of about this many Å: less than a picker's pixel for any particle."""
+"""Finer maps are averaged to voxels of about this many Å: about a picker's pixel for the smallest particles."""
 
 MAX_BEADS = 60_000
 """A map with more voxels above the threshold is averaged further."""
