@@ -4,7 +4,7 @@ PINNED=(
     torch==2.13.0 numpy==2.2.6 scipy==1.15.3 h5py==3.14.0 mrcfile==1.5.4 starfile==0.5.13 pandas==2.3.3
     click==8.1.8 safetensors==0.5.3 matplotlib==3.10.7
 )
-PINNED_TESTS=(pytest==9.2.0 ruff==0.17.6 mypy==2.4.1 scikit-learn==1.7.2 pypdf==7.1.0)
+PINNED_TESTS=(pytest==9.2.0 ruff==0.17.6 mypy==2.4.1 scikit-learn==1.7.2 pypdf==7.1.0 gemmi==0.7.4)
 
 die() {
     echo "ERROR: $1" >&2
