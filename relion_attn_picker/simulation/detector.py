@@ -1,17 +1,17 @@
-"""The detector and what becomes of its image: counts, defective pixels, and the filters of later programs."""
+"""The detector: counts of electrons, and its faults."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-import scipy.fft
+import torch
+from torch import Tensor
 
-from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.simulation.optics import squared_frequencies
+from relion_attn_picker.simulation.chance import Chance
 
 
-def expose(
-    intensity: FloatArray, pixel_size: float, dose: float, noise_gain: float, rng: np.random.Generator
-) -> FloatArray:
+def expose(intensity: Tensor, electrons: float, noise_gain: float, chance: Chance) -> Tensor:
     """Return electrons counted per pixel for an intensity ``(h, w)`` of 1 without a specimen.
 
     A Gaussian stands for Poisson's distribution: at 1 Å and 40 e/Å² a pixel gets 40 electrons, and more where binned.
@@ -20,50 +20,84 @@ def expose(
     ----------
     intensity
         ``(h, w)``.
-    pixel_size, dose
-        Å per pixel, e/Å².
+    electrons
+        Electrons counted per pixel without a specimen: dose × pixel area × detective quantum efficiency.
     noise_gain
-        Variance over Poisson's: what the detector's efficiency and careless resampling add.
-    rng
+        Variance over Poisson's: what careless resampling adds.
+    chance
         Draws the counts.
     """
-    expected = intensity * np.float32(dose * pixel_size**2)
-    noise = rng.standard_normal(intensity.shape, dtype=np.float32)
-    noise *= np.sqrt(np.maximum(expected, 0) * np.float32(noise_gain))
-    return np.asarray(expected + noise)
+    expected = intensity * electrons
+    noise = chance.normal((intensity.shape[0], intensity.shape[1]), intensity.device)
+    return expected + noise.mul_(torch.sqrt(expected.clamp_min(0) * noise_gain))
 
 
-def add_defects(image: FloatArray, hot_pixels: int, border: int, rng: np.random.Generator) -> None:
-    """Put single wrong pixels and, along one side, a strip of repeated pixels into an image, in place.
+def gain_residue(shape: tuple[int, int], strength: float, chance: Chance, device: torch.device) -> Tensor:
+    """Return factors ``(h, w)`` round 1 that differ from column to column and from row to row by ``strength``."""
+    rows, columns = chance.normal((shape[0], 1), device), chance.normal((1, shape[1]), device)
+    return (1 + strength * rows) * (1 + strength * columns)
+
+
+def add_wrong_pixels(image: Tensor, hot: int, dead: int, dead_columns: int, rng: np.random.Generator) -> None:
+    """Put wrong pixels into an image ``(h, w)``, in place.
 
     Parameters
     ----------
     image
         ``(h, w)``.
-    hot_pixels
+    hot
         How many pixels are off by 6 to 30 standard deviations, most of them bright.
-    border
-        Width in pixels of the strip that repeats the row or column beside it, as alignment of movie frames leaves it.
+    dead
+        How many pixels counted nothing.
+    dead_columns
+        How many columns (or, as often, rows) counted nothing.
     rng
         Draws places and strengths.
     """
-    where = rng.integers(0, image.size, hot_pixels)
-    strength = rng.uniform(6, 30, hot_pixels) * rng.choice([1, 1, 1, -1], hot_pixels)
-    image.reshape(-1)[where] += (strength * image.std()).astype(np.float32)
-    if border:
-        turned = np.rot90(image, int(rng.integers(4)))  # a view
-        turned[:border] = turned[border]
+    mean, spread = float(image.mean()), float(image.std())
+    strength = rng.uniform(6, 30, hot) * rng.choice([1, 1, 1, -1], hot)
+    for value in (*(mean + strength * spread), *np.zeros(dead)):
+        image[int(rng.integers(image.shape[0])), int(rng.integers(image.shape[1]))] = float(value)
+    for _ in range(dead_columns):
+        turned = image if rng.random() < 0.5 else image.T
+        turned[:, int(rng.integers(turned.shape[1]))] = 0
 
 
-def gain_residue(shape: tuple[int, int], strength: float, rng: np.random.Generator) -> FloatArray:
-    """Return factors ``(h, w)`` round 1 that differ from column to column and from row to row by ``strength``."""
-    rows, columns = rng.normal(0, strength, (shape[0], 1)), rng.normal(0, strength, (1, shape[1]))
-    return np.asarray((1 + rows) * (1 + columns), dtype=np.float32)
+def add_border(image: Tensor, width: int, kind: str, both: bool, rng: np.random.Generator) -> None:
+    """Spoil a strip of ``width`` pixels along one side of an image ``(h, w)``, or along both opposite ones, in place.
+
+    Alignment of movie frames leaves strips that repeat the row beside them, or hold one value; see ``BORDERS``.
+
+    Raises
+    ------
+    KeyError
+        If there is no such kind of border.
+    """
+    strip = BORDERS[kind]
+    turned = image if rng.random() < 0.5 else image.T
+    at_end = bool(rng.random() < 0.5)
+    for last in (False, True) if both else (at_end,):
+        seen = turned.flip(0) if last else turned
+        values = strip(seen, width).expand(width, turned.shape[1])
+        if last:
+            turned[-width:] = values.flip(0)
+        else:
+            turned[:width] = values
 
 
-def lowpass(image: FloatArray, cutoff: float, order: int = 6) -> FloatArray:
-    """Apply a Butterworth low-pass filter with its half power at ``cutoff`` times the Nyquist frequency."""
-    shape = (image.shape[0], image.shape[1])
-    k2 = squared_frequencies(shape, 1.0, half=True)
-    spectrum = scipy.fft.rfft2(image) / np.sqrt(1 + (k2 * np.float32(4 / cutoff**2)) ** order)
-    return np.asarray(scipy.fft.irfft2(spectrum, shape), dtype=np.float32)
+def _repeat(image: Tensor, width: int) -> Tensor:
+    return image[width].clone()
+
+
+def _mirror(image: Tensor, width: int) -> Tensor:
+    return image[width : 2 * width].flip(0)
+
+
+BORDERS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "repeated": _repeat,
+    "mirrored": _mirror,
+    "mean": lambda image, width: image.mean(),
+    "zero": lambda image, width: torch.zeros((), device=image.device),
+    "darkest": lambda image, width: image.min(),
+}
+"""What fills a strip along the first rows of an image ``(h, w)``, by name."""

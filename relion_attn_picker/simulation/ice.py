@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-import numpy as np
-import scipy.fft
+import torch
+from torch import Tensor
 
-from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.simulation.optics import phase_per_scattering, squared_frequencies
+from relion_attn_picker.simulation.chance import Chance
+from relion_attn_picker.simulation.grid import Grid
+from relion_attn_picker.simulation.optics import phase_per_scattering
 
 WATER_MOLECULES = 0.0311
 """Water molecules per Å³ of vitreous ice (0.93 g/cm³)."""
@@ -20,50 +22,61 @@ WATER_MOTION = 1.1 / 3
 """Mean squared displacement of water per axis, Å² per e/Å² (McMullan et al. 2015, Ultramicroscopy 158)."""
 
 
-def gaussian_field(
-    shape: tuple[int, int],
-    pixel_size: float,
-    spectral_density: Callable[[FloatArray], FloatArray],
-    rng: np.random.Generator,
-) -> FloatArray:
+def gaussian_spectrum(grid: Grid, spectral_density: Callable[[Tensor], Tensor], chance: Chance) -> Tensor:
+    """Return the half Fourier transform of a Gaussian random field with ``spectral_density(k²)`` per frequency area.
+
+    Drawn where it is needed, which saves a transform. The column of kx = 0 is its own mirror image, as that of the
+    Nyquist frequency is: both come from real noise, so that the field is real.
+    """
+    h, w = grid.shape
+    spectrum = torch.view_as_complex(chance.normal((h, w // 2 + 1, 2), grid.device)) * math.sqrt(0.5)
+    own_mirror = [0, w // 2] if w % 2 == 0 else [0]
+    columns = torch.fft.fft(chance.normal((len(own_mirror), h), grid.device)) / math.sqrt(h)
+    for column, values in zip(own_mirror, columns, strict=True):
+        spectrum[:, column] = values
+    density = spectral_density(grid.squared_frequencies(half=True))
+    return spectrum * torch.sqrt(density).mul_(math.sqrt(h * w) / grid.pixel_size)
+
+
+def gaussian_field(grid: Grid, spectral_density: Callable[[Tensor], Tensor], chance: Chance) -> Tensor:
     """Return a Gaussian random field ``(h, w)`` whose power per frequency area is ``spectral_density(k²)``.
 
     Its variance is the integral of the density over all frequencies (1/Å) that the grid holds.
     """
-    amplitude = np.sqrt(spectral_density(squared_frequencies(shape, pixel_size, half=True))) / np.float32(pixel_size)
-    spectrum = scipy.fft.rfft2(rng.standard_normal(shape, dtype=np.float32), overwrite_x=True)
-    spectrum *= amplitude
-    return np.asarray(scipy.fft.irfft2(spectrum, shape, overwrite_x=True), dtype=np.float32)
+    return torch.fft.irfft2(gaussian_spectrum(grid, spectral_density, chance), s=grid.shape)
 
 
-def ice_spectral_density(k2: FloatArray, thickness: float, dose: float, voltage: float, structure: float) -> FloatArray:
+def ice_spectral_density(k2: Tensor, thickness: float, dose: float, voltage: float, structure: float) -> Tensor:
     """Return the power of the phase that ``thickness`` Å of moving water makes: rad² Å² at ``k²`` (1/Å²).
 
     (λγ b)² n t S₀ (1 - exp(-a)) / a with a = (2πk)² u N / 2: water moves by u per axis and dose, so that fine
     structure averages out during an exposure of N = ``dose`` e/Å²; ``structure`` is S₀, 0.04 to 0.12.
     """
-    a = np.maximum(k2 * np.float32(4 * np.pi**2 * WATER_MOTION * dose / 2), np.float32(1e-6))
+    a = (k2 * (4 * math.pi**2 * WATER_MOTION * dose / 2)).clamp_min_(1e-6)
     power = (phase_per_scattering(voltage) * WATER_SCATTERING) ** 2 * WATER_MOLECULES * thickness * structure
-    return np.asarray(-np.expm1(-a) / a * np.float32(power))
+    return -torch.expm1(-a) / a * power
 
 
-def protein_spectral_density(k2: FloatArray, power: float, radius_of_gyration: float) -> FloatArray:
+def protein_spectral_density(k2: Tensor, power: float, radius_of_gyration: float) -> Tensor:
     """Return the power of unresolved protein: ``power`` exp(-(2πk Rg)² / 3) at ``k²``, Guinier's law (1939)."""
-    return np.asarray(np.exp(k2 * np.float32(-((2 * np.pi * radius_of_gyration) ** 2) / 3)) * np.float32(power))
+    return torch.exp(k2 * (-((2 * math.pi * radius_of_gyration) ** 2) / 3)) * power
 
 
-def mottling(shape: tuple[int, int], pixel_size: float, period: float, rng: np.random.Generator) -> FloatArray:
+def mottling(grid: Grid, period: float, chance: Chance) -> Tensor:
     """Return a field of standard deviation 1 with patches of about ``period`` Å: the look of crystalline ice."""
-    field = gaussian_field(
-        shape, pixel_size, lambda k2: np.exp(-np.square(np.sqrt(k2) * period - 1) / 0.2).astype(np.float32), rng
-    )
-    return np.asarray((field - field.mean()) / max(float(field.std()), 1e-9), dtype=np.float32)
+    return standardise(gaussian_field(grid, lambda k2: torch.exp(-((k2.sqrt() * period - 1) ** 2) / 0.2), chance))
 
 
-def shading(shape: tuple[int, int], rng: np.random.Generator, waves: int = 4) -> FloatArray:
+def shading(grid: Grid, chance: Chance, waves: int = 4) -> Tensor:
     """Return a smooth field ``(h, w)`` of mean 0 and standard deviation 1: a sum of ``waves``² half cosines."""
-    order = np.arange(waves)
-    along_y, along_x = (np.cos(np.pi * order * (np.arange(n)[:, None] + 0.5) / n) for n in shape)
-    strength = rng.normal(size=(waves, waves)) / (1 + np.hypot(order[:, None], order))
-    field = along_y @ strength @ along_x.T
-    return np.asarray((field - field.mean()) / max(field.std(), 1e-9), dtype=np.float32)
+    order = torch.arange(waves, device=grid.device, dtype=torch.float32)
+    along_y, along_x = (
+        torch.cos(math.pi / n * order * (torch.arange(n, device=grid.device)[:, None] + 0.5)) for n in grid.shape
+    )
+    strength = chance.normal((waves, waves), grid.device) / (1 + torch.hypot(order[:, None], order[None, :]))
+    return standardise(along_y @ strength @ along_x.T)
+
+
+def standardise(field: Tensor) -> Tensor:
+    """Return a field of mean 0 and standard deviation 1."""
+    return (field - field.mean()) / field.std().clamp_min(1e-9)

@@ -1,25 +1,46 @@
-"""The microscope: wavelength, contrast transfer, and the image of an exit wave."""
+"""The microscope: wavelength, contrast transfer, radiation damage, and the image of an exit wave."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-import scipy.fft
+import torch
+from torch import Tensor
 
 from relion_attn_picker.micrograph import CtfParameters
-from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.simulation.grid import Grid
 
 
 def electron_wavelength(voltage: float) -> float:
     """Return the relativistic wavelength in Å for a voltage in kV (Reimer & Kohl 2008, equation 2.12)."""
     volts = 1000 * voltage
-    return float(12.2639 / np.sqrt(volts * (1 + 0.97845e-6 * volts)))
+    return 12.2639 / math.sqrt(volts * (1 + 0.97845e-6 * volts))
 
 
 def phase_per_scattering(voltage: float) -> float:
     """Return λγ in rad·Å: the phase shift for one Å of scattering length on one Å² (0.0313 at 300 kV)."""
     return electron_wavelength(voltage) * (1 + voltage / 511.0)
+
+
+def interaction_constant(voltage: float) -> float:
+    """Return the phase per projected potential, rad/(V Å): 6.53e-4 at 300 kV.
+
+    λγ / (h² / 2π m e) = λγ / 47.878 V Å².
+    """
+    return phase_per_scattering(voltage) / 47.878
+
+
+def radiation_damage(k2: Tensor, dose: float, voltage: float) -> Tensor:
+    """Return what an exposure leaves of the specimen's amplitude at ``k2`` (1/Å²): 1 at rest, falling with frequency.
+
+    (2 Nc / N)(1 - exp(-N / 2 Nc)), the mean over the exposure of exp(-n / 2 Nc), with the critical dose
+    Nc = 0.245 k^-1.665 + 2.81 e/Å² at 300 kV and 0.8 of it at 200 kV (Grant & Grigorieff 2015, eLife 4:e06980,
+    equations 2 and 3).
+    """
+    at_300_kv = 0.245 * k2.clamp_min(1e-10) ** (-1.665 / 2) + 2.81
+    share = dose / (2 * at_300_kv * (0.8 if voltage < 250 else 1.0))
+    return -torch.expm1(-share) / share.clamp_min(1e-9)
 
 
 @dataclass(frozen=True)
@@ -46,48 +67,42 @@ class Optics:
     ctf: CtfParameters
     envelope: float
 
-    def phase_aberration(self, shape: tuple[int, int], pixel_size: float) -> FloatArray:
-        """Return χ(k) in rad on the full Fourier grid of an image ``(h, w)``.
+    def phase_aberration(self, grid: Grid) -> Tensor:
+        """Return χ(k) in rad on the full Fourier grid.
 
         χ = π λ Δz(θ) k² - (π/2) Cs λ³ k⁴ + phase plate, Δz(θ) = mean + half difference · cos 2(θ - θ₀)
         (Rohou & Grigorieff 2015, equations 2 to 4); k² cos 2(θ - θ₀) is written without θ.
         """
-        ky, kx = frequencies(shape, pixel_size)
+        ky, kx = grid.frequencies()
         k2 = ky**2 + kx**2
         wavelength = electron_wavelength(self.voltage)
         mean = (self.ctf.defocus_u + self.ctf.defocus_v) / 2
         difference = (self.ctf.defocus_u - self.ctf.defocus_v) / 2
-        twice = 2 * np.deg2rad(self.ctf.defocus_angle)
-        aberration = k2 * np.float32(mean) - k2**2 * np.float32(self.spherical_aberration * 1e7 * wavelength**2 / 2)
-        aberration += (kx**2 - ky**2) * np.float32(difference * np.cos(twice))
-        aberration += (2 * kx * ky) * np.float32(difference * np.sin(twice))
-        aberration *= np.float32(np.pi * wavelength)
-        aberration += np.float32(np.deg2rad(self.ctf.phase_shift))
+        twice = 2 * math.radians(self.ctf.defocus_angle)
+        aberration = k2 * (mean - k2 * (self.spherical_aberration * 1e7 * wavelength**2 / 2))
+        if difference:
+            aberration += (kx**2 - ky**2) * (difference * math.cos(twice))
+            aberration += kx * (2 * difference * math.sin(twice)) * ky
+        aberration *= math.pi * wavelength
+        aberration += math.radians(self.ctf.phase_shift)
         aberration[0, 0] = 0  # a phase plate shifts the scattered wave against the unscattered beam
         return aberration
 
-    def contrast_transfer(self, shape: tuple[int, int], pixel_size: float) -> FloatArray:
+    def damping(self, grid: Grid) -> Tensor:
+        """Return the envelope exp(-B k²/4) on the full Fourier grid."""
+        return torch.exp(grid.squared_frequencies() * (-self.envelope / 4))
+
+    def contrast_transfer(self, grid: Grid) -> Tensor:
         """Return -2 sin(χ + asin A) exp(-B k²/4): what a weak phase is multiplied by (underfocus makes it dark)."""
-        damping = np.exp(squared_frequencies(shape, pixel_size) * np.float32(-self.envelope / 4))
-        aberration = self.phase_aberration(shape, pixel_size) + np.float32(np.arcsin(self.amplitude_contrast))
-        return np.asarray(-2 * np.sin(aberration) * damping)
+        aberration = self.phase_aberration(grid) + math.asin(self.amplitude_contrast)
+        return -2 * torch.sin(aberration) * self.damping(grid)
+
+    def amplitude_of(self, phase: Tensor) -> Tensor:
+        """Return the damping μ that goes with a specimen's phase φ: tan(asin A) φ."""
+        return phase * math.tan(math.asin(self.amplitude_contrast))
 
 
-def frequencies(shape: tuple[int, int], pixel_size: float) -> tuple[FloatArray, FloatArray]:
-    """Return the frequencies (1/Å) along y, ``(h, 1)``, and along x, ``(1, w)``."""
-    return (
-        scipy.fft.fftfreq(shape[0], pixel_size)[:, None].astype(np.float32),
-        scipy.fft.fftfreq(shape[1], pixel_size)[None, :].astype(np.float32),
-    )
-
-
-def squared_frequencies(shape: tuple[int, int], pixel_size: float, half: bool = False) -> FloatArray:
-    """Return k² (1/Å²) on the Fourier grid ``(h, w)`` of an image, or on the half of it that ``rfft2`` keeps."""
-    ky, kx = frequencies(shape, pixel_size)
-    return np.asarray(ky**2 + (kx[:, : shape[1] // 2 + 1] if half else kx) ** 2)
-
-
-def image_intensity(phase: FloatArray, absorption: FloatArray | float, optics: Optics, pixel_size: float) -> FloatArray:
+def image_intensity(phase: Tensor, absorption: Tensor, optics: Optics, grid: Grid) -> Tensor:
     """Return the intensity that an exit wave exp(iφ - μ) makes in the image, 1 without a specimen.
 
     The full wave is propagated, so that strong objects (carbon, ice) come out right. In the weak limit this is
@@ -98,25 +113,16 @@ def image_intensity(phase: FloatArray, absorption: FloatArray | float, optics: O
     phase
         φ in rad, ``(h, w)``.
     absorption
-        μ beside the amplitude contrast, which is added here as tan(asin A) φ.
-    optics
+        μ, ``(h, w)``.
+    optics, grid
         See there.
-    pixel_size
-        Å per pixel.
     """
-    shape = (phase.shape[0], phase.shape[1])
-    damping = np.float32(np.tan(np.arcsin(optics.amplitude_contrast))) * phase + absorption
-    wave = _polar(np.exp(-damping), phase)
-    envelope = np.exp(squared_frequencies(shape, pixel_size) * np.float32(-optics.envelope / 4))
-    spectrum = scipy.fft.fft2(wave, overwrite_x=True)
-    spectrum *= _polar(envelope, optics.phase_aberration(shape, pixel_size))
-    image = scipy.fft.ifft2(spectrum, overwrite_x=True)
-    return np.asarray(image.real**2 + image.imag**2)
+    spectrum = torch.fft.fft2(_wave(torch.exp(-absorption), phase))
+    spectrum *= _wave(optics.damping(grid), optics.phase_aberration(grid))
+    image = torch.fft.ifft2(spectrum)
+    return image.real**2 + image.imag**2
 
 
-def _polar(modulus: FloatArray, angle: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.complex64]]:
-    """Return modulus · exp(i angle) in single precision."""
-    wave = np.empty(angle.shape, dtype=np.complex64)
-    np.multiply(modulus, np.cos(angle), out=wave.real)
-    np.multiply(modulus, np.sin(angle), out=wave.imag)
-    return wave
+def _wave(modulus: Tensor, angle: Tensor) -> Tensor:
+    """Return modulus · exp(i angle); ``torch.polar`` is several times slower on a CPU."""
+    return torch.complex(modulus * torch.cos(angle), modulus * torch.sin(angle))
