@@ -27,6 +27,8 @@ class Processing:
         Exponent of the grey values and share of pixels cut off at either end; 1 and 0 for not.
     eight_bits
         Whether only 256 grey values are left.
+    lowpass_order
+        Order of the Butterworth filter at ``Conditions.lowpass``; 20 and more is as good as a cropped transform.
     """
 
     subsampling: float = 1.0
@@ -36,6 +38,7 @@ class Processing:
     gamma: float = 1.0
     clip: float = 0.0
     eight_bits: bool = False
+    lowpass_order: int = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +86,8 @@ class Conditions:
     hot_pixels, dead_pixels, dead_columns
         Numbers of defective pixels, and of columns or rows.
     border, border_kind, border_both
-        Width of a spoilt strip at one side as a share of the image, a name of ``detector.BORDERS``, and whether the
-        opposite side has one too.
+        Width of a spoilt strip at one side in thousandths of the image's longer side, a name of ``detector.BORDERS``,
+        and whether the opposite side has one too.
     lowpass
         Cut-off of a later low-pass filter as a fraction of the Nyquist frequency at 24 pixels per particle diameter; 1
         for none.
@@ -225,7 +228,7 @@ def _draw_image(conditions: Conditions, rng: np.random.Generator) -> Conditions:
         hot_pixels=int(rng.integers(0, 30)) if rng.random() < 0.4 else 0,
         dead_pixels=int(rng.integers(0, 15)) if rng.random() < 0.2 else 0,
         dead_columns=int(rng.integers(1, 3)) if rng.random() < 0.03 else 0,
-        border=log_uniform(0.003, 0.03, rng) if rng.random() < 0.15 else 0.0,
+        border=log_uniform(3, 30, rng) if rng.random() < 0.15 else 0.0,
         border_kind=str(rng.choice(list(BORDERS), p=[0.6, 0.1, 0.1, 0.1, 0.1])),
         border_both=bool(rng.random() < 0.4),
     )
@@ -245,6 +248,7 @@ def _draw_processing(conditions: Conditions, rng: np.random.Generator) -> Condit
             gamma=log_uniform(0.7, 1.4, rng) if rng.random() < 0.2 else 1.0,
             clip=log_uniform(0.001, 0.02, rng) if rng.random() < 0.3 else 0.0,
             eight_bits=bool(rng.random() < 0.4),
+            lowpass_order=int(rng.choice([3, 6, 12, 24])),
         ),
     )
 

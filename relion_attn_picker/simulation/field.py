@@ -15,7 +15,7 @@ from torch import Tensor
 
 from relion_attn_picker.micrograph import CtfParameters
 from relion_attn_picker.simulation import processing
-from relion_attn_picker.simulation.chance import Chance
+from relion_attn_picker.simulation.chance import Chance, log_uniform
 from relion_attn_picker.simulation.conditions import Conditions
 from relion_attn_picker.simulation.detector import add_border, add_wrong_pixels, expose, gain_residue
 from relion_attn_picker.simulation.films import FILMS, Hole, Layer, draw_hole
@@ -189,7 +189,7 @@ def _ice_absorption(grid: Grid, hole: Hole | None, conditions: Conditions, chanc
         thickness += conditions.meniscus * ((y**2 + x**2) / hole.radius**2).clamp_max(1)
     if conditions.mottling:
         relative = conditions.mottling * ABSORPTION_LENGTH / conditions.ice_thickness
-        thickness += relative * mottling(grid, float(chance.rng.uniform(300, 1000)), chance)
+        thickness += relative * mottling(grid, log_uniform(100, 1000, chance.rng), chance)
     return thickness.clamp_min_(0).mul_(conditions.ice_thickness / (2 * ABSORPTION_LENGTH))
 
 
@@ -213,12 +213,12 @@ def _process(
     add_wrong_pixels(image, conditions.hot_pixels, conditions.dead_pixels, conditions.dead_columns, rng)
     cutoff = conditions.lowpass * SNR_PIXELS * pixel_size / particle_diameter
     if conditions.lowpass < 1 and cutoff < 1:
-        image = processing.lowpass(image, cutoff)
+        image = processing.lowpass(image, cutoff, later.lowpass_order)
     if later.denoising is not None:
         image = processing.DENOISING[later.denoising][0](image, later.denoising_length * particle_diameter / pixel_size)
     if later.equalise_radius:
         image = processing.equalise(image, later.equalise_radius * particle_diameter / pixel_size)
-    width = round(conditions.border * max(image.shape))
+    width = round(conditions.border / 1000 * max(image.shape))
     if width:
         add_border(image, width, conditions.border_kind, conditions.border_both, rng)
     if later.gamma != 1 or (later.clip and not later.eight_bits):

@@ -83,7 +83,7 @@ def gold_film(hole: Hole, grid: Grid, voltage: float, chance: Chance) -> Layer:
     cover, mask = _cover(hole, grid, log_uniform(4, 30, chance.rng))
     grain_radius = chance.rng.uniform(20, 80)
     grains = standardise(gaussian_field(grid, lambda k2: protein_spectral_density(k2, 1.0, grain_radius), chance))
-    uneven = (1 + chance.rng.uniform(0.05, 0.2) * grains).clamp_min(0.2)
+    uneven = (1 + chance.rng.uniform(0.03, 0.12) * grains).clamp_min(0.2)
     film = interaction_constant(voltage) * GOLD_POTENTIAL * thickness
     return Layer(cover * uneven * film, cover * uneven * (-math.log(transmission) / 2), mask)
 

@@ -39,8 +39,8 @@ def radiation_damage(k2: Tensor, dose: float, voltage: float) -> Tensor:
     equations 2 and 3).
     """
     at_300_kv = 0.245 * k2.clamp_min(1e-10) ** (-1.665 / 2) + 2.81
-    share = dose / (2 * at_300_kv * (0.8 if voltage < 250 else 1.0))
-    return -torch.expm1(-share) / share.clamp_min(1e-9)
+    share = (dose / (2 * at_300_kv * (0.8 if voltage < 250 else 1.0))).clamp_min(1e-6)
+    return -torch.expm1(-share) / share
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from relion_attn_picker.simulation.grid import Grid
 
 
 def lowpass(image: Tensor, cutoff: float, order: int = 6) -> Tensor:
-    """Apply a Butterworth low-pass filter with its half power at ``cutoff`` times the Nyquist frequency."""
+    """Apply a Butterworth low-pass filter of some order with its half power at ``cutoff`` times the Nyquist frequency."""
     k2 = _grid(image).squared_frequencies(half=True)
     spectrum = torch.fft.rfft2(image) / torch.sqrt(1 + (k2 * (4 / cutoff**2)) ** order)
     return torch.fft.irfft2(spectrum, s=image.shape)
@@ -101,7 +101,7 @@ def _local_moments(image: Tensor, radius: float) -> tuple[Tensor, Tensor]:
 
 
 def _box(image: Tensor, radius: float) -> Tensor:
-    """Average over squares of side 2 · round(radius) + 1, at least 3, cut off at the edges."""
+    """Average over squares of side 2 · round(radius) + 1, at least 3, whose outermost pixels go on beyond the edges."""
     reach = min(max(1, round(radius)), min(image.shape) // 2 - 1)
     for _ in range(2):
         padded = functional.pad(image[None], (reach, reach), mode="replicate")[0]

@@ -142,10 +142,10 @@ def _splat_shared_views(total: Tensor, particle: BeadParticle, copies: Copies, n
     beads = Beads.of(particle, grid)
     reach = int(torch.linalg.vector_norm(beads.xyz, dim=1).max()) + 2
     side = 2 * reach * CELLS_PER_PIXEL + 1
-    turns = np.arctan2(*copies.rotations.as_matrix()[:, 0, 1::-1].T)
-    matrices, yx, strength, turn = (
-        _to_device(values, grid) for values in (copies.rotations.as_matrix(), copies.yx, copies.strength, turns)
+    matrices, yx, strength = (
+        _to_device(values, grid) for values in (copies.rotations.as_matrix(), copies.yx, copies.strength)
     )
+    turn = torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0])
     for view in range(n_views):
         turned = matrices[view, :2] @ beads.xyz.T
         cells = torch.zeros((side, side), dtype=torch.int64, device=grid.device)

@@ -6,25 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
-from relion_attn_picker.simulation.conditions import Conditions, draw_conditions
+from relion_attn_picker.simulation.chance import Chance
+from relion_attn_picker.simulation.conditions import Conditions, Processing, draw_conditions
+from relion_attn_picker.simulation.field import simulate_field
 from relion_attn_picker.simulation.micrograph import SimulatedMicrograph, simulate_micrograph
 from relion_attn_picker.simulation.particles import BeadParticle, procedural_particle
 
 SILENT = Conditions(
-    snr=1e6, ice_structure=0.0, protein_noise=0.0, shading=0.0, coverage=0.1, min_separation=1.6, clustering=0.0
+    snr=1e7, ice_structure=0.0, protein_noise=0.0, shading=0.0, coverage=0.1, min_separation=1.6, clustering=0.0
 )
 """Conditions without noise of any kind."""
-
-
-@pytest.fixture(scope="module")
-def ball() -> BeadParticle:
-    """A round particle, so that its darkest place is its centre from every side."""
-    rng = np.random.default_rng(3)
-    direction = rng.normal(size=(4000, 3))
-    xyz = 60 * direction / np.linalg.norm(direction, axis=1, keepdims=True) * rng.random((4000, 1)) ** (1 / 3)
-    return BeadParticle("ball", xyz - xyz.mean(axis=0), np.full(4000, 16.0), 3.0, 120.0)
 
 
 def simulate(particle: BeadParticle, conditions: Conditions, seed: int = 1, **others: object) -> SimulatedMicrograph:
@@ -59,7 +53,7 @@ def test_image_is_what_was_asked_for(rng: np.random.Generator) -> None:
     assert seen.image.shape == seen.junk.shape == (131, 97)
     assert seen.image.dtype == seen.yx.dtype == np.float32
     assert seen.image.flags.c_contiguous
-    assert seen.image.mean() == pytest.approx(40 * 36 * np.exp(-500 / 3950), rel=0.05)
+    assert seen.image.mean() == pytest.approx(40 * 0.7 * 36 * np.exp(-500 / 3950), rel=0.05)
     assert (seen.yx >= -0.5).all()
     assert (seen.yx <= np.array([130.5, 96.5])).all()
     assert seen.optics.ctf.defocus_u - seen.optics.ctf.defocus_v == pytest.approx(300)
@@ -91,10 +85,54 @@ def test_particles_on_carbon_are_not_labelled(ball: BeadParticle) -> None:
     assert len(covered.ignored_yx) > 0
 
 
-def test_aggregates_are_junk_and_not_labelled(ball: BeadParticle) -> None:
-    seen = simulate(ball, replace(SILENT, coverage=0.0, aggregates=4), shape=(400, 400))
+@pytest.mark.parametrize(
+    ("kind", "darker"),
+    [
+        ({"carbon": True}, 0.99),
+        ({"gold": True}, 0.6),
+        ({"blobs": 4}, 0.995),
+        ({"specks": 25}, 0.995),
+        ({"aggregates": 4}, 0.99),
+        ({"micelles": 40}, 0.999),
+        ({"filaments": 4}, 0.995),
+        ({"vesicles": 3}, 0.999),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_junk_is_dark_where_the_mask_says(ball: BeadParticle, kind: dict[str, int], darker: float) -> None:
+    empty = replace(SILENT, coverage=0.0, ice_gradient=0.0)
+    seen = simulate(ball, replace(empty, **kind), shape=(500, 500), seed=3)  # type: ignore[arg-type]
     assert len(seen.yx) == 0
-    assert seen.image[seen.junk].mean() < seen.image[~seen.junk].mean()
+    assert seen.junk.any()
+    assert np.median(seen.image[seen.junk]) < darker * np.median(seen.image[~seen.junk])
+    assert seen.image[~seen.junk].std() < 1.01 * seen.image.std()
+
+
+def test_particles_in_junk_are_ignored(ball: BeadParticle) -> None:
+    seen = simulate(ball, replace(SILENT, coverage=0.4, min_separation=0.9, blobs=5), shape=(400, 400))
+    at = np.clip(np.rint(seen.ignored_yx).astype(int), 0, 399)
+    assert len(at) > 0
+    assert seen.junk[at[:, 0], at[:, 1]].all()
+
+
+def test_particles_on_top_of_each_other_are_ignored(ball: BeadParticle) -> None:
+    seen = simulate(ball, replace(SILENT, coverage=0.3, second_layer=0.5), shape=(400, 400))
+    everything = np.concatenate([seen.yx, seen.ignored_yx])
+    apart = np.linalg.norm(seen.yx[:, None] - everything, axis=-1) + 1e9 * np.eye(len(seen.yx), len(everything))
+    assert len(seen.ignored_yx) > 0
+    assert apart.min() >= 0.5 * ball.diameter / 6.0 - 1e-3
+
+
+def test_ring_of_particles_at_the_rim(ball: BeadParticle) -> None:
+    def at_the_rim(rim_ring: float) -> float:
+        conditions = replace(SILENT, gold=True, rim_ring=rim_ring, coverage=0.1, min_separation=0.9)
+        seen = simulate(ball, conditions, shape=(500, 500), seed=2)
+        rows, columns = np.nonzero(seen.junk[::4, ::4])
+        film = 4 * np.column_stack([rows, columns])
+        nearest = np.linalg.norm(seen.yx[:, None] - film, axis=-1).min(axis=1)
+        return float(np.mean(nearest < 1.5 * ball.diameter / 6.0))
+
+    assert at_the_rim(1.0) > 1.5 * at_the_rim(0.0)
 
 
 def test_broken_particles_are_ignored(ball: BeadParticle) -> None:
@@ -130,8 +168,66 @@ def test_drawn_conditions_make_micrographs(rng: np.random.Generator) -> None:
         assert seen.image.std() > 0
 
 
-def test_a_tenth_of_the_conditions_is_empty() -> None:
-    drawn = [draw_conditions(np.random.default_rng(seed)) for seed in range(600)]
-    assert np.mean([conditions.coverage == 0 for conditions in drawn]) == pytest.approx(0.1, abs=0.04)
-    assert all(6_000 <= conditions.defocus <= 40_000 for conditions in drawn)
-    assert np.mean([conditions.carbon for conditions in drawn]) == pytest.approx(0.2, abs=0.05)
+@pytest.mark.parametrize(
+    "processing",
+    [
+        Processing(subsampling=1.4),
+        Processing(denoising="median"),
+        Processing(denoising="guided", denoising_length=0.1),
+        Processing(equalise_radius=2.0),
+        Processing(gamma=0.8, clip=0.01),
+        Processing(eight_bits=True),
+    ],
+    ids=lambda p: next(k for k, v in vars(p).items() if v != vars(Processing())[k]),
+)
+def test_truth_survives_processing(ball: BeadParticle, processing: Processing) -> None:
+    seen = simulate(ball, replace(SILENT, processing=processing), shape=(300, 330))
+    assert seen.image.shape == seen.junk.shape == (300, 330)
+    smooth = gaussian_filter(seen.image, 2.0)
+    at = np.clip(np.rint(seen.yx).astype(int), 0, np.array(seen.image.shape) - 1)
+    assert len(at) > 10
+    assert np.mean(smooth[at[:, 0], at[:, 1]] < np.percentile(smooth, 20)) > 0.9
+
+
+def test_border_is_thousandths_of_the_longer_side(ball: BeadParticle) -> None:
+    seen = simulate(ball, replace(SILENT, border=20, border_kind="zero"), shape=(200, 300))
+    assert (seen.image == 0).sum() in (6 * 200, 6 * 300)
+
+
+def test_image_is_grey_at_the_dose(ball: BeadParticle) -> None:
+    plain = replace(SILENT, coverage=0.0, ice_thickness=1e-3)
+    seen = simulate(ball, replace(plain, dose=30.0, efficiency=0.5))
+    np.testing.assert_allclose(seen.image, 30 * 0.5 * 36, rtol=0.01)
+
+
+def test_radiation_damage_takes_contrast(ball: BeadParticle) -> None:
+    spread = [simulate(ball, replace(SILENT, dose=dose)).image.std() / dose for dose in (1.0, 80.0)]
+    assert spread[1] < 0.95 * spread[0]
+
+
+@pytest.mark.gpu
+def test_gpu_and_cpu_agree(ball: BeadParticle) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    conditions = replace(Conditions(), carbon=True, specks=5, blobs=2, filaments=1, patchiness=0.3)
+    fields = []
+    for device in ("cpu", "cuda"):
+        rng = np.random.default_rng(7)
+        chance = Chance(rng, torch.Generator("cpu").manual_seed(5))  # the same noise for both
+        fields.append(simulate_field(ball, (256, 256), 6.0, conditions, chance, torch.device(device)))
+    cpu, gpu = fields
+    assert gpu.image.is_cuda
+    torch.testing.assert_close(gpu.yx.cpu(), cpu.yx)
+    assert float((gpu.junk.cpu() != cpu.junk).float().mean()) < 1e-3
+    assert float((gpu.image.cpu() - cpu.image).abs().max()) < 0.02 * float(cpu.image.std())
+
+
+@pytest.mark.gpu
+def test_same_seed_same_field_on_a_gpu(ball: BeadParticle) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    one, again = (
+        simulate_micrograph(ball, (256, 256), 6.0, Conditions(), np.random.default_rng(1), "cuda").image
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, again)
