@@ -61,7 +61,9 @@ def vesicle(extent: tuple[float, float], rng: np.random.Generator) -> Debris:
     depth = radius + rng.choice([-17.5, 17.5], count)[:, None] + rng.normal(0, 3, (count, 1))
     along, across = (_sphere(count) * depth).T * [[1], [stretch]]
     centre = rng.uniform((0, 0), extent)
-    points = np.column_stack([np.cos(turn) * along - np.sin(turn) * across, np.sin(turn) * along + np.cos(turn) * across])
+    points = np.column_stack(
+        [np.cos(turn) * along - np.sin(turn) * across, np.sin(turn) * along + np.cos(turn) * across]
+    )
     weight = np.full(count, DETERGENT_SCATTERING * 4 * np.pi * radius**2 * stretch * LEAFLET / count)
     return points + centre, weight, np.array([[*centre, radius + LEAFLET]])
 
@@ -75,9 +77,7 @@ DEBRIS: dict[str, Callable[[tuple[float, float], np.random.Generator], Debris]] 
 
 def _ball(count: int, rng: np.random.Generator) -> Points:
     direction = rng.normal(size=(count, 3))
-    return np.asarray(
-        direction * rng.random((count, 1)) ** (1 / 3) / np.linalg.norm(direction, axis=1, keepdims=True)
-    )
+    return np.asarray(direction * rng.random((count, 1)) ** (1 / 3) / np.linalg.norm(direction, axis=1, keepdims=True))
 
 
 def _sphere(count: int) -> Points:

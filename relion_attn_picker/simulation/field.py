@@ -172,10 +172,10 @@ def _specimen_phase(
     spectrum *= specimen_transfer(k2, bead_radius, conditions, grid)
     if not conditions.patchiness:
         spectrum += gaussian_spectrum(grid, lambda k2: water(k2) + protein(k2), chance)
-        return torch.fft.irfft2(spectrum, s=grid.shape)
+        return grid.field_of(spectrum)
     spectrum += gaussian_spectrum(grid, water, chance)
     patches = torch.exp(conditions.patchiness * shading(grid, chance, waves=6))
-    return torch.fft.irfft2(spectrum, s=grid.shape) + patches * gaussian_field(grid, protein, chance)
+    return grid.field_of(spectrum) + patches * gaussian_field(grid, protein, chance)
 
 
 def _ice_absorption(grid: Grid, hole: Hole | None, conditions: Conditions, chance: Chance) -> Tensor:
@@ -193,9 +193,7 @@ def _ice_absorption(grid: Grid, hole: Hole | None, conditions: Conditions, chanc
     return thickness.clamp_min_(0).mul_(conditions.ice_thickness / (2 * ABSORPTION_LENGTH))
 
 
-def _expose(
-    intensity: Tensor, pixel_size: float, noise_gain: float, conditions: Conditions, chance: Chance
-) -> Tensor:
+def _expose(intensity: Tensor, pixel_size: float, noise_gain: float, conditions: Conditions, chance: Chance) -> Tensor:
     """Return counts ``(h, w)`` under uneven light, with what a wrong gain reference leaves."""
     shape = (intensity.shape[0], intensity.shape[1])
     lit = intensity * (1 + conditions.shading * shading(Grid(shape, pixel_size, intensity.device), chance))

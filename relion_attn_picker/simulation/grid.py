@@ -8,6 +8,8 @@ import scipy.fft
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -25,7 +27,7 @@ class Grid:
 
     shape: tuple[int, int]
     pixel_size: float
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -54,6 +56,11 @@ class Grid:
         """Return k² (1/Å²) on the Fourier grid ``(h, w)``, or on the half ``(h, w // 2 + 1)`` that ``rfft2`` keeps."""
         ky, kx = self.frequencies()
         return ky**2 + (kx[:, : self.shape[1] // 2 + 1] if half else kx) ** 2
+
+    def field_of(self, spectrum: Tensor) -> Tensor:
+        """Return the real field ``(h, w)`` of a half Fourier transform ``(h, w // 2 + 1)``."""
+        field: Tensor = torch.fft.irfft2(spectrum, s=self.shape)
+        return field
 
 
 def fast_length(length: int) -> int:

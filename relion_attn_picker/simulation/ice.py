@@ -43,7 +43,7 @@ def gaussian_field(grid: Grid, spectral_density: Callable[[Tensor], Tensor], cha
 
     Its variance is the integral of the density over all frequencies (1/Å) that the grid holds.
     """
-    return torch.fft.irfft2(gaussian_spectrum(grid, spectral_density, chance), s=grid.shape)
+    return grid.field_of(gaussian_spectrum(grid, spectral_density, chance))
 
 
 def ice_spectral_density(k2: Tensor, thickness: float, dose: float, voltage: float, structure: float) -> Tensor:

@@ -119,8 +119,8 @@ def image_intensity(phase: Tensor, absorption: Tensor, optics: Optics, grid: Gri
     """
     spectrum = torch.fft.fft2(_wave(torch.exp(-absorption), phase))
     spectrum *= _wave(optics.damping(grid), optics.phase_aberration(grid))
-    image = torch.fft.ifft2(spectrum)
-    return image.real**2 + image.imag**2
+    image: Tensor = torch.fft.ifft2(spectrum)
+    return image.real.square() + image.imag.square()
 
 
 def _wave(modulus: Tensor, angle: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def place_particles(
     """
     wanted = round(coverage * shape[0] * shape[1] / (np.pi / 4 * diameter_px**2))
     separation, top = min_separation * diameter_px, np.array(shape) - 1.0
-    centres = np.empty((0, 2))
+    centres: Points = np.empty((0, 2))
     for _ in range(ROUNDS):
         missing = wanted - len(centres)
         if missing <= 0:
@@ -81,7 +81,8 @@ def place_lattice(
     lattice = lattice @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     lattice += rng.uniform(0, shape) + rng.normal(0, 0.1 * spacing, lattice.shape)
     inside = ((lattice >= 0) & (lattice <= np.array(shape) - 1.0)).all(axis=1)
-    return lattice[inside & (rng.random(len(lattice)) < min(1.0, coverage / densest))]
+    kept = inside & (rng.random(len(lattice)) < min(1.0, coverage / densest))
+    return np.asarray(lattice[kept])
 
 
 def place_aggregate(shape: tuple[int, int], diameter_px: float, rng: np.random.Generator) -> Points:
@@ -132,4 +133,4 @@ def _keep_apart(places: Points, centres: Points, separation: float) -> Points:
     for first, second in pairs[np.lexsort(pairs.T[::-1])]:
         if kept[first]:
             kept[second] = False
-    return places[kept]
+    return np.asarray(places[kept])

@@ -17,16 +17,17 @@ from relion_attn_picker.simulation.grid import Grid
 
 
 def lowpass(image: Tensor, cutoff: float, order: int = 6) -> Tensor:
-    """Apply a Butterworth low-pass filter of some order with its half power at ``cutoff`` times the Nyquist frequency."""
-    k2 = _grid(image).squared_frequencies(half=True)
-    spectrum = torch.fft.rfft2(image) / torch.sqrt(1 + (k2 * (4 / cutoff**2)) ** order)
-    return torch.fft.irfft2(spectrum, s=image.shape)
+    """Apply a Butterworth low-pass filter that halves the power at ``cutoff`` times the Nyquist frequency."""
+    grid = _grid(image)
+    k2 = grid.squared_frequencies(half=True)
+    return grid.field_of(torch.fft.rfft2(image) / torch.sqrt(1 + (k2 * (4 / cutoff**2)) ** order))
 
 
 def gaussian(image: Tensor, sigma: float) -> Tensor:
     """Blur an image ``(h, w)`` by a Gaussian of standard deviation ``sigma``, round its edges."""
-    transfer = torch.exp(_grid(image).squared_frequencies(half=True) * (-2 * math.pi**2 * sigma**2))
-    return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape)
+    grid = _grid(image)
+    transfer = torch.exp(grid.squared_frequencies(half=True) * (-2 * math.pi**2 * sigma**2))
+    return grid.field_of(torch.fft.rfft2(image) * transfer)
 
 
 def median(image: Tensor, _: float = 1.0) -> Tensor:

@@ -51,7 +51,7 @@ def place_specimen(
         uphill = (yx - np.array(grid.shape) / 2) @ slope * conditions.density_gradient
         chance = np.clip(1 - conditions.density_gradient / 2 + uphill, 0.02, 1)
         if hole is None:
-            return chance
+            return np.asarray(chance)
         beyond = _beyond_rim(hole, yx, grid)
         from_rim = (beyond / particle.diameter + 0.5) / RING_WIDTH
         away = 1 - conditions.rim_ring * (1 - np.exp(-(from_rim**2)))

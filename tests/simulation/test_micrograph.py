@@ -41,7 +41,7 @@ def test_centre_of_darkness_is_at_the_truth(ball: BeadParticle) -> None:
 
 @pytest.mark.parametrize("pixel_size", [1.0, 3.0, 8.0])
 def test_particles_are_dark_at_any_pixel_size(ball: BeadParticle, pixel_size: float) -> None:
-    seen = simulate(ball, SILENT, pixel_size=pixel_size, shape=(300, 360))
+    seen = simulate(ball, replace(SILENT, coverage=0.2), pixel_size=pixel_size, shape=(300, 360))
     at = np.clip(np.rint(seen.yx).astype(int), 0, np.array(seen.image.shape) - 1)
     smooth = gaussian_filter(seen.image, 8 / pixel_size)
     assert len(at) > 0
@@ -75,7 +75,8 @@ def test_empty_micrograph(ball: BeadParticle) -> None:
 
 def test_particles_on_carbon_are_not_labelled(ball: BeadParticle) -> None:
     bare, covered = (
-        simulate(ball, replace(SILENT, carbon=True, particles_on_carbon=on), seed=5) for on in (False, True)
+        simulate(ball, replace(SILENT, carbon=True, particles_on_carbon=on), shape=(400, 400), seed=5)
+        for on in (False, True)
     )
     assert bare.junk.any()
     for seen in (bare, covered):
@@ -150,8 +151,8 @@ def test_noise_follows_the_wanted_snr(ball: BeadParticle) -> None:
 
 def test_snr_is_that_of_the_image(ball: BeadParticle) -> None:
     wanted = replace(SILENT, snr=0.5, astigmatism=0.0)
-    noise = simulate(ball, replace(wanted, coverage=0.0), pixel_size=5.0, shape=(300, 300)).image
-    clean = simulate(ball, replace(SILENT, astigmatism=0.0), pixel_size=5.0, shape=(300, 300))
+    noise = simulate(ball, replace(wanted, coverage=0.0), pixel_size=ball.diameter / 24, shape=(300, 300)).image
+    clean = simulate(ball, replace(SILENT, astigmatism=0.0), pixel_size=ball.diameter / 24, shape=(300, 300))
     signal = clean.image - np.median(clean.image)
     y, x = np.indices(signal.shape)
     discs = np.zeros(signal.shape, dtype=bool)
