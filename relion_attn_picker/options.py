@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 from relion_attn_picker.errors import InputError
 
@@ -224,7 +226,7 @@ class CropOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """How a network is trained.
+    """How a network is trained: all that the result depends on, beside the data and the starting weights.
 
     Parameters
     ----------
@@ -233,11 +235,16 @@ class TrainOptions:
     target, loss
         Keys of ``training.targets.TARGETS`` and ``training.losses.LOSSES``.
     steps, batch_size, input_size
-        Optimiser steps, crops a step, side of a training crop in network pixels.
+        Optimiser steps, crops a step (of all processes together), side of a training crop in network pixels.
     learning_rate, weight_decay, warmup_steps
         AdamW with a linear warm-up and a cosine fall to zero at ``steps``.
+    ema_decay
+        The network that is validated and kept is a running mean of the trained one, in which each step's weights fade
+        by this factor a step (fewer at the beginning); 0 keeps the trained one itself.
     validate_every, patience
         Validate after this many steps; stop after ``patience`` validations without improvement.
+    crops_per_field
+        Crops from each field that is simulated during the training; each goes to another step.
     seed
         Seed of the initial weights and of everything drawn.
     """
@@ -252,12 +259,14 @@ class TrainOptions:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup_steps: int = 100
+    ema_decay: float = 0.999
     validate_every: int = 400
     patience: int = 6
+    crops_per_field: int = 8
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every", "patience"):
+        for name in ("steps", "batch_size", "validate_every", "patience", "crops_per_field"):
             _require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: expected 1 or more.")
         _require(self.input_size >= 32, f"input_size is {self.input_size} pixels: expected 32 or more.")
         for name, known in (("target", TARGET_NAMES), ("loss", LOSS_NAMES)):
@@ -266,3 +275,110 @@ class TrainOptions:
                 f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}.",
             )
         _require(0 < self.learning_rate < 1, f"learning_rate is {self.learning_rate}: expected between 0 and 1.")
+        _require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}: expected 0 or more and below 1, as 0.999.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a training runs, with no influence on what comes of it.
+
+    Parameters
+    ----------
+    workers
+        Processes that make batches; 0: a thread of the training's own process.
+    save_every
+        Seconds between two states that a killed training can go on from.
+    """
+
+    workers: int = 0
+    save_every: float = 60.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.workers <= 1024, f"The number of workers is {self.workers}: expected 0 to 1024.")
+        _require(self.save_every >= 0, f"save_every is {self.save_every} s: expected 0 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Named defaults of a training.
+
+    Parameters
+    ----------
+    purpose
+        What it is for, one line.
+    epochs
+        Length in epochs of ``crops_per_source`` crops each; ``None``: ``train.steps`` as they are.
+    crops, train
+        Everything else.
+    """
+
+    purpose: str
+    epochs: float | None = None
+    crops: CropOptions = CropOptions()
+    train: TrainOptions = TrainOptions()
+
+
+RECIPES: Final[dict[str, Recipe]] = {
+    "small": Recipe(purpose="a narrow network in about an hour on a CPU"),
+    "fine_tune": Recipe(
+        purpose="other weights made better for one's own particle, from a few micrographs; minutes on a CPU",
+        crops=CropOptions(crops_per_source=400),
+        train=TrainOptions(
+            steps=240, learning_rate=5e-4, warmup_steps=20, ema_decay=0.99, validate_every=60, patience=4
+        ),
+    ),
+    "study": Recipe(
+        purpose="the original study's: 70,000 crops of 128×128, 100 epochs, 64 base features; for a GPU",
+        epochs=100,
+        crops=CropOptions(crops_per_source=70_000),
+        train=TrainOptions(
+            base_features=64, batch_size=64, learning_rate=1e-3, warmup_steps=1000, validate_every=1094, patience=100
+        ),
+    ),
+}
+"""Name → defaults; three rounds of self-training follow the study's (``attnpick self-train``)."""
+
+
+def follow_recipe(name: str, given: Mapping[str, Any], shorten: float = 1.0) -> tuple[CropOptions, TrainOptions]:
+    """Return the options of a recipe with those that were ``given`` (not ``None``) in their place.
+
+    Parameters
+    ----------
+    name
+        A key of ``RECIPES``.
+    given
+        Fields of ``CropOptions`` and ``TrainOptions`` by name, and ``epochs``. Without ``crop_size``, crops are stored
+        a quarter larger than ``input_size``.
+    shorten
+        Factor by which crops, steps and what is counted in steps are divided.
+
+    Raises
+    ------
+    InputError
+        If the recipe is unknown, an option is out of range, or both steps and epochs are given.
+    """
+    _require(name in RECIPES, f"The recipe is {name!r}: expected one of {', '.join(RECIPES)}.")
+    _require(
+        1 <= shorten < float("inf"), f"The training is to be shortened by {shorten:g}: expected a factor of 1 or more."
+    )
+    values = {key: value for key, value in given.items() if value is not None}
+    _require(not {"steps", "epochs"} <= values.keys(), "Both --steps and --epochs are given: give one of the two.")
+    recipe = RECIPES[name]
+    epochs = values.get("epochs", None if "steps" in values else recipe.epochs)
+    crops = replace(recipe.crops, **_fields_of(CropOptions, values))
+    train = replace(recipe.train, **_fields_of(TrainOptions, values))
+    if epochs is not None:
+        train = replace(train, steps=max(1, round(epochs * crops.crops_per_source / train.batch_size)))
+    if "crop_size" not in values:
+        crops = replace(crops, crop_size=max(64, train.input_size * 5 // 4))
+    return _shorten(crops, shorten, "crops_per_source"), _shorten(
+        train, shorten, "steps", "warmup_steps", "validate_every"
+    )
+
+
+def _fields_of(options: type[CropOptions] | type[TrainOptions], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: values[field.name] for field in fields(options) if field.name in values}
+
+
+def _shorten(options: Any, factor: float, *names: str) -> Any:
+    return replace(options, **{name: max(1, round(getattr(options, name) / factor)) for name in names})

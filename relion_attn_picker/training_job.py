@@ -5,37 +5,41 @@ What this module does not do: it knows no network and no optimiser; ``training.f
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
+from relion_attn_picker.options import CropOptions, InferenceOptions, RunOptions, TrainOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.report.curves import draw_training_curves
-from relion_attn_picker.simulation.conditions import draw_conditions
-from relion_attn_picker.simulation.micrograph import simulate_micrograph
-from relion_attn_picker.simulation.particles import procedural_particle, read_bead_particle
-from relion_attn_picker.training.crops import LabelledImage, LabelledSource, write_crops
-from relion_attn_picker.training.fit import Progress, fit, read_curves
+from relion_attn_picker.training.crops import (
+    FieldSource,
+    LabelledImage,
+    LabelledSource,
+    describe_source,
+    write_crops,
+)
+from relion_attn_picker.training.distributed import World, agree, current_world, join_world
+from relion_attn_picker.training.fit import Progress, fit
+from relion_attn_picker.training.keeper import read_curves
+from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.validation import prepare_validation_set
 
 log = logging.getLogger(__name__)
-
-SIMULATED_SHAPE = (400, 400)
-"""Pixels of a micrograph that is simulated for training, close to the network's scale already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +56,19 @@ class TrainingData:
         Å.
     hold_out
         The last so many labelled micrographs are kept for validation; ``None``: a fifth, at least one.
+    weight
+        Share of the training crops, relative to the other sets'.
     """
 
     micrographs_star: Path
     coordinates: Path
     particle_diameter: float
     hold_out: int | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < float("inf"):
+            raise InputError(f"The weight of {self.micrographs_star} is {self.weight:g}: expected more than 0.")
 
 
 def read_labelled_source(data: TrainingData) -> LabelledSource:
@@ -85,7 +96,7 @@ def read_labelled_source(data: TrainingData) -> LabelledSource:
     name = data.micrographs_star.absolute().parent.name
     n_particles = sum(len(table.yx) for table in tables.values() if table is not None)
     description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
-    return LabelledSource(name, description, readers)
+    return LabelledSource(name, description, readers, data.weight)
 
 
 def _read_labelled(micrograph: Micrograph, path: Path, yx: FloatArray, particle_diameter: float) -> LabelledImage:
@@ -97,32 +108,6 @@ def _read_labelled(micrograph: Micrograph, path: Path, yx: FloatArray, particle_
         )
     nothing = np.zeros((0, 2), dtype=np.float32)
     return LabelledImage(image, micrograph.optics.pixel_size, particle_diameter, yx, nothing)
-
-
-def simulate_source(count: int, structures: Path | None, seed: int) -> LabelledSource:
-    """Return ``count`` simulated micrographs, each of another particle under other conditions.
-
-    Every second particle comes from the bead files in the folder ``structures``, if one is given; the others are
-    procedural, 80 to 400 Å across.
-    """
-    files = [] if structures is None else sorted(structures.glob("*.npz"))
-    if structures is not None and not files:
-        raise InputError(f"There are no bead files (*.npz) in {structures}.")
-    kinds = "procedural particles" + (f" and {len(files)} structures" if files else "")
-    return LabelledSource(
-        "simulation", f"{kinds}, seed {seed}", [partial(_simulate_labelled, i, files, seed) for i in range(count)]
-    )
-
-
-def _simulate_labelled(index: int, files: Sequence[Path], seed: int) -> LabelledImage:
-    rng = np.random.default_rng([seed, 3, index])
-    if files and index % 2:
-        particle = read_bead_particle(files[int(rng.integers(len(files)))])
-    else:
-        particle = procedural_particle(float(rng.uniform(80, 400)), rng)
-    pixel_size = particle.diameter / float(rng.uniform(22, 30))
-    simulated = simulate_micrograph(particle, SIMULATED_SHAPE, pixel_size, draw_conditions(rng), rng)
-    return LabelledImage(simulated.image, pixel_size, particle.diameter, simulated.yx, simulated.ignored_yx)
 
 
 def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:
@@ -159,8 +144,29 @@ def run_training(
     inference: InferenceOptions,
     report: Callable[[Progress], None],
     simulated: LabelledSource | None = None,
+    *,
+    sources: Sequence[LabelledSource] = (),
+    fields: FieldSource | None = None,
+    validation: Sequence[LabelledSource] = (),
+    start_from: Path | None = None,
+    run: RunOptions = RunOptions(),  # noqa: B008  (frozen)
 ) -> Path:
-    """Train one network on labelled sets and on simulation, or go on with an interrupted training in the same folder.
+    """Train one network, or go on with an interrupted training in the same folder.
+
+    Parameters
+    ----------
+    folder
+        The training's folder; made if absent.
+    data
+        Labelled sets, each trained on but for its last micrographs, which are held out for validation.
+    crop_options, train_options, inference, report, start_from, run
+        See ``training.fit.fit``. The normalisation is that of ``start_from``.
+    simulated, sources
+        Further micrographs to train on, of which crops are cut beforehand.
+    fields
+        Fields to train on that are made on the way.
+    validation
+        Further micrographs to validate with.
 
     Returns
     -------
@@ -173,34 +179,46 @@ def run_training(
         If the data cannot be used, no micrograph is left for validation, or the folder belongs to another training.
     """
     splits = [split_source(read_labelled_source(each), each.hold_out) for each in data]
-    normalization = Normalization()
-    validation_sets = [
-        prepare_validation_set(held_out, crop_options.particle_diameter_px, normalization)
-        for _, held_out in splits
-        if held_out.micrographs
-    ]
-    if not validation_sets:
+    held_out = [source for _, source in splits if source.micrographs] + list(validation)
+    if not held_out:
         raise InputError("No micrograph is held out for validation: give --hold_out 1 or more for one set at least.")
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = [source for source, _ in splits] + ([] if simulated is None else [simulated])
-    crops = _make_or_open_crops(folder / "crops.h5", sources, crop_options, normalization)
-    try:
-        best = fit(folder, crops, validation_sets, train_options, inference, report)
-    finally:
+    normalization = Normalization() if start_from is None else read_header(start_from).normalization
+    world = current_world()
+    with join_world(world):
+        validation_sets = [
+            prepare_validation_set(source, crop_options.particle_diameter_px, normalization)
+            for source in (held_out if world.is_first else [])
+        ]
+        to_cut = [source for source, _ in splits] + [*sources, *([] if simulated is None else [simulated])]
+        crops = _make_or_open_crops(folder / "crops.h5", to_cut, crop_options, normalization, world)
+        mixture = Mixture(crops, fields, crop_options, normalization)
+        best = fit(folder, mixture, validation_sets, train_options, inference, report, start_from=start_from, run=run)
+    if crops is not None:
         crops.close()
-    draw_training_curves(folder / "curves.png", read_curves(folder))
+    if world.is_first:
+        draw_training_curves(folder / "curves.png", read_curves(folder))
     return best
 
 
 def _make_or_open_crops(
-    path: Path, sources: Sequence[LabelledSource], options: CropOptions, normalization: Normalization
-) -> CropFile:
-    if not path.exists():
+    path: Path, sources: Sequence[LabelledSource], options: CropOptions, normalization: Normalization, world: World
+) -> CropFile | None:
+    """Return the crops of ``sources``, which rank 0 cuts if they are not there; ``None`` without sources."""
+    if not sources:
+        return None
+    if not path.exists() and world.is_first:
+        path.parent.mkdir(parents=True, exist_ok=True)
         log.info("Cutting %d crops into %s ...", options.crops_per_source * len(sources), path)
         write_crops(path, sources, options, normalization)
+    agree(None, world)
     crops = CropFile(path)
-    if crops.attributes["options"] != json.loads(json.dumps(asdict(options))):
+    present = crops.attributes
+    if present["options"] != asdict(options) or present["normalization"] != asdict(normalization):
         raise InputError(f"{path} was made with other options: give another folder, or the same options to resume.")
-    if [source["name"] for source in crops.attributes["sources"]] != [source.name for source in sources]:
+    if [_identity(source) for source in present["sources"]] != [_identity(describe_source(each)) for each in sources]:
         raise InputError(f"{path} was made from other data: give another folder, or the same data to resume.")
     return crops
+
+
+def _identity(source: dict[str, Any]) -> tuple[Any, ...]:
+    return source["name"], source["description"], source["weight"]

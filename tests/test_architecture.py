@@ -24,7 +24,16 @@ ALLOWED = {
     "training": FOUNDATION | {"imaging", "models", "inference", "evaluation", "io", "training"},
     "report": FOUNDATION | BASE | {"inference", "report"},
 }
-JOBS = {"pipeline", "micrograph_list", "job_settings", "picking_job", "pick_evaluation", "training_job", "benchmarking"}
+JOBS = {
+    "pipeline",
+    "micrograph_list",
+    "job_settings",
+    "picking_job",
+    "pick_evaluation",
+    "training_job",
+    "simulated_data",
+    "benchmarking",
+}
 ALLOWED |= dict.fromkeys(JOBS, FOUNDATION | BASE | JOBS | {"inference", "report", "training", "simulation"})
 
 ONLY_IN = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.report.model_card import format_model_card
+from relion_attn_picker.simulated_data import open_simulation, simulate_source
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
-from relion_attn_picker.training_job import TrainingData, read_labelled_source, simulate_source, split_source
+from relion_attn_picker.training_job import TrainingData, read_labelled_source, split_source
 
 SMALL = ["--base_features", "8", "--steps", "2", "--batch_size", "2", "--validate_every", "2", "--input_size", "64"]
 
@@ -40,7 +42,9 @@ def train(project: Path, out: Path, *more: str, truth: Path | None = None) -> in
 def test_command_trains_and_its_checkpoint_picks(project: Path, tmp_path: Path) -> None:
     assert train(project, tmp_path / "run", "--simulated", "2") == 0
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"best.safetensors", "crops.h5", "curves.csv", "curves.png", "options.json", "state.pt"}
+    checkpoints = {"best.safetensors", "last.safetensors", "state.pt"}
+    assert names == {"crops.h5", "curves.csv", "curves.png", "options.json", "train.log", *checkpoints}
+    assert re.search(r"step 2/2 loss 0\.\d+ AP", (tmp_path / "run/train.log").read_text())
     header = read_header(tmp_path / "run/best.safetensors")
     assert [source["name"] for source in header.trained_with["data"]] == [project.name, "simulation"]
     assert header.trained_with["data"][0]["micrographs"] == 2
@@ -120,12 +124,12 @@ def test_no_validation_micrograph(project: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_simulated_source_is_reproducible() -> None:
-    first, again = simulate_source(2, None, 5), simulate_source(2, None, 5)
+    first, again = (simulate_source(open_simulation(None, 5), 2) for _ in range(2))
     for one, other in zip(first.micrographs, again.micrographs, strict=True):
         np.testing.assert_array_equal(one().image, other().image)
-    assert first.description == "procedural particles, seed 5"
+    assert first.description == "procedural particles, seed 5, 2 fields"
 
 
 def test_folder_without_bead_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There are no bead files"):
-        simulate_source(2, tmp_path, 5)
+        open_simulation(tmp_path, 5)

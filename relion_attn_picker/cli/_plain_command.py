@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from io import TextIOWrapper
+from pathlib import Path
 
 import click
 
+from relion_attn_picker import __version__
 from relion_attn_picker.cli._errors import print_error
 from relion_attn_picker.errors import JobAborted
 
@@ -22,6 +29,38 @@ def set_up_logging() -> None:
     logger.handlers = [information, warnings]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+class _LogFile(logging.FileHandler):
+    """A file that is opened, and its folder made, with the first line that goes into it."""
+
+    def __init__(self, path: Path, command_line: str) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+        self._first_line = f"\n{datetime.now():%Y-%m-%d %H:%M:%S} attnpick {__version__}: {command_line}\n"
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        file = super()._open()
+        file.write(self._first_line)
+        return file
+
+
+@contextmanager
+def log_into(path: Path, command_line: str) -> Iterator[None]:
+    """Add what a command tells to the file ``path`` as well; of several processes (``torchrun``) only rank 0 tells."""
+    logger = logging.getLogger("relion_attn_picker")
+    if os.environ.get("RANK", "0") != "0":
+        logger.setLevel(logging.WARNING)
+        yield
+        return
+    handler = _LogFile(path, command_line)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def run_plain_command(command: click.Command, arguments: list[str]) -> int:

@@ -1,18 +1,36 @@
-"""``attnpick train``: train a network on labelled micrographs."""
+"""``attnpick train``: train a network on labelled micrographs, on simulation, or on both."""
 
 from __future__ import annotations
 
+import logging
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from relion_attn_picker.cli._options import LIKE_RELION, threads_option
+from relion_attn_picker.cli._plain_command import log_into
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.options import RECIPES, InferenceOptions, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
     from relion_attn_picker.training.fit import Progress
+    from relion_attn_picker.training_job import TrainingData
+
+log = logging.getLogger(__name__)
+
+VALIDATION_FIELDS = 12
+"""Simulated micrographs to validate with where there is no real one."""
+
+
+def _of_recipe(field: str, kind: Any, text: str) -> Callable[[Any], Any]:
+    """Return an option whose default is the recipe's: it stands in the help for the default recipe."""
+    small = RECIPES["small"]
+    options: Any = small.train if hasattr(small.train, field) else small.crops
+    return click.option(f"--{field}", type=kind, help=f"{text}  [small: {getattr(options, field)}]")
 
 
 @click.command(name="train", context_settings=LIKE_RELION)
@@ -20,71 +38,128 @@ if TYPE_CHECKING:
     "--data",
     type=(str, str, float),
     multiple=True,
-    required=True,
     metavar="MICS COORDS DIAMETER",
     help="Micrographs STAR, its coordinates (ManualPick, AutoPick or particles STAR), diameter in Å. Repeatable.",
 )
-@click.option("--simulated", type=int, default=0, show_default=True, help="Simulated micrographs to add.")
-@click.option("--structures", help="Folder of bead files (*.npz) for the simulation.  [default: procedural particles]")
 @click.option("--out", required=True, help="Folder of the training; an interrupted one goes on where it stopped.")
+@click.option(
+    "--start_from",
+    help="Weights to make better: a file, attention, standard, or shipped (of --variant).  [default: random ones]",
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    help="Defaults of all options below that say so.  [default: small; with --start_from: fine_tune]",
+)
+@click.option("--shorten", type=float, default=1.0, help="Divide crops, steps and intervals by this.  [default: 1]")
 @click.option(
     "--hold_out",
     type=int,
     multiple=True,
     help="Keep the last N micrographs for validation; once for all sets or once for each.  [default: a fifth]",
 )
-@click.option("--variant", type=click.Choice(["attention", "standard"]), default="attention", show_default=True)
-@click.option("--base_features", type=int, default=16, show_default=True, help="Width of the network, 8 to 64.")
-@click.option("--steps", type=int, default=4000, show_default=True, help="Optimiser steps at most.")
-@click.option("--batch_size", type=int, default=8, show_default=True, help="Crops a step.")
-@click.option("--input_size", type=int, default=128, show_default=True, help="Side of a training crop in pixels.")
-@click.option("--crops_per_source", type=int, default=2000, show_default=True, help="Crops cut from each set.")
-@click.option("--diameter_px", type=float, default=24.0, show_default=True, help="Particle diameter in network pixels.")
-@click.option("--target", default="gaussian", show_default=True, help="gaussian, wide_gaussian or disc.")
-@click.option("--loss", default="focal", show_default=True, help="focal or cross_entropy.")
-@click.option("--learning_rate", type=float, default=2e-3, show_default=True, help="Highest learning rate.")
-@click.option("--validate_every", type=int, default=400, show_default=True, help="Steps between validations.")
-@click.option("--patience", type=int, default=6, show_default=True, help="Validations without gain before stopping.")
+@click.option("--weight", type=float, multiple=True, help="Share of the crops, once for each set.  [default: equal]")
+@click.option("--simulated", type=int, default=0, help="Simulated micrographs to cut crops from.  [default: 0]")
+@click.option(
+    "--on_the_fly", type=float, help="Share of the crops that are simulated anew, 0 to 1.  [default: 1 without data]"
+)
+@click.option(
+    "--validate_simulated", type=int, help="Simulated micrographs to validate with.  [default: 12 without data]"
+)
+@click.option("--structures", help="Folder of bead files (*.npz) for the simulation.  [default: procedural particles]")
+@click.option("--exclude", multiple=True, help="Leave out structures that this word fits. Repeatable.")
+@click.option("--variant", "architecture", type=click.Choice(["attention", "standard"]), help="[default: attention]")
+@_of_recipe("base_features", int, "Width of the network, 8 to 64.")
+@_of_recipe("steps", int, "Optimiser steps at most.")
+@click.option("--epochs", type=float, help="Length in epochs of crops_per_source crops, instead of steps.")
+@_of_recipe("batch_size", int, "Crops a step, of all processes together.")
+@_of_recipe("input_size", int, "Side of a training crop in pixels.")
+@_of_recipe("crops_per_source", int, "Crops cut from each set.")
+@click.option("--diameter_px", "particle_diameter_px", type=float, help="Diameter in network pixels.  [default: 24]")
+@_of_recipe("target", str, "gaussian, wide_gaussian or disc.")
+@_of_recipe("loss", str, "focal or cross_entropy.")
+@_of_recipe("learning_rate", float, "Highest learning rate.")
+@_of_recipe("ema_decay", float, "Memory of the running mean of the weights that is kept; 0: no mean.")
+@_of_recipe("validate_every", int, "Steps between validations.")
+@_of_recipe("patience", int, "Validations without gain before stopping.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything drawn at random.")
 @click.option("--gpu", default="auto", show_default=True, help="auto, cpu, or a GPU's number.")
+@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@click.option("--workers", type=int, default=0, show_default=True, help="Processes that make batches; 0: a thread.")
+@click.option("--save_every", type=float, default=60.0, show_default=True, help="Seconds between saved states.")
 @threads_option()
-def command(data: tuple[tuple[str, str, float], ...], out: str, hold_out: tuple[int, ...], **options: Any) -> None:
+def command(out: str, **options: Any) -> None:
     """Train a network; the best checkpoint by average precision on held-out micrographs is OUT/best.safetensors.
 
-    The folder also gets crops.h5, options.json, curves.csv, curves.png and state.pt. The same command again resumes.
+    The folder also gets crops.h5, options.json, train.log, curves.csv, curves.png, last.safetensors and state.pt. The
+    same command again resumes. Several GPUs: torchrun --nproc_per_node=4 -m relion_attn_picker train ...
     """
-    from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
-    from relion_attn_picker.training_job import TrainingData, run_training, simulate_source
+    with log_into(Path(out) / "train.log", shlex.join(sys.argv)):
+        print(f"Best checkpoint: {_train(Path(out), options)}")
+
+
+def _train(out: Path, given: dict[str, Any]) -> Path:
+    from relion_attn_picker.simulated_data import open_simulation, simulate_on_the_fly, simulate_source
+    from relion_attn_picker.training_job import run_training
+
+    inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
+    run = RunOptions(workers=given["workers"], save_every=given["save_every"])
+    sets = _labelled_sets(given["data"], given["hold_out"], given["weight"])
+    start_from = None
+    if given["start_from"] is not None:
+        from relion_attn_picker.training.starting import find_start, own_options
+
+        start_from = find_start(given["start_from"], given["architecture"])
+        given = own_options(start_from, given)
+    recipe = given["recipe"] or ("small" if start_from is None else "fine_tune")
+    crops, train = follow_recipe(recipe, given, given["shorten"])
+    structures = given["structures"]
+    simulation = open_simulation(structures and Path(structures), train.seed, given["exclude"])
+    count, share, n_validation = given["simulated"], given["on_the_fly"], given["validate_simulated"]
+    other_weights = sum(each.weight for each in sets) + (1.0 if count else 0.0)
+    share = (0.0 if other_weights else 1.0) if share is None else share
+    n_validation = (0 if sets else VALIDATION_FIELDS) if n_validation is None else n_validation
+    return run_training(
+        out,
+        sets,
+        crops,
+        train,
+        inference,
+        TrainingProgress(train.steps).report,
+        simulate_source(simulation, count) if count else None,
+        fields=simulate_on_the_fly(simulation, share, other_weights) if share else None,
+        validation=[simulate_source(simulation, n_validation, "validation")] if n_validation else [],
+        start_from=start_from,
+        run=run,
+    )
+
+
+def _labelled_sets(
+    data: tuple[tuple[str, str, float], ...], hold_out: tuple[int, ...], weight: tuple[float, ...]
+) -> list[TrainingData]:
+    from relion_attn_picker.training_job import TrainingData
 
     if len(hold_out) not in (0, 1, len(data)):
         raise InputError(f"--hold_out is given {len(hold_out)} times for {len(data)} sets: once, or once for each.")
+    if len(weight) not in (0, len(data)):
+        raise InputError(f"--weight is given {len(weight)} times for {len(data)} sets: once for each, or not at all.")
     counts = hold_out if len(hold_out) == len(data) else (hold_out or (None,)) * len(data)
-    sets = [
+    return [
         TrainingData(
             micrographs_star=Path(micrographs),
             coordinates=Path(coordinates),
             particle_diameter=diameter,
             hold_out=count,
+            weight=share,
         )
-        for (micrographs, coordinates, diameter), count in zip(data, counts, strict=True)
+        for (micrographs, coordinates, diameter), count, share in zip(
+            data, counts, weight or (1.0,) * len(data), strict=True
+        )
     ]
-    inference = InferenceOptions(gpu=options.pop("gpu"), threads=options.pop("threads"), precision="float32")
-    input_size = options["input_size"]
-    crops = CropOptions(
-        particle_diameter_px=options.pop("diameter_px"),
-        crop_size=input_size + input_size // 4,
-        crops_per_source=options.pop("crops_per_source"),
-        seed=options["seed"],
-    )
-    count, structures = options.pop("simulated"), options.pop("structures")
-    simulated = simulate_source(count, structures and Path(structures), options["seed"]) if count else None
-    train = TrainOptions(architecture=options.pop("variant"), **options)
-    best = run_training(Path(out), sets, crops, train, inference, TrainingProgress(train.steps).report, simulated)
-    print(f"Best checkpoint: {best}")
 
 
 class TrainingProgress:
-    """A bar on a terminal, a plain line a validation elsewhere."""
+    """A bar on a terminal, and a plain line a validation."""
 
     def __init__(self, steps: int) -> None:
         self._bar: Any = click.progressbar(length=steps, label="Training") if sys.stdout.isatty() else None
@@ -99,8 +174,12 @@ class TrainingProgress:
                 print()
         if progress.scores is not None:
             scores = progress.scores
-            print(
-                f"step {progress.step}/{progress.steps} loss {progress.loss:.4f} "
-                f"AP {scores.average_precision:.3f} F1 {scores.f1:.3f} at {scores.threshold:.2f}",
-                flush=True,
+            log.info(
+                "step %d/%d loss %.4f AP %.3f F1 %.3f at %.2f",
+                progress.step,
+                progress.steps,
+                progress.loss,
+                scores.average_precision,
+                scores.f1,
+                scores.threshold,
             )

@@ -7,6 +7,7 @@ drawn when a batch is made, so that one file serves every kind of target.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
 
-CROP_FILE_VERSION = 1
+CROP_FILE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,9 @@ class CropWriter:
 class CropFile:
     """Reads a crop file.
 
+    It may be sent to other processes, or inherited by them: each opens a handle of its own, because a handle of HDF5
+    that two processes share gives wrong data.
+
     Raises
     ------
     InputError
@@ -102,6 +106,12 @@ class CropFile:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise InputError(f"There is no crop file at {path}: make one with `attnpick train`.")
+        self.path = path
+        self._process = -1
+        self._open()
+
+    def _open(self) -> None:
+        path = self.path
         try:
             self._file = h5py.File(path, "r")
             version = int(self._file.attrs["version"])
@@ -115,12 +125,16 @@ class CropFile:
             raise InputError(f"{path} has crop file version {version}, expected {CROP_FILE_VERSION}: make it again.")
         if not len(self._images) or len(self._images) != len(self._yx_offset) - 1:
             raise InputError(f"{path} holds {len(self._images)} crops and other points: remove it and make it again.")
+        self._process = os.getpid()
+
+    def __reduce__(self) -> tuple[type[CropFile], tuple[Path]]:
+        return CropFile, (self.path,)
 
     def _read_points(self, name: str) -> tuple[FloatArray, NDArray[np.int64]]:
         return self._file[name][()], self._file[f"{name}_offset"][()]
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._yx_offset) - 1
 
     @property
     def crop_size(self) -> int:
@@ -129,6 +143,8 @@ class CropFile:
 
     def read(self, index: int) -> Crop:
         """Return one crop."""
+        if self._process != os.getpid():
+            self._open()
         own, ignored = self._yx_offset[index : index + 2], self._ignored_offset[index : index + 2]
         return Crop(
             self._images[index].astype(np.float32), self._yx[own[0] : own[1]], self._ignored_yx[ignored[0] : ignored[1]]

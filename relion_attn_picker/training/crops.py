@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
+from relion_attn_picker.io.crop_parts import CropParts
 from relion_attn_picker.io.hdf5 import Crop, CropWriter
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import CropOptions
@@ -47,12 +50,27 @@ class LabelledImage:
 class LabelledSource:
     """Labelled micrographs that belong together; each is read, or simulated, only when it is needed.
 
-    ``description`` goes into the header of what is trained with them.
+    ``description`` goes into the header of what is trained with them; ``weight`` is the source's share of the
+    training crops, relative to the other sources'.
     """
 
     name: str
     description: str
     micrographs: Sequence[Callable[[], LabelledImage]]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class FieldSource:
+    """Labelled fields without end, made anew while a network is trained.
+
+    ``make(number)`` depends on the number alone, and can be sent to other processes.
+    """
+
+    name: str
+    description: str
+    make: Callable[[int], LabelledImage]
+    weight: float = 1.0
 
 
 def write_crops(
@@ -60,63 +78,96 @@ def write_crops(
 ) -> None:
     """Cut ``options.crops_per_source`` crops from each source into the HDF5 file ``path``.
 
+    A call that was killed goes on where it stopped when it is made again, and gives the same file.
+
     Raises
     ------
     InputError
-        If a source has no labelled particle at all.
+        If a source has no labelled particle at all, or crops were being made there with other options.
     """
-    attributes = {
+    recipe: dict[str, Any] = {
         "options": asdict(options),
         "normalization": asdict(normalization),
-        "sources": [
-            {"name": source.name, "description": source.description, "micrographs": len(source.micrographs)}
-            for source in sources
-        ],
+        "sources": [describe_source(source) | {"micrographs": len(source.micrographs)} for source in sources],
     }
-    with CropWriter(path, options.crop_size, attributes) as writer:
-        for number, source in enumerate(sources):
-            rng = np.random.default_rng([options.seed, number])
-            n_particles = 0
-            for crops in _cut_source(source, options, normalization, rng):
-                writer.append(crops)
-                n_particles += sum(len(crop.yx) for crop in crops)
-            if n_particles == 0:
-                raise InputError(
-                    f"{source.name} has no labelled particle: give coordinates that belong to its micrographs."
-                )
-            log.info("%s: %d crops with %d particles", source.name, options.crops_per_source, n_particles)
+    parts = CropParts(path, recipe)
+    names = []
+    for number, source in enumerate(sources):
+        own, n_labels = _cut_source(source, number, parts, options, normalization)
+        if n_labels == 0:
+            parts.remove()
+            raise InputError(
+                f"{source.name} has no labelled particle: give coordinates that belong to its micrographs."
+            )
+        recipe["sources"][number]["labels"] = n_labels
+        log.info("%s: %d crops from %d labelled particles", source.name, options.crops_per_source, n_labels)
+        names += own
+    with CropWriter(path, options.crop_size, recipe) as writer:
+        for name in names:
+            writer.append(parts.read(name)[0])
+    parts.remove()
+
+
+def describe_source(source: LabelledSource | FieldSource) -> dict[str, Any]:
+    """Return what a header tells of a source."""
+    return {"name": source.name, "description": source.description, "weight": source.weight}
 
 
 def _cut_source(
-    source: LabelledSource, options: CropOptions, normalization: Normalization, rng: np.random.Generator
-) -> Iterator[list[Crop]]:
-    """Yield crops, visiting every micrograph as often as needed, each time at a new scale."""
+    source: LabelledSource, number: int, parts: CropParts, options: CropOptions, normalization: Normalization
+) -> tuple[list[str], int]:
+    """Cut all crops of one source, visiting every micrograph as often as needed, each time at a new scale.
+
+    Returns
+    -------
+    tuple
+        The names of the parts, in order, and the number of different labels seen.
+    """
     remaining = options.crops_per_source
-    while remaining > 0:
-        for index in rng.permutation(len(source.micrographs)):
-            if remaining <= 0:
-                return
+    names: list[str] = []
+    labels: dict[int, int] = {}
+    for visit in itertools.count():
+        if remaining <= 0:
+            return names, sum(labels.values())
+        cycle, place = divmod(visit, len(source.micrographs))
+        index = int(np.random.default_rng([options.seed, number, 0, cycle]).permutation(len(source.micrographs))[place])
+        name = f"{number}_{visit:06d}"
+        if name not in parts:
+            rng = np.random.default_rng([options.seed, number, 1, visit])
             labelled = source.micrographs[index]()
-            jitter = 1 + rng.uniform(-options.scale_jitter, options.scale_jitter)
-            network_image = prepare_image(
-                labelled.image,
-                labelled.pixel_size,
-                labelled.particle_diameter,
-                options.particle_diameter_px * jitter,
-                normalization,
-            )
-            to_network = labelled.pixel_size / network_image.pixel_size
-            count = min(remaining, _crops_per_visit(network_image, options.crop_size))
-            yield [
-                cut_crop(network_image, labelled.yx * to_network, labelled.ignored_yx * to_network, options, rng)
-                for _ in range(count)
-            ]
-            remaining -= count
+            parts.write(name, cut_crops(labelled, remaining, options, normalization, rng), len(labelled.yx))
+        crops, labels[index] = parts.read(name)
+        names.append(name)
+        remaining -= len(crops)
+    raise AssertionError("itertools.count ended")
 
 
-def _crops_per_visit(network_image: NetworkImage, crop_size: int) -> int:
-    """Return how many crops cover the image about once."""
-    return max(2, round(network_image.values.size / crop_size**2))
+def cut_crops(
+    labelled: LabelledImage,
+    most: int,
+    options: CropOptions,
+    normalization: Normalization,
+    rng: np.random.Generator,
+    least: int = 2,
+) -> list[Crop]:
+    """Bring a micrograph to a random scale near the network's and cut as many crops as cover it about once.
+
+    ``least`` are cut from the smallest micrograph, ``most`` from the largest.
+    """
+    jitter = 1 + rng.uniform(-options.scale_jitter, options.scale_jitter)
+    network_image = prepare_image(
+        labelled.image,
+        labelled.pixel_size,
+        labelled.particle_diameter,
+        options.particle_diameter_px * jitter,
+        normalization,
+    )
+    to_network = labelled.pixel_size / network_image.pixel_size
+    count = min(most, max(least, round(network_image.values.size / options.crop_size**2)))
+    return [
+        cut_crop(network_image, labelled.yx * to_network, labelled.ignored_yx * to_network, options, rng)
+        for _ in range(count)
+    ]
 
 
 def cut_crop(

@@ -1,17 +1,17 @@
 """Training one network: steps, validation, early stopping, and a state that survives a kill at any moment.
 
-A run's folder holds ``options.json``, ``state.pt`` (to resume), ``best.safetensors``, ``curves.csv`` and, at the end,
-``curves.png``. Nothing in it depends on when or how often the run was interrupted.
+A run's folder holds ``options.json``, ``state.pt`` (to resume), ``best.safetensors``, ``last.safetensors`` and
+``curves.csv``. Nothing in it depends on when or how often the run was interrupted, nor on how many processes made the
+batches.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,17 @@ from torch import nn
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.inference.devices import choose_device, device_name
-from relion_attn_picker.inference.predictor import ModelPredictor
-from relion_attn_picker.io.checkpoint import (
-    read_training_state,
-    write_checkpoint,
-    write_training_state,
-)
-from relion_attn_picker.io.hdf5 import CropFile
-from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec, Normalization
-from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import InferenceOptions, TrainOptions
-from relion_attn_picker.training.batches import Batch, BatchMaker, iterate_batches
+from relion_attn_picker.inference.devices import choose_device, device_name, is_faster_in_bfloat16
+from relion_attn_picker.options import InferenceOptions, RunOptions, TrainOptions
+from relion_attn_picker.training.batches import Batch, BatchMaker
+from relion_attn_picker.training.distributed import World, agree, current_world, distribute, join_world, whole_batch
+from relion_attn_picker.training.keeper import BEST_NAME, Keeper
+from relion_attn_picker.training.loader import iterate_batches
 from relion_attn_picker.training.losses import LOSSES
-from relion_attn_picker.training.validation import ValidationScores, ValidationSet, validate
+from relion_attn_picker.training.mixture import Mixture
+from relion_attn_picker.training.starting import StartingWeights
+from relion_attn_picker.training.state import Saver, TrainingState, start_or_resume
+from relion_attn_picker.training.validation import ValidationScores, ValidationSet
 
 log = logging.getLogger(__name__)
 
@@ -51,44 +48,16 @@ class Progress:
     scores: ValidationScores | None = None
 
 
-@dataclass
-class _Run:
-    """What changes while a network is trained; everything that ``state.pt`` holds."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    best_score: float = -1.0
-    validations_since_best: int = 0
-    finished: bool = False
-    rows: list[dict[str, float]] = field(default_factory=list)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "best_score": self.best_score,
-            "validations_since_best": self.validations_since_best,
-            "finished": self.finished,
-            "rows": self.rows,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.best_score = state["step"], state["best_score"]
-        self.validations_since_best, self.finished = state["validations_since_best"], state["finished"]
-        self.rows = state["rows"]
-
-
 def fit(
     folder: Path,
-    crops: CropFile,
+    mixture: Mixture,
     validation_sets: Sequence[ValidationSet],
     options: TrainOptions,
     inference: InferenceOptions,
     report: Callable[[Progress], None] = lambda progress: None,
+    *,
+    start_from: Path | None = None,
+    run: RunOptions = RunOptions(),  # noqa: B008  (frozen)
 ) -> Path:
     """Train a network in ``folder``, or go on where an earlier, interrupted run there stopped.
 
@@ -96,16 +65,20 @@ def fit(
     ----------
     folder
         The run's folder; made if absent.
-    crops
+    mixture
         Training crops.
     validation_sets
         Whole micrographs held out; the network with the highest mean average precision on them is kept.
     options
         See ``TrainOptions``. A folder that was begun with other options is refused.
     inference
-        Device and threads.
+        Device, precision and threads, of the training as well.
     report
         Called after every step.
+    start_from
+        Checkpoint to start from, validated before the first step; ``None``: random weights.
+    run
+        See ``RunOptions``.
 
     Returns
     -------
@@ -115,32 +88,98 @@ def fit(
     Raises
     ------
     InputError
-        If the folder belongs to a run with other options, or there are fewer crops than a batch needs.
+        If the folder belongs to a run with other options, there are fewer crops or labels than a batch needs, or the
+        options contradict the starting weights.
     """
-    if len(crops) < options.batch_size:
-        raise InputError(
-            f"There are {len(crops)} crops for batches of {options.batch_size}: give more labelled micrographs or a "
-            "smaller batch size."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim_folder(folder, options, crops)
+    mixture.require_enough_for(options.batch_size)
+    start = None if start_from is None else StartingWeights.read(start_from)
+    if start is not None:
+        start.require_fit(options, mixture.options.particle_diameter_px, mixture.normalization)
+    world = current_world()
+    maker = BatchMaker(mixture, options, world.slots(options.batch_size))
     torch.set_num_threads(inference.threads)
-    device = choose_device(inference.gpu)
-    run = _start_or_resume(folder, options, device)
-    keeper = _Keeper(folder, crops, validation_sets, options, replace(inference, gpu=device_name(device)))
-    maker = BatchMaker(crops, keeper.header.particle_diameter_px, options)
-    losses: list[float] = []
-    for batch in iterate_batches(maker, run.step, run.step if run.finished else options.steps):
-        losses.append(_train_step(run, batch, options, device))
-        run.step += 1
-        scores = None
-        if run.step % options.validate_every == 0 or run.step == options.steps:
-            scores = keeper.validate(run, sum(losses) / len(losses))
-            losses.clear()
-        report(Progress(run.step, options.steps, losses[-1] if losses else run.rows[-1]["loss"], scores))
-        if run.finished:
-            break
-    return folder / "best.safetensors"
+    device = _device_of(inference.gpu, world)
+    with join_world(world):
+        precision = agree(_claim_folder(folder, mixture, options, start, inference.precision, device, world), world)
+        inference = replace(inference, gpu=device_name(device), precision=precision)
+        state = start_or_resume(folder, options, start, device)
+        keeper = Keeper(folder, mixture, validation_sets, options, start, inference)
+        trainer = Trainer(state, options, device, precision, world)
+        saver = Saver(folder, run.save_every)
+        if start is not None and not state.rows:
+            _validate(keeper, saver, state, world)
+        last_step = state.step if state.finished else options.steps
+        for batch in iterate_batches(maker, state.step, last_step, run.workers):
+            loss = trainer.take_step(batch)
+            scores = None
+            if state.step % options.validate_every == 0 or state.step == options.steps:
+                scores = _validate(keeper, saver, state, world)
+            elif world.is_first:
+                saver.save_if_due(state)
+            report(Progress(state.step, options.steps, loss, scores))
+            if state.finished:
+                break
+    return folder / BEST_NAME
+
+
+class Trainer:
+    """Takes the steps of a training.
+
+    Parameters
+    ----------
+    state
+        What the steps change.
+    options
+        See there.
+    device, precision
+        ``precision`` is ``"float32"`` or ``"bfloat16"``; the loss is computed in float32.
+    world
+        The processes that train together.
+    """
+
+    def __init__(
+        self, state: TrainingState, options: TrainOptions, device: torch.device, precision: str, world: World
+    ) -> None:
+        self._state = state
+        self._options = options
+        self._device = device
+        self._in_bfloat16 = precision == "bfloat16"
+        self._world = world
+        self._network = distribute(state.network, world, device)
+
+    def take_step(self, batch: Batch) -> float:
+        """Take one step and return the loss.
+
+        Raises
+        ------
+        InputError
+            If the loss is not a finite number.
+        """
+        state = self._state
+        loss = self._loss(batch)
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"The loss is not a finite number at step {state.step + 1}: give a lower --learning_rate; what was "
+                "trained up to the last validation is kept."
+            )
+        for group in state.optimizer.param_groups:
+            group["lr"] = self._options.learning_rate * learning_rate_factor(state.step, self._options)
+        state.optimizer.zero_grad(set_to_none=True)
+        (loss * self._world.size).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(state.network.parameters(), GRADIENT_NORM)
+        state.optimizer.step()
+        state.step += 1
+        state.average.update(state.network, state.step)
+        state.losses.append(float(loss.detach()))
+        return state.losses[-1]
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        self._network.train()
+        images = batch.images.to(self._device, memory_format=torch.channels_last, non_blocking=True)
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._in_bfloat16):
+            logits = self._network(images).float()
+        moved = Batch(images, batch.targets.to(self._device), batch.weights.to(self._device))
+        return LOSSES[self._options.loss](*whole_batch(logits, moved, self._world))
 
 
 def learning_rate_factor(step: int, options: TrainOptions) -> float:
@@ -151,136 +190,66 @@ def learning_rate_factor(step: int, options: TrainOptions) -> float:
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _claim_folder(folder: Path, options: TrainOptions, crops: CropFile) -> None:
-    """Write the run's options, or refuse a folder whose options differ."""
-    record = {"version": __version__, "train": asdict(options), "crops": crops.attributes}
+def _validate(keeper: Keeper, saver: Saver, state: TrainingState, world: World) -> ValidationScores | None:
+    """Let rank 0 validate, and tell all whether the training is finished; return the scores on rank 0."""
+    scores = None
+    if world.is_first:
+        scores = keeper.validate(state)
+        saver.save(state)
+    state.losses.clear()
+    state.finished = agree(state.finished, world)
+    return scores
+
+
+def _device_of(gpu: str, world: World) -> torch.device:
+    """Return this process's device: with ``auto``, each process of a machine has a GPU of its own."""
+    if gpu == "auto" and world.size > 1 and torch.cuda.is_available():
+        gpu = str(world.local_rank)
+    device = choose_device(gpu)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def _claim_folder(
+    folder: Path,
+    mixture: Mixture,
+    options: TrainOptions,
+    start: StartingWeights | None,
+    precision: str,
+    device: torch.device,
+    world: World,
+) -> str:
+    """Write the run's options, or refuse a folder whose options differ; return the precision to compute in.
+
+    What ``auto`` came to when the run began holds to its end, so that the pieces of a run fit together.
+    """
+    if not world.is_first:
+        return precision
+    record: dict[str, Any] = {
+        "train": asdict(options),
+        "data": {
+            "crops": asdict(mixture.options),
+            "normalization": asdict(mixture.normalization),
+            "sources": mixture.sources,
+        },
+        "start_from": None if start is None else start.describe(),
+    }
     path = folder / "options.json"
     if path.exists():
         present = json.loads(path.read_text())
-        if present["train"] != record["train"] or present["crops"] != json.loads(json.dumps(record["crops"])):
+        same = all(present.get(name) == json.loads(json.dumps(value)) for name, value in record.items())
+        if not same or precision not in ("auto", present["precision"]):
             raise InputError(
                 f"{folder} holds a training with other options or other crops (see {path.name}): "
                 "give another folder, or the same options to resume."
             )
-        return
+        return str(present["precision"])
+    if precision == "auto":
+        precision = "bfloat16" if is_faster_in_bfloat16(device) else "float32"
+    folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "options.json.partial"
+    record |= {"version": __version__, "precision": precision}
     partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     partial.replace(path)
-
-
-def _start_or_resume(folder: Path, options: TrainOptions, device: torch.device) -> _Run:
-    torch.manual_seed(options.seed)
-    model = build_model(ModelSpec(options.architecture, options.base_features))
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-    run = _Run(model, optimizer)
-    if (folder / "state.pt").exists():
-        run.restore(read_training_state(folder / "state.pt"))
-        log.info("Resuming at step %d.", run.step)
-    return run
-
-
-def _train_step(run: _Run, batch: Batch, options: TrainOptions, device: torch.device) -> float:
-    run.model.train()
-    for group in run.optimizer.param_groups:
-        group["lr"] = options.learning_rate * learning_rate_factor(run.step, options)
-    run.optimizer.zero_grad(set_to_none=True)
-    logits = run.model(batch.images.to(device, memory_format=torch.channels_last))
-    loss = LOSSES[options.loss](logits, batch.targets.to(device), batch.weights.to(device))
-    if not torch.isfinite(loss):
-        raise InputError(
-            f"The loss is not a finite number at step {run.step + 1}: give a lower --learning_rate; what was trained "
-            "up to the last validation is kept."
-        )
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(run.model.parameters(), GRADIENT_NORM)
-    run.optimizer.step()
-    return float(loss.detach())
-
-
-class _Keeper:
-    """Validates a network and keeps the best one, the curves and, last of all, the state to resume from."""
-
-    def __init__(
-        self,
-        folder: Path,
-        crops: CropFile,
-        validation_sets: Sequence[ValidationSet],
-        options: TrainOptions,
-        inference: InferenceOptions,
-    ) -> None:
-        self._folder = folder
-        self._sets = validation_sets
-        self._options = options
-        self._inference = inference
-        self._sources = crops.attributes["sources"]
-        self.header = CheckpointHeader(
-            spec=ModelSpec(options.architecture, options.base_features),
-            particle_diameter_px=crops.attributes["options"]["particle_diameter_px"],
-            normalization=Normalization(**crops.attributes["normalization"]),
-        )
-
-    def validate(self, run: _Run, loss: float) -> ValidationScores:
-        """Validate ``run`` after a stretch of steps with the mean ``loss``; decide whether it is finished."""
-        scores = validate(ModelPredictor(run.model, self.header, self._inference), self._sets)
-        run.rows.append({"step": run.step, "loss": loss, **_figures(scores)})
-        if scores.average_precision > run.best_score:
-            run.best_score, run.validations_since_best = scores.average_precision, 0
-            write_checkpoint(self._folder / "best.safetensors", run.model, self._describe(run.step, scores))
-        else:
-            run.validations_since_best += 1
-        run.finished = run.step >= self._options.steps or run.validations_since_best >= self._options.patience
-        _write_curves(self._folder / "curves.csv", run.rows)
-        write_training_state(self._folder / "state.pt", run.state())
-        return scores
-
-    def _describe(self, step: int, scores: ValidationScores) -> CheckpointHeader:
-        """Return the header with the threshold that the validation chose and with where the weights come from."""
-        validation = {
-            each.name: {
-                "micrographs": len(each.micrographs),
-                "particles": int(sum(len(micrograph.yx) for micrograph in each.micrographs)),
-            }
-            for each in self._sets
-        }
-        return replace(
-            self.header,
-            calibration=Calibration(
-                scores.threshold, f"highest mean F1 on the validation micrographs of {', '.join(validation)}"
-            ),
-            trained_with={
-                "version": __version__,
-                "data": self._sources,
-                "validation": validation,
-                "seed": self._options.seed,
-                "steps": step,
-                "options": asdict(self._options),
-                "figures": _figures(scores),
-            },
-        )
-
-
-def _figures(scores: ValidationScores) -> dict[str, float]:
-    row = {
-        "average_precision": scores.average_precision,
-        "best_f1": scores.best_f1,
-        "threshold": scores.threshold,
-        "f1": scores.f1,
-    }
-    for name, (precision, best_f1, f1) in scores.per_set.items():
-        row |= {f"{name}: average_precision": precision, f"{name}: best_f1": best_f1, f"{name}: f1": f1}
-    return row
-
-
-def _write_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read_curves(folder: Path) -> dict[str, list[float]]:
-    """Return the columns of a run's ``curves.csv``, one row a validation."""
-    with (folder / "curves.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    return precision

@@ -17,8 +17,10 @@ from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
 from relion_attn_picker.training.crops import LabelledSource, write_crops
-from relion_attn_picker.training.fit import Progress, fit, learning_rate_factor, read_curves
+from relion_attn_picker.training.fit import Progress, fit, learning_rate_factor
+from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.losses import LOSSES
+from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set
 
 CPU = InferenceOptions(gpu="cpu", precision="float32", threads=1)
@@ -32,9 +34,9 @@ class KilledError(Exception):
 
 
 @pytest.fixture
-def crops(source: LabelledSource, tmp_path: Path) -> CropFile:
+def crops(source: LabelledSource, tmp_path: Path) -> Mixture:
     write_crops(tmp_path / "crops.h5", [source], CropOptions(crop_size=64, crops_per_source=12), Normalization())
-    return CropFile(tmp_path / "crops.h5")
+    return Mixture.of_file(CropFile(tmp_path / "crops.h5"))
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("architecture", ["attention", "standard"])
 def test_killed_and_resumed_equals_never_interrupted(
-    architecture: str, crops: CropFile, sets: list[ValidationSet], tmp_path: Path
+    architecture: str, crops: Mixture, sets: list[ValidationSet], tmp_path: Path
 ) -> None:
     options = replace(OPTIONS, architecture=architecture)
     whole = fit(tmp_path / "whole", crops, sets, options, CPU)
@@ -68,7 +70,7 @@ def test_killed_and_resumed_equals_never_interrupted(
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(resumed).items())
 
 
-def test_finished_training_is_not_trained_again(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
+def test_finished_training_is_not_trained_again(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
     best = fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
     before = best.read_bytes()
     steps: list[int] = []
@@ -78,7 +80,7 @@ def test_finished_training_is_not_trained_again(crops: CropFile, sets: list[Vali
 
 
 def test_other_options_in_the_same_folder_are_refused(
-    crops: CropFile, sets: list[ValidationSet], tmp_path: Path
+    crops: Mixture, sets: list[ValidationSet], tmp_path: Path
 ) -> None:
     fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
@@ -87,20 +89,20 @@ def test_other_options_in_the_same_folder_are_refused(
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
-def test_fewer_crops_than_a_batch(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
+def test_fewer_crops_than_a_batch(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There are 12 crops for batches of 64"):
         fit(tmp_path / "run", crops, sets, replace(OPTIONS, batch_size=64), CPU)
 
 
 def test_loss_that_explodes_stops_with_a_sentence(
-    crops: CropFile, sets: list[ValidationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    crops: Mixture, sets: list[ValidationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(LOSSES, "focal", lambda logits, target, weights: logits.sum() * torch.inf)
     with pytest.raises(InputError, match="The loss is not a finite number at step 1: give a lower --learning_rate"):
         fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
 
 
-def test_early_stopping_keeps_the_best(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
+def test_early_stopping_keeps_the_best(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
     options = replace(OPTIONS, steps=60, validate_every=1, patience=2, learning_rate=1e-6)
     best = fit(tmp_path / "run", crops, sets, options, CPU)
     curves = read_curves(tmp_path / "run")
@@ -110,7 +112,7 @@ def test_early_stopping_keeps_the_best(crops: CropFile, sets: list[ValidationSet
     assert read_header(best).trained_with["steps"] == int(np.argmax(precision)) + 1
 
 
-def test_header_tells_where_the_weights_come_from(crops: CropFile, sets: list[ValidationSet], tmp_path: Path) -> None:
+def test_header_tells_where_the_weights_come_from(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
     header = read_header(fit(tmp_path / "run", crops, sets, OPTIONS, CPU))
     assert header.spec.architecture == "attention"
     assert header.particle_diameter_px == 24.0
@@ -127,7 +129,7 @@ def test_network_learns_to_find_discs(source: LabelledSource, sets: list[Validat
     path = tmp_path / "crops.h5"
     write_crops(path, [source], CropOptions(crop_size=80, crops_per_source=120), Normalization())
     options = replace(OPTIONS, steps=90, validate_every=90, input_size=64, warmup_steps=5)
-    fit(tmp_path / "run", CropFile(path), sets, options, CPU)
+    fit(tmp_path / "run", Mixture.of_file(CropFile(path)), sets, options, CPU)
     curves = read_curves(tmp_path / "run")
     assert curves["average_precision"][-1] > 0.9
 

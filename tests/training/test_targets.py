@@ -14,9 +14,11 @@ from relion_attn_picker.io.hdf5 import Crop, CropFile, CropWriter
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import LOSS_NAMES, TARGET_NAMES, CropOptions, TrainOptions
 from relion_attn_picker.training.augment import flip_and_turn, vary_intensity
-from relion_attn_picker.training.batches import BatchMaker, iterate_batches
+from relion_attn_picker.training.batches import BatchMaker
 from relion_attn_picker.training.crops import LabelledSource, cut_crop, write_crops
+from relion_attn_picker.training.loader import iterate_batches
 from relion_attn_picker.training.losses import LOSSES
+from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.targets import TARGETS, draw_target, draw_weights
 
 NOTHING = np.zeros((0, 2), dtype=np.float32)
@@ -137,7 +139,8 @@ def test_crop_file_round_trip_and_same_seed_same_crops(source: LabelledSource, t
         write_crops(tmp_path / name, [source], SMALL_CROPS, Normalization())
     first, second = CropFile(tmp_path / "a.h5"), CropFile(tmp_path / "b.h5")
     assert len(first) == 12
-    assert first.attributes["sources"] == [{"name": "discs", "description": "dark discs", "micrographs": 4}]
+    (told,) = first.attributes["sources"]
+    assert told == {"name": "discs", "description": "dark discs", "weight": 1.0, "micrographs": 4, "labels": 8}  # one was enough
     for index in range(12):
         one, other = first.read(index), second.read(index)
         np.testing.assert_array_equal(one.image, other.image)
@@ -176,19 +179,12 @@ def test_crop_file_cut_short(size: int, source: LabelledSource, tmp_path: Path) 
 def test_batches_depend_on_seed_and_step_alone(source: LabelledSource, tmp_path: Path) -> None:
     write_crops(tmp_path / "crops.h5", [source], SMALL_CROPS, Normalization())
     options = TrainOptions(batch_size=5, input_size=48, seed=9)
-    crops = CropFile(tmp_path / "crops.h5")
-    whole = list(iterate_batches(BatchMaker(crops, 24.0, options), 0, 6))
-    resumed = list(iterate_batches(BatchMaker(crops, 24.0, options), 4, 6))
+    crops = Mixture.of_file(CropFile(tmp_path / "crops.h5"))
+    whole = list(iterate_batches(BatchMaker(crops, options), 0, 6))
+    resumed = list(iterate_batches(BatchMaker(crops, options), 4, 6))
     for one, other in zip(whole[4:], resumed, strict=True):
         assert torch.equal(one.images, other.images)
         assert torch.equal(one.targets, other.targets)
     assert whole[0].images.shape == whole[0].targets.shape == whole[0].weights.shape == (5, 1, 48, 48)
-    other_seed = BatchMaker(crops, 24.0, TrainOptions(batch_size=5, input_size=48, seed=10)).make(0)
+    other_seed = BatchMaker(crops, TrainOptions(batch_size=5, input_size=48, seed=10)).make(0)
     assert not torch.equal(whole[0].images, other_seed.images)
-
-
-def test_an_epoch_visits_every_crop_once(source: LabelledSource, tmp_path: Path) -> None:
-    write_crops(tmp_path / "crops.h5", [source], SMALL_CROPS, Normalization())
-    maker = BatchMaker(CropFile(tmp_path / "crops.h5"), 24.0, TrainOptions(batch_size=4, input_size=48))
-    visited = [index for step in range(3) for index in maker._indices(step)]
-    assert sorted(visited) == list(range(12))

@@ -1,0 +1,163 @@
+"""Training one network with several processes: GPUs of one machine, or several machines, started by ``torchrun``.
+
+Each rank takes an equal part of every batch, and the result is that of one process with the whole batch: batch norm
+sees the statistics of the whole batch, and the loss is that of the whole batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.training.batches import Batch
+
+PATIENCE: Final = timedelta(hours=12)
+"""How long a rank waits for the others: rank 0 alone cuts the crops and validates."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's ``rank`` among ``size``, and among those of its machine."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is rank 0, which alone writes."""
+        return self.rank == 0
+
+    def slots(self, batch_size: int) -> range:
+        """Return this rank's part of a batch.
+
+        Raises
+        ------
+        InputError
+            If the ranks cannot have equal parts.
+        """
+        if batch_size % self.size:
+            raise InputError(
+                f"Batches of {batch_size} cannot be divided among {self.size} processes: "
+                f"give a --batch_size that is a multiple of {self.size}."
+            )
+        part = batch_size // self.size
+        return range(self.rank * part, (self.rank + 1) * part)
+
+
+def current_world() -> World:
+    """Return the place of this process as ``torchrun`` tells it; alone if it was not started by that."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return World()
+    return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0")))
+
+
+@contextmanager
+def join_world(world: World) -> Iterator[None]:
+    """Connect the processes for the duration of a block: gloo between CPUs, nccl between GPUs."""
+    if world.size == 1 or dist.is_initialized():
+        yield
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def agree(value: Any, world: World) -> Any:
+    """Return rank 0's ``value`` on every rank, when all of them have come here."""
+    if world.size == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+    return values[0]
+
+
+def distribute(model: nn.Module, world: World, device: torch.device) -> nn.Module:
+    """Return ``model`` so that its gradients are means over the ranks; its batch norms become global, in place.
+
+    The parameters and buffers remain those of ``model``, under their names: it is saved as if it were alone.
+    """
+    if world.size == 1:
+        return model
+    if device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(model, device_ids=[device.index], broadcast_buffers=False)
+    make_batch_norms_global(model)
+    return DistributedDataParallel(model, broadcast_buffers=False)
+
+
+def whole_batch(logits: Tensor, batch: Batch, world: World) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logits, targets and weights of all ranks' parts; only this rank's logits carry a gradient.
+
+    A loss of these is the loss of the whole batch, and the sum of the ranks' gradients is its gradient, whatever the
+    loss divides by. ``DistributedDataParallel`` takes the mean: the loss is multiplied by the number of ranks.
+    """
+    if world.size == 1:
+        return logits, batch.targets, batch.weights
+    gathered = [_gather(tensor, world) for tensor in (logits.detach(), batch.targets, batch.weights)]
+    gathered[0][world.rank] = logits
+    all_logits, targets, weights = (torch.cat(parts) for parts in gathered)
+    return all_logits, targets, weights
+
+
+def _gather(tensor: Tensor, world: World) -> list[Tensor]:
+    tensor = tensor.contiguous()
+    parts = [torch.empty_like(tensor) for _ in range(world.size)]
+    dist.all_gather(parts, tensor)
+    return parts
+
+
+class GlobalBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm with the statistics of all ranks' parts of the batch, on a CPU (torch's own needs GPUs).
+
+    The mean comes first and the variance from the distances to it: no digits are lost as with the mean of squares.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise ``(b, c, h, w)``."""
+        if not self.training:
+            return super().forward(images)
+        values = images.float()
+        count = values.numel() // values.shape[1] * dist.get_world_size()
+        mean = _sum_over_ranks(values.sum(dim=(0, 2, 3))) / count
+        centred = values - mean[:, None, None]
+        variance = _sum_over_ranks(centred.square().sum(dim=(0, 2, 3))) / count
+        self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
+        return normalised.to(images.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards those of this batch, as ``nn.BatchNorm2d`` does."""
+        assert self.momentum is not None
+        for running, current in ((self.running_mean, mean), (self.running_var, variance)):
+            assert running is not None
+            running.lerp_(current, self.momentum)
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+
+
+def _sum_over_ranks(tensor: Tensor) -> Tensor:
+    total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
+    return total
+
+
+def make_batch_norms_global(model: nn.Module) -> None:
+    """Give every batch norm of ``model`` the forward pass of ``GlobalBatchNorm2d``; nothing else of it changes."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = GlobalBatchNorm2d
