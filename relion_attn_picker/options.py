@@ -350,7 +350,7 @@ def follow_recipe(name: str, given: Mapping[str, Any], shorten: float = 1.0) -> 
         Fields of ``CropOptions`` and ``TrainOptions`` by name, and ``epochs``. Without ``crop_size``, crops are stored
         a quarter larger than ``input_size``.
     shorten
-        Factor by which crops, steps and what is counted in steps are divided.
+        Factor by which the recipe's crops, steps and what is counted in steps are divided; not what is given.
 
     Raises
     ------
@@ -358,22 +358,22 @@ def follow_recipe(name: str, given: Mapping[str, Any], shorten: float = 1.0) -> 
         If the recipe is unknown, an option is out of range, or both steps and epochs are given.
     """
     _require(name in RECIPES, f"The recipe is {name!r}: expected one of {', '.join(RECIPES)}.")
-    _require(
-        1 <= shorten < float("inf"), f"The training is to be shortened by {shorten:g}: expected a factor of 1 or more."
-    )
+    _require(1 <= shorten < float("inf"), f"--shorten is {shorten:g}: expected a factor of 1 or more.")
     values = {key: value for key, value in given.items() if value is not None}
     _require(not {"steps", "epochs"} <= values.keys(), "Both --steps and --epochs are given: give one of the two.")
     recipe = RECIPES[name]
-    epochs = values.get("epochs", None if "steps" in values else recipe.epochs)
-    crops = replace(recipe.crops, **_fields_of(CropOptions, values))
-    train = replace(recipe.train, **_fields_of(TrainOptions, values))
-    if epochs is not None:
-        train = replace(train, steps=max(1, round(epochs * crops.crops_per_source / train.batch_size)))
+    crops = replace(_shorten(recipe.crops, shorten, "crops_per_source"), **_fields_of(CropOptions, values))
+    train = _shorten(recipe.train, shorten, "steps", "warmup_steps", "validate_every")
+    train = replace(train, **_fields_of(TrainOptions, values))
     if "crop_size" not in values:
         crops = replace(crops, crop_size=max(64, train.input_size * 5 // 4))
-    return _shorten(crops, shorten, "crops_per_source"), _shorten(
-        train, shorten, "steps", "warmup_steps", "validate_every"
-    )
+    epochs = values.get("epochs")
+    if epochs is None and recipe.epochs is not None and "steps" not in values:
+        epochs = recipe.epochs / shorten
+    if epochs is None:
+        return crops, train
+    epoch_size = values.get("crops_per_source", recipe.crops.crops_per_source)
+    return crops, replace(train, steps=max(1, round(epochs * epoch_size / train.batch_size)))
 
 
 def _fields_of(options: type[CropOptions] | type[TrainOptions], values: Mapping[str, Any]) -> dict[str, Any]:

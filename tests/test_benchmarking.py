@@ -8,7 +8,8 @@ from relion_attn_picker.benchmarking import STEPS, benchmark
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.model_spec import ModelSpec
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import InferenceOptions, TrainOptions
+from relion_attn_picker.training_benchmark import benchmark_training
 
 
 def test_every_step_takes_time_and_the_whole_is_their_sum() -> None:
@@ -26,3 +27,23 @@ def test_command_prints_the_split(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert all(step in printed for step in STEPS)
     assert "peak memory" in printed
+
+
+def test_training_is_measured_beside_the_ceiling(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--training", "--batch_size", "2", "--input_size", "64", "--repeats", "1", "--base_features", "8"]
+    assert run_plain_command(group, ["benchmark", *small, "--gpu", "cpu", "--j", "1", "--precision", "float32"]) == 0
+    printed = capsys.readouterr().out
+    assert "crops/s" in printed
+    assert "% of the ceiling" in printed
+    assert "simulated fields" in printed
+
+
+def test_operations_of_a_crop_grow_with_its_area() -> None:
+    def count(input_size: int) -> float:
+        options = TrainOptions(architecture="standard", base_features=8, batch_size=2, input_size=input_size)
+        return benchmark_training(options, InferenceOptions(gpu="cpu", precision="float32"), 1).flops_per_crop
+
+    assert count(64) == pytest.approx(4 * count(32), rel=1e-3)
+    # forward: 2·9·c·c' a pixel and convolution; backward about twice that. The two finest levels alone, 8 base features:
+    first = 2 * 9 * (1 * 8 + 8 * 8 + 16 * 8 + 8 * 8)
+    assert count(32) > 2 * first * 32**2

@@ -14,12 +14,13 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
-from relion_attn_picker.options import InferenceOptions, SimulationOptions
+from relion_attn_picker.options import RECIPES, InferenceOptions, SimulationOptions, follow_recipe
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.report.model_card import format_model_card
-from relion_attn_picker.simulated_data import open_simulation, simulate_source
+from relion_attn_picker.simulated_data import STREAMS, open_simulation, simulate_source
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
+from relion_attn_picker.training.starting import find_start
 from relion_attn_picker.training_job import TrainingData, read_labelled_source, split_source
 
 SMALL = ["--base_features", "8", "--steps", "2", "--batch_size", "2", "--validate_every", "2", "--input_size", "64"]
@@ -44,7 +45,7 @@ def test_command_trains_and_its_checkpoint_picks(project: Path, tmp_path: Path) 
     names = {path.name for path in (tmp_path / "run").iterdir()}
     checkpoints = {"best.safetensors", "last.safetensors", "state.pt"}
     assert names == {"crops.h5", "curves.csv", "curves.png", "options.json", "train.log", *checkpoints}
-    assert re.search(r"step 2/2 loss 0\.\d+ AP", (tmp_path / "run/train.log").read_text())
+    assert re.search(r"step 2/2 loss \d+\.\d+ AP", (tmp_path / "run/train.log").read_text())
     header = read_header(tmp_path / "run/best.safetensors")
     assert [source["name"] for source in header.trained_with["data"]] == [project.name, "simulation"]
     assert header.trained_with["data"][0]["micrographs"] == 2
@@ -88,6 +89,72 @@ def _count(path: Path) -> int:
     from relion_attn_picker.models.builders import build_model
 
     return sum(parameter.numel() for parameter in build_model(read_header(path).spec).parameters())
+
+
+def test_fine_tuning_takes_network_and_scale_from_the_weights(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(project, tmp_path / "first", "--variant", "standard", "--diameter_px", "20") == 0
+    best = str(tmp_path / "first/best.safetensors")
+    few = ["--crops_per_source", "6", "--gpu", "cpu", "--j", "1", "--batch_size", "2", "--input_size", "64"]
+    data = ["--data", str(project / "micrographs.star"), str(project / "truth.star"), "150", *few]
+    tuned = ["train", *data, "--start_from", best, "--shorten", "120", "--out", str(tmp_path / "tuned")]
+    assert run_plain_command(group, tuned) == 0
+    header = read_header(tmp_path / "tuned/best.safetensors")
+    assert (header.spec.architecture, header.spec.base_features, header.particle_diameter_px) == ("standard", 8, 20.0)
+    assert header.trained_with["options"]["learning_rate"] == RECIPES["fine_tune"].train.learning_rate
+    assert header.trained_with["options"]["steps"] == RECIPES["fine_tune"].train.steps // 120
+    capsys.readouterr()
+    other = ["train", *data, "--start_from", best, "--variant", "attention", "--out", str(tmp_path / "other")]
+    assert run_plain_command(group, other) == 1
+    assert "which has variant standard, but attention was given: leave out --variant" in capsys.readouterr().err
+    assert not (tmp_path / "other/best.safetensors").exists()
+
+
+def test_shipped_weights_are_found_by_name() -> None:
+    assert find_start("shipped", None) == find_start("attention", None)
+    assert find_start("shipped", "standard") == find_start("standard", None)
+    assert read_header(find_start("standard", None)).spec.architecture == "standard"
+    assert find_start("mine.safetensors", None) == Path("mine.safetensors")
+
+
+def test_training_on_simulation_alone(tmp_path: Path) -> None:
+    alone = ["train", "--out", str(tmp_path / "run"), "--validate_simulated", "6", "--gpu", "cpu", "--j", "1", *SMALL]
+    assert run_plain_command(group, alone) == 0
+    assert not (tmp_path / "run/crops.h5").exists()
+    trained = read_header(tmp_path / "run/best.safetensors").trained_with
+    assert [source["name"] for source in trained["data"]] == ["simulation on the fly"]
+    assert trained["validation"].keys() == {"simulation"}
+
+
+def test_study_recipe_and_shortening() -> None:
+    crops, options = follow_recipe("study", {"seed": 5, "steps": None})
+    assert (crops.crops_per_source, options.input_size, options.base_features) == (70_000, 128, 64)
+    assert options.steps * options.batch_size == pytest.approx(100 * 70_000, rel=1e-4)
+    assert crops.seed == options.seed == 5
+    shorter_crops, shorter = follow_recipe("study", {"seed": 5, "base_features": 16}, shorten=100)
+    assert (shorter_crops.crops_per_source, shorter.steps) == (700, round(options.steps / 100))
+    assert shorter.base_features == 16
+    with pytest.raises(InputError, match="Both --steps and --epochs are given"):
+        follow_recipe("small", {"steps": 5, "epochs": 2.0})
+    with pytest.raises(InputError, match=r"--shorten is 0\.5: expected a factor of 1 or more"):
+        follow_recipe("small", {}, shorten=0.5)
+
+
+def test_no_two_purposes_share_a_field() -> None:
+    simulation = open_simulation(None, 5)
+    fields = [simulation.make_field(purpose, 0).image for purpose in STREAMS]
+    assert len({field.tobytes() for field in fields}) == len(STREAMS)
+
+
+def test_excluded_structures(tmp_path: Path) -> None:
+    for name in ("ferritin_1.npz", "other.npz"):
+        (tmp_path / name).touch()
+    simulation = open_simulation(tmp_path, 1, ["Ferritin"])
+    assert [file.name for file in simulation.files] == ["other.npz"]
+    assert "without Ferritin" in simulation.description
+    with pytest.raises(InputError, match="'feritin' fits no structure"):
+        open_simulation(tmp_path, 1, ["feritin"])
 
 
 def test_labels_outside_the_image(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,15 @@
-"""``attnpick benchmark``: where the time of one micrograph goes."""
+"""``attnpick benchmark``: where the time of one micrograph goes, or how fast a network is trained."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
 from relion_attn_picker.cli._options import LIKE_RELION
+
+if TYPE_CHECKING:
+    from relion_attn_picker.options import InferenceOptions, TrainOptions
 
 
 @click.command(name="benchmark", context_settings=LIKE_RELION)
@@ -20,6 +25,9 @@ from relion_attn_picker.cli._options import LIKE_RELION
 @click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
 @click.option("--j", "threads", type=int, default=2, show_default=True, help="CPU threads.")
 @click.option("--repeats", type=int, default=5, show_default=True, help="Counted runs; medians are printed.")
+@click.option("--training", is_flag=True, help="Measure the training of the network instead.")
+@click.option("--batch_size", type=int, default=8, show_default=True, help="Crops a step of the training.")
+@click.option("--input_size", type=int, default=128, show_default=True, help="Side of a training crop in pixels.")
 def command(
     variant: str,
     base_features: int,
@@ -31,13 +39,24 @@ def command(
     precision: str,
     threads: int,
     repeats: int,
+    training: bool,
+    batch_size: int,
+    input_size: int,
 ) -> None:
-    """Measure reading, resampling, network, peaks and writing of one float32 micrograph, and the peak memory."""
+    """Measure reading, resampling, network, peaks and writing of one float32 micrograph, and the peak memory.
+
+    With --training: crops a second of the network's training, beside the speed of a matrix product on this machine.
+    """
     from relion_attn_picker.benchmarking import benchmark
     from relion_attn_picker.model_spec import ModelSpec
-    from relion_attn_picker.options import InferenceOptions
+    from relion_attn_picker.options import InferenceOptions, TrainOptions
 
     inference = InferenceOptions(gpu=gpu, precision=precision, threads=threads)
+    if training:
+        options = TrainOptions(
+            architecture=variant, base_features=base_features, batch_size=batch_size, input_size=input_size
+        )
+        return _benchmark_training(options, inference, repeats)
     result = benchmark(ModelSpec(variant, base_features), (height, width), pixel_size, diameter, inference, repeats)
     size = f"{width}×{height} pixels of {pixel_size:g} Å, particles of {diameter:g} Å"
     print(f"{variant}, {base_features} base features, {result.precision}, {threads} threads; {size}")
@@ -45,3 +64,17 @@ def command(
     for step, seconds in result.seconds.items():
         print(f"  {step:<9} {seconds:7.3f} s  {100 * seconds / result.total:5.1f} %")
     print(f"  {'total':<9} {result.total:7.3f} s   peak memory {result.peak_memory / 1e9:.2f} GB")
+
+
+def _benchmark_training(options: TrainOptions, inference: InferenceOptions, repeats: int) -> None:
+    from relion_attn_picker.training_benchmark import benchmark_training
+
+    result = benchmark_training(options, inference, repeats)
+    size = f"batches of {options.batch_size} crops of {options.input_size}×{options.input_size}"
+    print(f"{options.architecture}, {options.base_features} base features, {result.precision}, {size}")
+    print(f"{inference.threads} threads; medians of {repeats} runs")
+    share = 100 * result.flops_per_second / result.ceiling
+    print(f"  training         {result.crops_per_second:9.1f} crops/s, {result.flops_per_crop / 1e9:.2f} GFLOP a crop")
+    print(f"  achieved         {result.flops_per_second / 1e9:9.0f} GFLOP/s, {share:.0f} % of the ceiling")
+    print(f"  matrix product   {result.ceiling / 1e9:9.0f} GFLOP/s, the ceiling")
+    print(f"  simulated fields {result.fields_per_second:9.1f} a second and process, of {result.crops_per_field} crops")

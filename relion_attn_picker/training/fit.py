@@ -95,10 +95,13 @@ def fit(
     start = None if start_from is None else StartingWeights.read(start_from)
     if start is not None:
         start.require_fit(options, mixture.options.particle_diameter_px, mixture.normalization)
+    for each in validation_sets:
+        if not any(len(micrograph.yx) for micrograph in each.micrographs):
+            raise InputError(f"No particle is labelled on the validation micrographs of {each.name}: hold out others.")
     world = current_world()
     maker = BatchMaker(mixture, options, world.slots(options.batch_size))
     torch.set_num_threads(inference.threads)
-    device = _device_of(inference.gpu, world)
+    device = device_of(inference.gpu, world)
     with join_world(world):
         precision = agree(_claim_folder(folder, mixture, options, start, inference.precision, device, world), world)
         inference = replace(inference, gpu=device_name(device), precision=precision)
@@ -201,7 +204,7 @@ def _validate(keeper: Keeper, saver: Saver, state: TrainingState, world: World) 
     return scores
 
 
-def _device_of(gpu: str, world: World) -> torch.device:
+def device_of(gpu: str, world: World) -> torch.device:
     """Return this process's device: with ``auto``, each process of a machine has a GPU of its own."""
     if gpu == "auto" and world.size > 1 and torch.cuda.is_available():
         gpu = str(world.local_rank)
@@ -209,6 +212,19 @@ def _device_of(gpu: str, world: World) -> torch.device:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Return the precision to compute in; ``auto`` is ``bfloat16`` where the device is faster with it.
+
+    A GPU is asked what it is (8.0, Ampere, is the first with bfloat16 arithmetic): the small convolution by which a CPU
+    is measured takes a GPU no longer than its launch.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    return "bfloat16" if is_faster_in_bfloat16(device) else "float32"
 
 
 def _claim_folder(
@@ -245,8 +261,7 @@ def _claim_folder(
                 "give another folder, or the same options to resume."
             )
         return str(present["precision"])
-    if precision == "auto":
-        precision = "bfloat16" if is_faster_in_bfloat16(device) else "float32"
+    precision = choose_precision(precision, device)
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "options.json.partial"
     record |= {"version": __version__, "precision": precision}

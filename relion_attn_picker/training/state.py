@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import TrainOptions
 from relion_attn_picker.training.average import AveragedNetwork
 from relion_attn_picker.training.starting import StartingWeights, network_spec
+
+log = logging.getLogger(__name__)
 
 STATE_NAME = "state.pt"
 
@@ -76,19 +79,25 @@ class TrainingState:
 COUNTS = ("step", "best_score", "validations_since_best", "finished", "losses", "rows")
 
 
-def start_or_resume(
-    folder: Path, options: TrainOptions, start: StartingWeights | None, device: torch.device
-) -> TrainingState:
-    """Return the state of the training in ``folder``, or a new one with random weights or with those of ``start``."""
+def new_state(options: TrainOptions, start: StartingWeights | None, device: torch.device) -> TrainingState:
+    """Return the state before the first step, with random weights or with those of ``start``."""
     torch.manual_seed(options.seed)
     network: nn.Module = build_model(network_spec(options))
     if start is not None:
         start.checkpoint.load_into(network, start.path)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-    state = TrainingState(network, AveragedNetwork(network, options.ema_decay), optimizer)
+    return TrainingState(network, AveragedNetwork(network, options.ema_decay), optimizer)
+
+
+def start_or_resume(
+    folder: Path, options: TrainOptions, start: StartingWeights | None, device: torch.device
+) -> TrainingState:
+    """Return the state of the training in ``folder``, or a new one."""
+    state = new_state(options, start, device)
     if (folder / STATE_NAME).exists():
         state.restore(folder)
+        log.info("Going on after step %d.", state.step)
     return state
 
 

@@ -15,7 +15,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
+from relion_attn_picker.options import CropOptions, InferenceOptions, RunOptions, TrainOptions
 from relion_attn_picker.training.crops import LabelledSource, write_crops
 from relion_attn_picker.training.fit import Progress, fit, learning_rate_factor
 from relion_attn_picker.training.keeper import read_curves
@@ -45,29 +45,38 @@ def sets(source: LabelledSource) -> list[ValidationSet]:
     return [prepare_validation_set(one, 24.0, Normalization())]
 
 
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(path).tensors
-
-
-@pytest.mark.parametrize("architecture", ["attention", "standard"])
+@pytest.mark.parametrize(
+    ("architecture", "save_every", "killed_after", "goes_on_with"),
+    [("attention", 1000.0, 5, 4), ("attention", 0.0, 2, 3), ("standard", 0.0, 5, 6)],
+    ids=["after a validation's state", "before the first validation", "between validations"],
+)
 def test_killed_and_resumed_equals_never_interrupted(
-    architecture: str, crops: Mixture, sets: list[ValidationSet], tmp_path: Path
+    architecture: str,
+    save_every: float,
+    killed_after: int,
+    goes_on_with: int,
+    crops: Mixture,
+    sets: list[ValidationSet],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("relion_attn_picker.training.state.MAX_SAVING_SHARE", 1e9)
     options = replace(OPTIONS, architecture=architecture)
     whole = fit(tmp_path / "whole", crops, sets, options, CPU)
 
     def kill(progress: Progress) -> None:
-        if progress.step == 5:
+        if progress.step == killed_after:
             raise KilledError
 
     with pytest.raises(KilledError):
-        fit(tmp_path / "cut", crops, sets, options, CPU, kill)
+        fit(tmp_path / "cut", crops, sets, options, CPU, kill, run=RunOptions(save_every=save_every))
     steps: list[int] = []
     resumed = fit(tmp_path / "cut", crops, sets, options, CPU, lambda progress: steps.append(progress.step))
-    assert steps == [4, 5, 6]
+    assert steps == list(range(goes_on_with, 7))
     assert (tmp_path / "cut/curves.csv").read_text() == (tmp_path / "whole/curves.csv").read_text()
-    expected = weights(whole)
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(resumed).items())
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert whole.name == resumed.name == "best.safetensors"
 
 
 def test_finished_training_is_not_trained_again(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
@@ -92,6 +101,47 @@ def test_other_options_in_the_same_folder_are_refused(
 def test_fewer_crops_than_a_batch(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There are 12 crops for batches of 64"):
         fit(tmp_path / "run", crops, sets, replace(OPTIONS, batch_size=64), CPU)
+
+
+def test_fewer_labels_than_a_batch(source: LabelledSource, sets: list[ValidationSet], tmp_path: Path) -> None:
+    write_crops(tmp_path / "crops.h5", [source], CropOptions(crop_size=64, crops_per_source=12), Normalization())
+    few = Mixture.of_file(CropFile(tmp_path / "crops.h5"))
+    with pytest.raises(InputError, match=r"There are 8 labelled particles for batches of 9: label more particles or"):
+        fit(tmp_path / "run", few, sets, replace(OPTIONS, batch_size=9), CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bfloat16_trains_and_is_remembered(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
+    in_bfloat16 = replace(CPU, precision="bfloat16")
+    fit(tmp_path / "run", crops, sets, OPTIONS, in_bfloat16)
+    losses = read_curves(tmp_path / "run")["loss"]
+    fit(tmp_path / "plain", crops, sets, OPTIONS, CPU)
+    plain = read_curves(tmp_path / "plain")["loss"]
+    assert losses != plain
+    assert losses == pytest.approx(plain, rel=0.05)
+    assert json.loads((tmp_path / "run/options.json").read_text())["precision"] == "bfloat16"
+    fit(tmp_path / "run", crops, sets, OPTIONS, replace(CPU, precision="auto"))
+    with pytest.raises(InputError, match="holds a training with other options"):
+        fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+
+
+def test_start_from_other_weights(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
+    first = fit(tmp_path / "first", crops, sets, OPTIONS, CPU)
+    gentle = replace(OPTIONS, learning_rate=1e-9, steps=1)
+    second = fit(tmp_path / "second", crops, sets, gentle, CPU, start_from=first)
+    begun, ended = read_checkpoint(first).tensors, read_checkpoint(second).tensors
+    assert all(torch.allclose(tensor, ended[name]) for name, tensor in begun.items())
+    assert read_curves(tmp_path / "second")["step"] == [0, 1]
+    assert read_header(second).trained_with["start_from"]["file"] == "best.safetensors"
+
+
+def test_options_that_contradict_the_starting_weights(
+    crops: Mixture, sets: list[ValidationSet], tmp_path: Path
+) -> None:
+    first = fit(tmp_path / "first", crops, sets, OPTIONS, CPU)
+    with pytest.raises(InputError, match=r"has base_features 8, but 16 was given: leave out --base_features"):
+        fit(tmp_path / "run", crops, sets, replace(OPTIONS, base_features=16), CPU, start_from=first)
+    assert not (tmp_path / "run").exists()
 
 
 def test_loss_that_explodes_stops_with_a_sentence(

@@ -140,7 +140,8 @@ def test_crop_file_round_trip_and_same_seed_same_crops(source: LabelledSource, t
     first, second = CropFile(tmp_path / "a.h5"), CropFile(tmp_path / "b.h5")
     assert len(first) == 12
     (told,) = first.attributes["sources"]
-    assert told == {"name": "discs", "description": "dark discs", "weight": 1.0, "micrographs": 4, "labels": 8}  # one was enough
+    assert (told["name"], told["description"], told["micrographs"]) == ("discs", "dark discs", 4)
+    assert told["labels"] == 8  # one micrograph was enough
     for index in range(12):
         one, other = first.read(index), second.read(index)
         np.testing.assert_array_equal(one.image, other.image)

@@ -1,0 +1,90 @@
+"""Two processes that train together give what one process with the whole batch gives."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.checkpoint import read_checkpoint
+from relion_attn_picker.io.hdf5 import CropFile
+from relion_attn_picker.model_spec import ModelSpec, Normalization
+from relion_attn_picker.models.builders import build_model
+from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
+from relion_attn_picker.training.batches import BatchMaker
+from relion_attn_picker.training.crops import LabelledSource, write_crops
+from relion_attn_picker.training.distributed import World, current_world, join_world
+from relion_attn_picker.training.fit import Trainer, fit
+from relion_attn_picker.training.keeper import read_curves
+from relion_attn_picker.training.mixture import Mixture
+from relion_attn_picker.training.state import start_or_resume
+from relion_attn_picker.training.validation import prepare_validation_set
+
+OPTIONS = TrainOptions(
+    base_features=8, steps=2, batch_size=4, input_size=48, validate_every=1, warmup_steps=1, learning_rate=1e-4, seed=3
+)
+CPU = InferenceOptions(gpu="cpu", precision="float32", threads=1)
+
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_distributed import train
+train(Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def train(crops: Path, folder: Path) -> None:
+    """Train in ``folder``, and keep what one step alone gives: gradients, and batch-norm statistics."""
+    from conftest import make_labelled_image
+
+    mixture = Mixture.of_file(CropFile(crops))
+    source = LabelledSource("discs", "", [lambda: make_labelled_image(1)])
+    world = current_world()
+    with join_world(world):
+        fit(folder, mixture, [prepare_validation_set(source, 24.0, Normalization())], OPTIONS, CPU)
+        state = start_or_resume(folder / "nothing", OPTIONS, None, torch.device("cpu"))
+        trainer = Trainer(state, OPTIONS, torch.device("cpu"), "float32", world)
+        trainer.take_step(BatchMaker(mixture, OPTIONS, world.slots(OPTIONS.batch_size)).make(0))
+    gradients = {name: parameter.grad for name, parameter in state.network.named_parameters()}
+    torch.save(gradients | dict(state.network.named_buffers()), folder / f"step_{world.rank}.pt")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_two_processes_equal_one(source: LabelledSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crops = tmp_path / "crops.h5"
+    write_crops(crops, [source], CropOptions(crop_size=64, crops_per_source=12), Normalization())
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    train(crops, tmp_path / "one")
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}"]
+    arguments = [str(program), str(Path(__file__).parent), str(crops), str(tmp_path / "two")]
+    result = subprocess.run([*launcher, *arguments], capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
+    one, *two = (torch.load(tmp_path / path) for path in ("one/step_0.pt", "two/step_0.pt", "two/step_1.pt"))
+    for name, tensor in one.items():
+        for rank in two:
+            # rounding flips a few ReLUs; statistics or losses of half a batch would be far off
+            torch.testing.assert_close(rank[name], tensor, rtol=0, atol=1e-6 + 0.01 * float(tensor.abs().max()))
+    assert two[0].keys() == one.keys()
+    assert read_curves(tmp_path / "two")["loss"] == pytest.approx(read_curves(tmp_path / "one")["loss"], rel=1e-5)
+    ordinary = build_model(ModelSpec("attention", 8))
+    read_checkpoint(tmp_path / "two/last.safetensors").load_into(ordinary, tmp_path)
+
+
+def test_ranks_have_equal_parts_of_a_batch() -> None:
+    slots = [slot for rank in range(4) for slot in World(rank, 4).slots(8)]
+    assert slots == list(range(8))
+    with pytest.raises(InputError, match="Batches of 8 cannot be divided among 3 processes: give a --batch_size"):
+        World(0, 3).slots(8)
