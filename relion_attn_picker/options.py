@@ -211,7 +211,7 @@ class CropOptions:
     particle_diameter_px: float = 24.0
     crop_size: int = 176
     crops_per_source: int = 2000
-    scale_jitter: float = 0.15
+    scale_jitter: float = 0.2
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -243,6 +243,8 @@ class TrainOptions:
         by this factor a step (fewer at the beginning); 0 keeps the trained one itself.
     validate_every, patience
         Validate after this many steps; stop after ``patience`` validations without improvement.
+    degraded
+        Share of the crops that pass through ``training.augment.degrade``.
     crops_per_field
         Crops from each field that is simulated during the training; each goes to another step.
     seed
@@ -262,6 +264,7 @@ class TrainOptions:
     ema_decay: float = 0.999
     validate_every: int = 400
     patience: int = 6
+    degraded: float = 0.6
     crops_per_field: int = 8
     seed: int = 1
 
@@ -275,6 +278,7 @@ class TrainOptions:
                 f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}.",
             )
         _require(0 < self.learning_rate < 1, f"learning_rate is {self.learning_rate}: expected between 0 and 1.")
+        _require(0 <= self.degraded <= 1, f"degraded is {self.degraded}: expected a share from 0 to 1.")
         _require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}: expected 0 or more and below 1, as 0.999.")
 
 

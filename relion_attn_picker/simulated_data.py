@@ -12,12 +12,18 @@ import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.simulation.conditions import draw_conditions
-from relion_attn_picker.simulation.micrograph import SimulatedMicrograph, simulate_micrograph
-from relion_attn_picker.simulation.particles import BeadParticle, procedural_particle, read_bead_particle
+from relion_attn_picker.simulation.library import ParticleLibrary, open_particle_library
+from relion_attn_picker.simulation.micrograph import simulate_micrograph
 from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource
 
 FIELD_SHAPE: Final = (400, 400)
 """Pixels of a field, close to the network's scale already."""
+
+PIXELS_PER_DIAMETER: Final = (22.0, 30.0)
+"""Pixels per particle diameter of a field, drawn uniformly; crops are then cut at the network's scale."""
+
+PROCEDURAL_EVERY: Final = 3
+"""Every so manieth field shows a made-up particle: shapes that no collection of structures holds."""
 
 STREAMS: Final = {"crop file": 3, "on the fly": 5, "validation": 6}
 """Purpose → part of the seed: no two purposes ever see the same field."""
@@ -31,41 +37,32 @@ class Simulation:
 
     Parameters
     ----------
-    files
-        Bead files from which every second particle comes; the others are procedural, 80 to 400 Å across.
-    excluded
-        Words by which structures were left out.
+    procedural
+        Made-up particles: every ``PROCEDURAL_EVERY``-th field shows one.
+    structures
+        Particles of all other fields; ``None`` makes every field procedural.
     seed
         A field depends on the seed, its purpose and its number alone.
     """
 
-    files: tuple[Path, ...]
-    excluded: tuple[str, ...]
+    procedural: ParticleLibrary
+    structures: ParticleLibrary | None
     seed: int
 
     @property
     def description(self) -> str:
         """What is simulated."""
-        kinds = "procedural particles" + (f" and {len(self.files)} structures" if self.files else "")
-        without = f" without {', '.join(self.excluded)}" if self.excluded else ""
-        return f"{kinds}{without}, seed {self.seed}"
+        libraries = [self.procedural] if self.structures is None else [self.structures, self.procedural]
+        return f"{' and '.join(library.description for library in libraries)}, seed {self.seed}"
 
     def make_field(self, purpose: str, number: int) -> LabelledImage:
         """Simulate one field; ``purpose`` is a key of ``STREAMS``."""
         rng = np.random.default_rng([self.seed, STREAMS[purpose], number])
-        particle = self._draw_particle(number, rng)
-        pixel_size = particle.diameter / float(rng.uniform(22, 30))
-        simulated = _simulate(particle, pixel_size, rng)
+        is_procedural = self.structures is None or number % PROCEDURAL_EVERY == 0
+        particle = (self.procedural if is_procedural else self.structures).draw(rng)  # type: ignore[union-attr]
+        pixel_size = particle.diameter / float(rng.uniform(*PIXELS_PER_DIAMETER))
+        simulated = simulate_micrograph(particle, FIELD_SHAPE, pixel_size, draw_conditions(rng), rng)
         return LabelledImage(simulated.image, pixel_size, particle.diameter, simulated.yx, simulated.ignored_yx)
-
-    def _draw_particle(self, number: int, rng: np.random.Generator) -> BeadParticle:
-        if self.files and number % 2:
-            return read_bead_particle(self.files[int(rng.integers(len(self.files)))])
-        return procedural_particle(float(rng.uniform(80, 400)), rng)
-
-
-def _simulate(particle: BeadParticle, pixel_size: float, rng: np.random.Generator) -> SimulatedMicrograph:
-    return simulate_micrograph(particle, FIELD_SHAPE, pixel_size, draw_conditions(rng), rng)
 
 
 def open_simulation(structures: Path | None, seed: int, exclude: Sequence[str] = ()) -> Simulation:
@@ -74,18 +71,12 @@ def open_simulation(structures: Path | None, seed: int, exclude: Sequence[str] =
     Raises
     ------
     InputError
-        If the folder has no bead files, or a word to exclude fits none of them or all.
+        If the folder has no particles, or a word to exclude fits none of them or all.
     """
-    files = [] if structures is None else sorted(structures.glob("*.npz"))
-    if structures is not None and not files:
-        raise InputError(f"There are no bead files (*.npz) in {structures}.")
-    for word in exclude:
-        if not any(word.casefold() in file.name.casefold() for file in files):
-            raise InputError(f"{word!r} fits no structure in {structures}: check the words of --exclude.")
-    kept = tuple(file for file in files if not any(word.casefold() in file.name.casefold() for word in exclude))
-    if files and not kept:
-        raise InputError(f"No structure of {structures} is left: give fewer words to --exclude.")
-    return Simulation(kept, tuple(exclude), seed)
+    if structures is None and exclude:
+        raise InputError(f"--exclude {exclude[0]} has nothing to leave out: give --structures, or no --exclude.")
+    library = None if structures is None else open_particle_library(structures, exclude=exclude)
+    return Simulation(open_particle_library(None), library, seed)
 
 
 def simulate_source(simulation: Simulation, count: int, purpose: str = "crop file") -> LabelledSource:

@@ -11,7 +11,7 @@ from torch import Tensor
 from relion_attn_picker.io.hdf5 import Crop
 from relion_attn_picker.options import TrainOptions
 from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.training.augment import flip_and_turn, vary_intensity
+from relion_attn_picker.training.augment import degrade, flip_and_turn, vary_intensity
 from relion_attn_picker.training.mixture import CropDealer, Mixture
 from relion_attn_picker.training.targets import draw_target, draw_weights
 
@@ -63,6 +63,8 @@ class BatchMaker:
         corner = rng.integers(0, stored - size + 1, 2)
         image = crop.image[corner[0] : corner[0] + size, corner[1] : corner[1] + size]
         shift = corner.astype(np.float32)
+        if rng.random() < self._options.degraded:
+            image = degrade(image, self._particle_diameter_px, rng)
         image, (yx, ignored_yx) = flip_and_turn(image, (crop.yx - shift, crop.ignored_yx - shift), int(rng.integers(8)))
         image = np.ascontiguousarray(vary_intensity(image, rng), dtype=np.float32)
         target = draw_target((size, size), yx, self._particle_diameter_px, self._options.target)
