@@ -6,7 +6,7 @@ All are pixels of the micrograph file, 0-based, x along its columns; nothing is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,9 @@ import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.point_set import DoubleArray, MicrographPoints
 from relion_attn_picker.relion import labels
+from relion_attn_picker.relion.number_loop import read_number_loop
 from relion_attn_picker.relion.paths import coordinate_name
 from relion_attn_picker.relion.star import read_tables
 
@@ -43,12 +45,23 @@ class Coordinates:
     ----------
     micrograph_names
         The micrographs listed; ``None`` for the file of a single, unnamed micrograph.
-    read
-        Name → its points, ``None`` if it is not listed.
+    read_points
+        Name → its points with all their digits, ``None`` if it is not listed.
+    pixel_size
+        Å per pixel of the micrographs, if the file tells one for all of them.
     """
 
     micrograph_names: tuple[str, ...] | None
-    read: Callable[[str], CoordinateTable | None]
+    read_points: Callable[[str], MicrographPoints | None]
+    pixel_size: float | None = None
+
+    def read(self, micrograph_name: str) -> CoordinateTable | None:
+        """Return the points of one micrograph as the networks and figures take them, ``None`` if it is not listed."""
+        points = self.read_points(micrograph_name)
+        if points is None:
+            return None
+        score = None if points.score is None else points.score.astype(np.float32)
+        return CoordinateTable(points.yx.astype(np.float32), score)
 
 
 def open_coordinates(path: Path, project_dir: Path = Path()) -> Coordinates:
@@ -81,11 +94,11 @@ def open_coordinates(path: Path, project_dir: Path = Path()) -> Coordinates:
         if name != labels.OPTICS_BLOCK and labels.COORDINATE_X in table.columns:
             if labels.MICROGRAPH_NAME in table.columns:
                 return _open_particles(path, table, tables.get(labels.OPTICS_BLOCK))
-            return _of_one_micrograph(_read_points(path, table))
+            return _of_one_micrograph(MicrographPoints("", *table_to_points(path, table)))
     raise InputError(f"{path} holds no coordinates: expected columns {labels.COORDINATE_X} and {labels.COORDINATE_Y}.")
 
 
-def _of_one_micrograph(points: CoordinateTable) -> Coordinates:
+def _of_one_micrograph(points: MicrographPoints) -> Coordinates:
     return Coordinates(None, lambda micrograph_name: points)
 
 
@@ -104,10 +117,10 @@ def _open_index(path: Path, table: DataFrame, project_dir: Path) -> Coordinates:
         zip(table[labels.MICROGRAPH_NAME].tolist(), table[labels.MICROGRAPH_COORDINATES].tolist(), strict=True)
     )
 
-    def read(micrograph_name: str) -> CoordinateTable | None:
+    def read(micrograph_name: str) -> MicrographPoints | None:
         if micrograph_name not in files:
             return None
-        return _read_coordinate_file(_resolve(files[micrograph_name], project_dir, path.parent))
+        return read_micrograph_points(_resolve(files[micrograph_name], project_dir, path.parent), micrograph_name)
 
     return Coordinates(tuple(files), read)
 
@@ -132,35 +145,43 @@ def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
         raise InputError(f"{micrographs}, which {path} names, lists no micrographs.")
     names = dict.fromkeys(tables[0][labels.MICROGRAPH_NAME].tolist())
 
-    def read(micrograph_name: str) -> CoordinateTable | None:
+    def read(micrograph_name: str) -> MicrographPoints | None:
         file = path.parent / coordinate_name(micrograph_name, pickname).lstrip("/")
-        return _read_coordinate_file(file) if micrograph_name in names and file.exists() else None
+        return read_micrograph_points(file, micrograph_name) if micrograph_name in names and file.exists() else None
 
     return Coordinates(tuple(names), read)
 
 
 def _open_particles(path: Path, table: DataFrame, optics: DataFrame | None) -> Coordinates:
     """Open a particles STAR file; re-centred particles count at their refined centre."""
-    points = _read_points(path, table)
-    yx = points.yx - _refined_shift(path, table, optics)
+    yx, score = table_to_points(path, table)
+    yx = yx - _refined_shift(path, table, optics)
     rows = table.groupby(labels.MICROGRAPH_NAME, sort=False).indices
 
-    def read(micrograph_name: str) -> CoordinateTable | None:
+    def read(micrograph_name: str) -> MicrographPoints | None:
         if micrograph_name not in rows:
             return None
         own = rows[micrograph_name]
-        return CoordinateTable(yx[own], None if points.score is None else points.score[own])
+        return MicrographPoints(micrograph_name, yx[own], None if score is None else score[own])
 
-    return Coordinates(tuple(table[labels.MICROGRAPH_NAME].unique().tolist()), read)
+    return Coordinates(tuple(table[labels.MICROGRAPH_NAME].unique().tolist()), read, _one_pixel_size(optics))
 
 
-def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None) -> FloatArray:
+def _one_pixel_size(optics: DataFrame | None) -> float | None:
+    """Return the pixel size of the micrographs, ``None`` if none is told or the groups differ."""
+    if optics is None or labels.MICROGRAPH_PIXEL_SIZE not in optics.columns:
+        return None
+    sizes = set(optics[labels.MICROGRAPH_PIXEL_SIZE].tolist())
+    return float(sizes.pop()) if len(sizes) == 1 else None
+
+
+def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None) -> DoubleArray:
     """Return the shift (pixels of the micrograph) to subtract: origins are in Å, and point from the true centre.
 
     RELION's re-extraction computes new = old - origin / pixel size (preprocessing.cpp, "recenter").
     """
     if optics is None or not {labels.ORIGIN_X, labels.ORIGIN_Y} <= set(table.columns):
-        return np.zeros((len(table), 2), dtype=np.float32)
+        return np.zeros((len(table), 2))
     sizes = _micrograph_pixel_sizes(path, optics)
     if labels.OPTICS_GROUP not in table.columns:
         raise InputError(f"{path}: its particles have refined centres but no column {labels.OPTICS_GROUP}.")
@@ -168,7 +189,7 @@ def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None) -> Fl
     if not (pixel_size > 0).all():
         raise InputError(f"{path}: its optics table has no pixel size for a group that its particles belong to.")
     origin = table[[labels.ORIGIN_Y, labels.ORIGIN_X]].to_numpy(dtype=np.float64)
-    return np.asarray(origin / pixel_size, dtype=np.float32)
+    return np.asarray(origin / pixel_size)
 
 
 def _micrograph_pixel_sizes(path: Path, optics: DataFrame) -> dict[object, float]:
@@ -194,25 +215,42 @@ def _micrograph_pixel_sizes(path: Path, optics: DataFrame) -> dict[object, float
     return dict(zip(optics[labels.OPTICS_GROUP].tolist(), optics[label].tolist(), strict=True))
 
 
-def _read_coordinate_file(path: Path) -> CoordinateTable:
-    if path.is_file() and path.stat().st_size == 0:  # how RELION's own picker says: no picks
-        return CoordinateTable(np.zeros((0, 2), dtype=np.float32), np.zeros(0, dtype=np.float32))
-    for table in read_tables(path).values():
-        if labels.COORDINATE_X in table.columns:
-            return _read_points(path, table)
+def read_micrograph_points(path: Path, name: str) -> MicrographPoints:
+    """Read the coordinate file of the micrograph ``name``; an empty file, as RELION's picker writes it, has no points.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it holds no coordinates, or one that is not a finite number.
+    """
+    if path.is_file() and path.stat().st_size == 0:
+        return MicrographPoints(name, np.empty((0, 2)))
+    columns = read_number_loop(path)
+    tables = read_tables(path).values() if columns is None else [columns]
+    for table in tables:
+        if labels.COORDINATE_X in table:
+            return MicrographPoints(name, *table_to_points(path, table))
     raise InputError(f"{path} holds no coordinates: expected columns {labels.COORDINATE_X} and {labels.COORDINATE_Y}.")
 
 
-def _read_points(path: Path, table: DataFrame) -> CoordinateTable:
-    if labels.COORDINATE_Y not in table.columns:
+def table_to_points(path: Path, table: DataFrame | Mapping[str, DoubleArray]) -> tuple[DoubleArray, DoubleArray | None]:
+    """Return centres ``(n, 2)`` and figures of merit ``(n,)``, or ``None``, of a table with coordinates.
+
+    Raises
+    ------
+    InputError
+        If a coordinate is missing or not a finite number.
+    """
+    if labels.COORDINATE_Y not in table:
         raise InputError(f"{path} has a column {labels.COORDINATE_X} but no {labels.COORDINATE_Y}.")
     try:
-        yx = table[[labels.COORDINATE_Y, labels.COORDINATE_X]].to_numpy(dtype=np.float32).reshape(-1, 2)
+        y, x = (np.asarray(table[label], dtype=np.float64) for label in (labels.COORDINATE_Y, labels.COORDINATE_X))
         score = None
-        if labels.FIGURE_OF_MERIT in table.columns:
-            score = table[labels.FIGURE_OF_MERIT].to_numpy(dtype=np.float32)
+        if labels.FIGURE_OF_MERIT in table:
+            score = np.asarray(table[labels.FIGURE_OF_MERIT], dtype=np.float64)
     except ValueError as error:
         raise InputError(f"{path} has a coordinate that is not a number ({error}).") from error
+    yx = np.stack([y, x], axis=1)
     if not np.isfinite(yx).all():
         raise InputError(f"{path} has a coordinate that is not a finite number.")
-    return CoordinateTable(yx, score)
+    return yx, score

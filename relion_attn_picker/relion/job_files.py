@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion import labels
@@ -34,19 +36,24 @@ def write_picks(path: Path, yx: FloatArray, score: FloatArray, image_shape: tupl
         ``(h, w)`` of the micrograph.
     """
     last = np.array(image_shape) - 1
-    whole = np.clip(np.rint(yx), 0, last)
-    columns = (
-        labels.COORDINATE_X,
-        labels.COORDINATE_Y,
-        labels.FIGURE_OF_MERIT,
-        labels.CLASS_NUMBER,
-        labels.ANGLE_PSI,
-    )
+    write_coordinates(path, np.clip(np.rint(yx), 0, last), score)
+
+
+def write_coordinates(path: Path, yx: NDArray[Any], score: NDArray[Any] | None) -> None:
+    """Write one micrograph's coordinate file with six digits behind the point, in pixels of the micrograph, as given.
+
+    With scores it has the five columns of RELION's own picker, without them the coordinates alone.
+    """
+    columns = [labels.COORDINATE_X, labels.COORDINATE_Y]
+    if score is None:
+        rows = "".join(f"{x:12.6f} {y:12.6f} \n" for y, x in yx.tolist())
+    else:
+        columns += [labels.FIGURE_OF_MERIT, labels.CLASS_NUMBER, labels.ANGLE_PSI]
+        rows = "".join(
+            f"{x:12.6f} {y:12.6f} {fom:12.6f} {0:12d} {0.0:12.6f} \n"
+            for (y, x), fom in zip(yx.tolist(), score.tolist(), strict=True)
+        )
     header = "".join(f"_{label} #{number} \n" for number, label in enumerate(columns, start=1))
-    rows = "".join(
-        f"{x:12.6f} {y:12.6f} {fom:12.6f} {0:12d} {0.0:12.6f} \n"
-        for (y, x), fom in zip(whole.tolist(), score.tolist(), strict=True)
-    )
     replace_file(path, f"\n# version {VERSION}\n\ndata_\n\nloop_ \n{header}{rows} \n")
 
 

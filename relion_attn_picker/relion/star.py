@@ -61,12 +61,14 @@ def _parse_blocks(path: Path) -> dict[str, Any]:
     import starfile
 
     text = path.read_text(encoding="utf-8")
-    with TemporaryDirectory() as folder:
-        if MISREAD_WORD.search(text):
-            path = Path(folder) / "quoted.star"
-            path.write_text("\n".join(map(_quote_misread_words, text.splitlines())) + "\n", encoding="utf-8")
-        linecache.clearcache()
+    linecache.clearcache()
+    if not MISREAD_WORD.search(text):
         blocks: dict[str, Any] = starfile.read(path, always_dict=True, parse_as_string=list(TEXT_LABELS))
+        return blocks
+    with TemporaryDirectory() as folder:
+        quoted = Path(folder) / "quoted.star"
+        quoted.write_text("\n".join(map(_quote_misread_words, text.splitlines())) + "\n", encoding="utf-8")
+        blocks = starfile.read(quoted, always_dict=True, parse_as_string=list(TEXT_LABELS))
     return blocks
 
 

@@ -1,0 +1,118 @@
+"""RELION's coordinates of many micrographs as one point set: an index, a 3.1 suffix file, particles, single files.
+
+Coordinates are pixels of the micrograph file, 0-based, not flipped: those of a point set, without any change. RELION
+cuts the fraction of a coordinate off when it extracts (preprocessing.cpp), so that whole pixels are its resolution.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.point_set import MicrographPoints, PointSet, gather
+from relion_attn_picker.relion import labels
+from relion_attn_picker.relion.coordinates import SUFFIX_PREFIX, open_coordinates, read_micrograph_points
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_coordinates, write_coords_suffix
+from relion_attn_picker.relion.paths import coordinate_name
+from relion_attn_picker.relion.star import VERSION, format_value, replace_file
+
+PICKNAMES = ("_autopick", "_manualpick", "_extract")
+"""What RELION adds to a micrograph's name for its coordinate files."""
+
+FORBIDDEN_TOGETHER = (labels.INDEX_FILE, "manualpick.star", "truth.star", "particles.star", f"{SUFFIX_PREFIX}*.star")
+
+
+def read_star_points(path: Path, project_dir: Path = Path()) -> PointSet:
+    """Read coordinates of any of the kinds that RELION writes, all of them.
+
+    Parameters
+    ----------
+    path
+        As for ``coordinates.open_coordinates``; also a folder of STAR files, one a micrograph, without any list, as
+        crYOLO and RELION 3.0 leave it: the micrographs are then called by the files' names.
+    project_dir
+        The folder that paths inside the files are relative to.
+
+    Raises
+    ------
+    InputError
+        If there are no coordinates, or some cannot be read.
+    """
+    if path.is_dir() and not any(list(path.glob(pattern)) for pattern in FORBIDDEN_TOGETHER):
+        return _read_folder(path)
+    opened = open_coordinates(path, project_dir)
+    names = opened.micrograph_names
+    if names is None:
+        return gather([_named(path, opened.read_points(""))])
+    found = [points for name in names if (points := opened.read_points(name)) is not None]
+    return gather(found, opened.pixel_size)
+
+
+def _read_folder(folder: Path) -> PointSet:
+    files = sorted(folder.rglob("*.star"))
+    if not files:
+        raise InputError(f"The folder {folder} holds no STAR file: expected a job of RELION, or coordinates.")
+    return gather([read_micrograph_points(path, _micrograph_of(path, folder)) for path in files])
+
+
+def _named(path: Path, points: MicrographPoints | None) -> MicrographPoints:
+    if points is None:
+        raise InputError(f"{path} holds no coordinates.")
+    return MicrographPoints(_micrograph_of(path, path.parent), points.yx, points.score)
+
+
+def _micrograph_of(path: Path, folder: Path) -> str:
+    """Return the name of a coordinate file, relative to the folder, without its extension and RELION's addition."""
+    name = path.relative_to(folder).with_suffix("").as_posix()
+    return next((name.removesuffix(ending) for ending in PICKNAMES if name.endswith(ending)), name)
+
+
+def write_star_job(folder: Path, points: PointSet, micrographs_star: str | None) -> None:
+    """Write coordinates as a picking job of RELION leaves them: a file a micrograph, and the lists of 3.1, 4.0 and 5.0.
+
+    Parameters
+    ----------
+    folder
+        The job's folder, as RELION will see it from the project's folder: its path goes into the list.
+    points
+        Written as they are; micrographs without points get a file with a header only.
+    micrographs_star
+        The STAR file of the micrographs, for the list of 3.1; without it there is none.
+
+    Raises
+    ------
+    InputError
+        If two micrographs would get one file, or a name cannot be written.
+    """
+    files: dict[str, str] = {}
+    for each in points.micrographs():
+        relative = coordinate_name(each.name, labels.PICKNAME).lstrip("/")
+        if relative in files:
+            raise InputError(f"{files[relative]} and {each.name} would get the same coordinate file {relative}.")
+        files[relative] = each.name
+        (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+        write_coordinates(folder / relative, each.yx, each.score)
+    write_coordinate_index(
+        folder / labels.INDEX_FILE, list(files.values()), [(folder / relative).as_posix() for relative in files]
+    )
+    if micrographs_star is not None:
+        write_coords_suffix(folder / labels.SUFFIX_FILE, micrographs_star)
+
+
+def write_star_particles(path: Path, points: PointSet) -> None:
+    """Write all points into one table with the micrographs' names, six digits behind the point.
+
+    Micrographs without a point cannot be told in this form.
+    """
+    columns = [labels.MICROGRAPH_NAME, labels.COORDINATE_X, labels.COORDINATE_Y]
+    if points.score is not None:
+        columns.append(labels.FIGURE_OF_MERIT)
+    header = "".join(f"_{label} #{number} \n" for number, label in enumerate(columns, start=1))
+    parts = [f"\n# version {VERSION}\n\ndata_particles\n\nloop_ \n{header}"]
+    for each in points.micrographs():
+        name = format_value(each.name)
+        values = each.yx[:, ::-1] if each.score is None else np.column_stack([each.yx[:, ::-1], each.score])
+        parts.extend(f"{name} {' '.join(f'{value:12.6f}' for value in row)} \n" for row in values.tolist())
+    replace_file(path, "".join([*parts, " \n"]))
