@@ -19,7 +19,7 @@ IndexArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class MicrographPoints:
-    """The points of one micrograph: ``yx`` ``(n, 2)``, ``score`` ``(n,)`` or ``None``, ``box_hw`` ``(n, 2)`` or ``None``."""
+    """Points of one micrograph: ``yx`` and ``box_hw`` ``(n, 2)``, ``score`` ``(n,)``; what is not known is ``None``."""
 
     name: str
     yx: DoubleArray
@@ -124,9 +124,9 @@ def gather(micrographs: Sequence[MicrographPoints], pixel_size: float | None = N
 def _join(parts: Sequence[DoubleArray | None], shapes: Sequence[tuple[int, ...]]) -> DoubleArray | None:
     if all(part is None for part in parts):
         return None
-    return np.concatenate(
-        [np.full(shape, np.nan) if part is None else part for part, shape in zip(parts, shapes, strict=True)]
-    )
+    known = [np.full(shape, np.nan) if part is None else part for part, shape in zip(parts, shapes, strict=True)]
+    joined: DoubleArray = np.concatenate(known)
+    return joined
 
 
 def group(
@@ -139,5 +139,10 @@ def group(
     """Put the rows of one table, in any order, into a point set; within a micrograph the order stays."""
     order = np.argsort(owner, kind="stable")
     return PointSet(
-        tuple(names), owner[order].astype(np.int64), yx[order], None if score is None else score[order], None, pixel_size
+        tuple(names),
+        owner[order].astype(np.int64),
+        yx[order],
+        None if score is None else score[order],
+        None,
+        pixel_size,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "relion_attn_picker"
-FOUNDATION = {"__init__", "errors", "micrograph", "picks", "model_spec", "options"}
+FOUNDATION = {"__init__", "errors", "micrograph", "picks", "point_set", "model_spec", "options"}
 BASE = {"relion", "io", "imaging", "models", "evaluation"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
@@ -25,14 +25,17 @@ ALLOWED = {
     "report": FOUNDATION | BASE | {"inference", "report"},
 }
 JOBS = {
-    "pipeline",
-    "micrograph_list",
-    "job_settings",
-    "picking_job",
-    "pick_evaluation",
-    "training_job",
-    "simulated_data",
     "benchmarking",
+    "conversion",
+    "coordinate_formats",
+    "job_settings",
+    "micrograph_list",
+    "name_matching",
+    "pick_evaluation",
+    "picking_job",
+    "pipeline",
+    "simulated_data",
+    "training_job",
 }
 ALLOWED |= dict.fromkeys(JOBS, FOUNDATION | BASE | JOBS | {"inference", "report", "training", "simulation"})
 

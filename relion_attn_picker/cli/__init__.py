@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "pick": "Pick particles on micrographs, without RELION.",
     "external": "Pick particles as a RELION External job.",
     "evaluate": "Score picks against the ground truth.",
+    "convert": "Convert coordinates between the formats of several programs.",
     "train": "Train a network on labelled micrographs.",
     "model": "Look into a file of weights.",
     "simulate": "Write a small RELION project of simulated micrographs.",

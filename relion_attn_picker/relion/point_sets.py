@@ -21,7 +21,7 @@ from relion_attn_picker.relion.star import VERSION, format_value, replace_file
 PICKNAMES = ("_autopick", "_manualpick", "_extract")
 """What RELION adds to a micrograph's name for its coordinate files."""
 
-FORBIDDEN_TOGETHER = (labels.INDEX_FILE, "manualpick.star", "truth.star", "particles.star", f"{SUFFIX_PREFIX}*.star")
+LISTS = (labels.INDEX_FILE, "manualpick.star", "truth.star", "particles.star", f"{SUFFIX_PREFIX}*.star")
 
 
 def read_star_points(path: Path, project_dir: Path = Path()) -> PointSet:
@@ -40,7 +40,7 @@ def read_star_points(path: Path, project_dir: Path = Path()) -> PointSet:
     InputError
         If there are no coordinates, or some cannot be read.
     """
-    if path.is_dir() and not any(list(path.glob(pattern)) for pattern in FORBIDDEN_TOGETHER):
+    if path.is_dir() and not any(list(path.glob(pattern)) for pattern in LISTS):
         return _read_folder(path)
     opened = open_coordinates(path, project_dir)
     names = opened.micrograph_names

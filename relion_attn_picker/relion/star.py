@@ -58,17 +58,20 @@ def read_tables(path: Path) -> dict[str, DataFrame]:
 
 def _parse_blocks(path: Path) -> dict[str, Any]:
     """Return starfile's blocks; if it would misread a word, of a copy of the file with that word in quotes."""
-    import starfile
-
     text = path.read_text(encoding="utf-8")
-    linecache.clearcache()
     if not MISREAD_WORD.search(text):
-        blocks: dict[str, Any] = starfile.read(path, always_dict=True, parse_as_string=list(TEXT_LABELS))
-        return blocks
+        return _read_with_starfile(path)
     with TemporaryDirectory() as folder:
         quoted = Path(folder) / "quoted.star"
         quoted.write_text("\n".join(map(_quote_misread_words, text.splitlines())) + "\n", encoding="utf-8")
-        blocks = starfile.read(quoted, always_dict=True, parse_as_string=list(TEXT_LABELS))
+        return _read_with_starfile(quoted)
+
+
+def _read_with_starfile(path: Path) -> dict[str, Any]:
+    import starfile
+
+    linecache.clearcache()
+    blocks: dict[str, Any] = starfile.read(path, always_dict=True, parse_as_string=list(TEXT_LABELS))
     return blocks
 
 

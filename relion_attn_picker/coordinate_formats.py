@@ -1,0 +1,246 @@
+"""The formats of coordinates that are read and written, one table row each.
+
+A format is a way to read a path into a point set and one to write it, with what it can keep and what it needs to be
+told. A new format is a new row; nothing else has to know of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.cbox import read_cbox, write_cbox
+from relion_attn_picker.io.eman_box import read_box, write_box
+from relion_attn_picker.io.number_rows import read_text
+from relion_attn_picker.io.table import read_table, write_table
+from relion_attn_picker.io.topaz import is_topaz_header, read_topaz, write_topaz
+from relion_attn_picker.point_set import DoubleArray, MicrographPoints, PointSet, gather
+from relion_attn_picker.relion.point_sets import read_star_points, write_star_job, write_star_particles
+
+
+@dataclass(frozen=True)
+class WritingContext:
+    """What a writer may need beside the points.
+
+    ``box_size`` is in pixels, for points that come without a box; ``micrographs_star`` is the list they belong to;
+    ``image_shapes`` has ``(h, w)`` of each micrograph in the order of the points' names, if known.
+    """
+
+    box_size: int | None = None
+    micrographs_star: str | None = None
+    image_shapes: tuple[tuple[int, int], ...] | None = None
+
+
+@dataclass(frozen=True)
+class CoordinateFormat:
+    """One format.
+
+    Parameters
+    ----------
+    what
+        A few words for ``--help``.
+    suffixes
+        Of its files; the first one is written.
+    read
+        Path (a file, or a folder of files of one micrograph each) → points.
+    write
+        Path, points, context → nothing.
+    full_names
+        Whether it names micrographs with folder and extension, as RELION does; otherwise by their stems alone.
+    keeps_scores, keeps_fractions, keeps_boxes, keeps_empty
+        Whether scores, fractions of a pixel, box sizes and micrographs without points survive.
+    whole_by_default
+        Whether fractions, although the format has them, are of no use to the program that reads it.
+    needs
+        What its writer must be told: ``box_size`` where points have none, ``image_shapes``.
+    """
+
+    what: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path], PointSet]
+    write: Callable[[Path, PointSet, WritingContext], None]
+    full_names: bool = False
+    keeps_scores: bool = True
+    keeps_fractions: bool = True
+    keeps_boxes: bool = False
+    keeps_empty: bool = True
+    whole_by_default: bool = False
+    needs: frozenset[str] = frozenset()
+
+
+def _read_files(suffixes: tuple[str, ...], read: Callable[[Path, str], MicrographPoints]) -> Callable[[Path], PointSet]:
+    """Return a reader of one file, or of all files below a folder, each named after its micrograph."""
+
+    def read_all(path: Path) -> PointSet:
+        if not path.is_dir():
+            return gather([read(path, path.stem)])
+        files = sorted(file for file in path.rglob("*") if file.suffix in suffixes)
+        if not files:
+            raise InputError(f"The folder {path} holds no {' or '.join(suffixes)} file.")
+        return gather([read(file, file.relative_to(path).with_suffix("").as_posix()) for file in files])
+
+    return read_all
+
+
+def _write_files(
+    suffix: str, write: Callable[[Path, MicrographPoints, WritingContext], None]
+) -> Callable[[Path, PointSet, WritingContext], None]:
+    """Return a writer of one file a micrograph into a folder, or of one file if the path has the suffix."""
+
+    def write_all(path: Path, points: PointSet, context: WritingContext) -> None:
+        if path.suffix == suffix:
+            if len(points.names) != 1:
+                raise InputError(f"{path} can hold one micrograph, not {len(points.names)}: give a folder instead.")
+            write(path, next(points.micrographs()), context)
+            return
+        path.mkdir(parents=True, exist_ok=True)
+        written: dict[str, str] = {}
+        for each in points.micrographs():
+            stem = Path(each.name).name
+            stem = stem.removesuffix(Path(stem).suffix) if Path(stem).suffix in IMAGE_SUFFIXES else stem
+            if stem in written:
+                raise InputError(
+                    f"{written[stem]} and {each.name} would both become {stem}{suffix}: convert them apart."
+                )
+            written[stem] = each.name
+            write(path / f"{stem}{suffix}", each, context)
+
+    return write_all
+
+
+IMAGE_SUFFIXES: Final = (".mrc", ".mrcs", ".tif", ".tiff", ".eer", ".st")
+
+
+def _boxes_of(points: MicrographPoints, context: WritingContext) -> DoubleArray:
+    """Return the box of each point: its own, or the one that the user gave."""
+    given = np.nan if context.box_size is None else float(context.box_size)
+    own = np.full((len(points.yx), 2), np.nan) if points.box_hw is None else points.box_hw
+    boxes = np.where(np.isfinite(own), own, given)
+    if not np.isfinite(boxes).all():
+        raise InputError(f"The points of {points.name} have no box: give --box_size in pixels.")
+    return boxes
+
+
+FORMATS: Final[dict[str, CoordinateFormat]] = {
+    "relion": CoordinateFormat(
+        "a job folder of RELION 3.0 to 5.0 with a STAR file a micrograph and the lists",
+        (".star",),
+        read_star_points,
+        lambda path, points, context: write_star_job(path, points, context.micrographs_star),
+        full_names=True,
+        whole_by_default=True,
+    ),
+    "star": CoordinateFormat(
+        "one STAR file for all micrographs, as RELION's particles.star",
+        (".star",),
+        read_star_points,
+        lambda path, points, _: write_star_particles(path, points),
+        full_names=True,
+        keeps_empty=False,
+    ),
+    "box": CoordinateFormat(
+        "EMAN box files, one a micrograph",
+        (".box",),
+        _read_files((".box",), read_box),
+        _write_files(".box", lambda path, each, context: write_box(path, each.yx, _boxes_of(each, context))),
+        keeps_scores=False,
+        keeps_fractions=False,
+        keeps_boxes=True,
+        needs=frozenset({"box_size"}),
+    ),
+    "cbox": CoordinateFormat(
+        "crYOLO cbox files, one a micrograph",
+        (".cbox",),
+        _read_files((".cbox",), read_cbox),
+        _write_files(
+            ".cbox", lambda path, each, context: write_cbox(path, each.yx, each.score, _boxes_of(each, context))
+        ),
+        keeps_boxes=True,
+        needs=frozenset({"box_size"}),
+    ),
+    "topaz": CoordinateFormat(
+        "one table of Topaz for all micrographs, .txt (tabs) or .csv (commas)",
+        (".txt", ".csv", ".tab"),
+        read_topaz,
+        lambda path, points, _: write_topaz(path, points),
+        keeps_fractions=False,
+        keeps_empty=False,
+    ),
+    "table": CoordinateFormat(
+        "plain tables of x y and perhaps a score, one a micrograph",
+        (".txt", ".csv", ".tab", ".coords"),
+        _read_files((".txt", ".csv", ".tab", ".coords"), read_table),
+        _write_files(".txt", lambda path, each, _: write_table(path, each.yx, each.score)),
+    ),
+}
+"""Name, as ``--from`` and ``--to`` take it, and format."""
+
+
+def find_format(name: str) -> CoordinateFormat:
+    """Return the format of this name.
+
+    Raises
+    ------
+    InputError
+        With all names, if there is none.
+    """
+    if name not in FORMATS:
+        raise InputError(f"There is no format {name!r}: choose from {', '.join(FORMATS)}.")
+    return FORMATS[name]
+
+
+def guess_format(path: Path) -> str:
+    """Return the name of the format that an existing path has, by its suffix and, for tables, its first line.
+
+    Raises
+    ------
+    InputError
+        If the path is absent, or what it is cannot be told.
+    """
+    if not path.exists():
+        raise InputError(f"There are no coordinates at {path}: check the path.")
+    if path.is_file():
+        return _guess_file(path)
+    kinds = {_guess_file(file) for file in path.rglob("*") if file.suffix in KNOWN_SUFFIXES - {".txt", ".csv", ".tab"}}
+    if len(kinds) > 1:
+        raise InputError(f"The folder {path} holds files of {' and '.join(sorted(kinds))}: give --from, or one folder.")
+    if kinds:
+        return "relion" if kinds == {"star"} else kinds.pop()
+    if any(file.suffix == ".txt" for file in path.rglob("*")):
+        return "table"
+    raise InputError(f"The folder {path} holds no file of coordinates: expected {', '.join(sorted(KNOWN_SUFFIXES))}.")
+
+
+def _guess_file(path: Path) -> str:
+    matching = [name for name, each in FORMATS.items() if path.suffix in each.suffixes]
+    if path.suffix == ".star":
+        return "star"
+    if "topaz" in matching:
+        head = read_text(path).partition("\n")[0]
+        return "topaz" if is_topaz_header(head) or "region_shape_attributes" in head else "table"
+    if len(matching) != 1:
+        raise InputError(f"{path} has no suffix of a known format: give --from {', '.join(FORMATS)}.")
+    return matching[0]
+
+
+def guess_target_format(path: Path) -> str:
+    """Return the name of the format that a path to be written shall have, by its suffix.
+
+    Raises
+    ------
+    InputError
+        If several have it, or none.
+    """
+    matching = [name for name, each in FORMATS.items() if path.suffix and path.suffix in each.suffixes]
+    matching = ["star"] if path.suffix == ".star" else matching
+    if len(matching) != 1:
+        raise InputError(f"The format of {path} cannot be told from its name: give --to {', '.join(FORMATS)}.")
+    return matching[0]
+
+
+KNOWN_SUFFIXES: Final = frozenset(suffix for each in FORMATS.values() for suffix in each.suffixes)
