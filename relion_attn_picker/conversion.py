@@ -157,7 +157,7 @@ def _place(
 def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tuple[PointSet, list[str]]:
     """Take away what a format cannot keep, and tell it."""
     writer = find_format(target_format)
-    notes = []
+    notes: list[str] = []
     if not writer.keeps_fractions or (writer.whole_by_default if whole_pixels is None else whole_pixels):
         points, notes = _round(points, target_format)
     notes += _tell_duplicates(points)
@@ -208,9 +208,10 @@ def _match(
     match = match_names(given, list(images.micrographs), rule)
     unmatched = tuple(name for name, listed in zip(points.names, match.listed, strict=True) if listed is None)
     if len(unmatched) == len(points.names):
+        first = points.names[0] if points.names else "there is none"
         raise InputError(
-            f"None of the {len(points.names)} names in the coordinates (first: {points.names[0] if points.names else '-'}) "
-            f"is in the list (first: {next(iter(images.micrographs))}) by the rule {rule!r}: choose another --match."
+            f"None of the {len(points.names)} names in the coordinates (first: {first}) is in the list "
+            f"(first: {next(iter(images.micrographs))}) by the rule {rule!r}: choose another --match."
         )
     return points.rename(match.listed), unmatched, match.unused
 
@@ -219,8 +220,8 @@ def _tell_unmatched(unmatched: Sequence[str], points: PointSet, rule: str | None
     if not unmatched:
         return []
     return [
-        f"{len(unmatched)} names in the coordinates are not in the list by the rule {rule!r}, and their points are left "
-        f"out; {len(points.names)} match. The first: {', '.join(unmatched[:3])}."
+        f"{len(unmatched)} names in the coordinates are not in the list by the rule {rule!r}, and their points are "
+        f"left out; {len(points.names)} match. The first: {', '.join(unmatched[:3])}."
     ]
 
 

@@ -15,9 +15,11 @@ import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.evaluate import ALL_CANDIDATES, EvaluatedMicrograph, Evaluation, evaluate_picks
+from relion_attn_picker.evaluation.orientation import SAMPLE, EvenSample
 from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.hdf5 import read_probability_map
+from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
@@ -164,7 +166,13 @@ def evaluate_files(
         results = read_job_results(folder, listed, saved["threshold"] if threshold is None else threshold)
         return evaluate_job(results, truth_coordinates, particle_diameter)
     return _evaluate_coordinates(
-        open_coordinates(picks, project_dir), truth_coordinates, particle_diameter, listed, pixel_size, threshold
+        open_coordinates(picks, project_dir),
+        truth_coordinates,
+        particle_diameter,
+        listed,
+        pixel_size,
+        threshold,
+        project_dir,
     )
 
 
@@ -194,6 +202,7 @@ def _evaluate_coordinates(
     listed: Mapping[str, float] | None,
     pixel_size: float | None,
     threshold: float | None,
+    project_dir: Path,
 ) -> Evaluation:
     names: Sequence[str] = truth.micrograph_names or picks.micrograph_names or [SINGLE]
     if listed is not None and names != [SINGLE]:
@@ -202,6 +211,7 @@ def _evaluate_coordinates(
     common = [(name, found, true) for name, found, true in pairs if found is not None and true is not None]
     _check_overlap(len(common), len(names), "the picks")
     micrographs = []
+    shapes = _read_sampled_shapes([name for name, _, _ in common], project_dir)
     for name, found, true in common:
         size = pixel_size if listed is None else listed.get(name)
         if size is None:
@@ -209,8 +219,20 @@ def _evaluate_coordinates(
                 f"The pixel size of {name} is not known: give --pixel_size, or --micrographs with its list."
             )
         score = np.ones(len(found.yx), dtype=np.float32) if found.score is None else found.score
-        micrographs.append(EvaluatedMicrograph(name, found.yx, score, true.yx, size))
+        micrographs.append(EvaluatedMicrograph(name, found.yx, score, true.yx, size, shapes.get(name)))
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     return evaluate_picks(
         micrographs, particle_diameter, rng, threshold=ALL_CANDIDATES if threshold is None else threshold
     )
+
+
+def _read_sampled_shapes(names: Sequence[str], project_dir: Path) -> dict[str, tuple[int, int]]:
+    """Return ``(h, w)`` of those micrographs whose orientation will be looked at, as far as their images are here."""
+    sampled = [names[position] for position in EvenSample.positions(len(names), SAMPLE)]
+    shapes = {}
+    for name in sampled:
+        try:
+            shapes[name] = read_header(project_dir / name).shape
+        except InputError as error:  # the picks can be scored without their images
+            log.debug("%s", error)
+    return shapes

@@ -26,6 +26,13 @@ from relion_attn_picker.evaluation.metrics import (
     precision_recall_curve,
     score_matches,
 )
+from relion_attn_picker.evaluation.orientation import (
+    SAMPLE,
+    EvenSample,
+    OrientationCheck,
+    OrientationSample,
+    check_orientation,
+)
 from relion_attn_picker.evaluation.pixels import PixelCounts, PixelScores, covered_fraction
 
 ALL_CANDIDATES = -math.inf  # the threshold that every candidate passes
@@ -128,6 +135,9 @@ class Evaluation:
     chance_precision
         Precision that as many random points on each micrograph could reach at the headline radius, if the shapes of
         the images were given.
+    orientation
+        Whether the picks would fit better mirrored, and their constant shift, from a sample of the micrographs; None
+        if no micrograph has both picks and particles.
     """
 
     particle_diameter: float
@@ -138,6 +148,7 @@ class Evaluation:
     curve: PrecisionRecallCurve
     pixels: PixelScores | None
     chance_precision: float | None
+    orientation: OrientationCheck | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the curve in the types of JSON, lengths in Å; what is not finite becomes None."""
@@ -184,15 +195,13 @@ def evaluate_picks(
     """
     if not 0 < particle_diameter < math.inf:
         raise InputError(f"The particle diameter is {particle_diameter}: expected a positive number of Å.")
-    matched = [
-        (
-            each.name,
-            _match_in_angstrom(each, particle_diameter / 2),
-            _match_in_angstrom(each, particle_diameter / 4),
-            _cover(each, particle_diameter / 2),
-        )
-        for each in micrographs
-    ]
+    sample = EvenSample[OrientationSample](SAMPLE)
+    matched = []
+    for each in micrographs:
+        sample.offer(_sample_picks(each, threshold))
+        wide_matches = _match_in_angstrom(each, particle_diameter / 2)
+        narrow_matches = _match_in_angstrom(each, particle_diameter / 4)
+        matched.append((each.name, wide_matches, narrow_matches, _cover(each, particle_diameter / 2)))
     if not matched:
         raise InputError("There is no micrograph to evaluate: expected at least one with picks and ground truth.")
     names, wide, narrow, coverage = zip(*matched, strict=True)
@@ -207,6 +216,18 @@ def evaluate_picks(
         curve=precision_recall_curve(pooled.score, pooled.is_true_positive, pooled.n_true),
         pixels=None if pixels is None else pixels.scores(),
         chance_precision=_average_coverage(coverage, [row.scores.n_predicted for row in rows]),
+        orientation=check_orientation(sample.items, particle_diameter / 2),
+    )
+
+
+def _sample_picks(micrograph: EvaluatedMicrograph, threshold: float) -> OrientationSample:
+    is_pick = micrograph.score >= threshold
+    return OrientationSample(
+        micrograph.predicted_yx[is_pick],
+        micrograph.score[is_pick],
+        micrograph.true_yx,
+        micrograph.pixel_size,
+        micrograph.image_shape,
     )
 
 
@@ -255,6 +276,8 @@ def _to_json(value: Any) -> Any:
         return {field.name: _to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple):
         return [_to_json(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _to_json(each) for key, each in value.items()}
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

@@ -96,5 +96,6 @@ def check_finite(path: Path, yx: DoubleArray) -> None:
     bad = np.flatnonzero(~np.isfinite(yx).all(axis=1))
     if bad.size:
         raise InputError(
-            f"{path} has {bad.size} coordinates that are not finite numbers, first in row {bad[0] + 1}: mend or remove them."
+            f"{path} has {bad.size} rows whose numbers are not finite, the first is row {bad[0] + 1}: "
+            "mend or remove them."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relion_attn_picker.evaluation.bootstrap import Interval
 from relion_attn_picker.evaluation.evaluate import Evaluation, RadiusEvaluation
+from relion_attn_picker.evaluation.orientation import OrientationCheck
 from relion_attn_picker.evaluation.pixels import PixelScores
 from relion_attn_picker.relion.labels import MICROGRAPH_NAME
 from relion_attn_picker.relion.star import write_table
@@ -101,12 +102,39 @@ def _format_lines(evaluation: Evaluation) -> Iterator[str]:
     yield _format_row("matched", f"{wide.pooled.n_matched}", f"{narrow.pooled.n_matched}")
     if evaluation.chance_precision is not None:
         yield _format_row("random picks", f"precision {evaluation.chance_precision:.3f}")
+    if evaluation.orientation is not None:
+        yield _format_row("constant shift", _format_shift(evaluation.orientation))
+        yield from _warn_of_orientation(evaluation.orientation)
     if evaluation.pixels is not None:
         yield ""
         yield from _format_pixels(evaluation.pixels)
     if n > 1:
         yield ""
         yield "The intervals are bootstrapped over micrographs; the means are means over micrographs."
+
+
+def _format_shift(check: OrientationCheck) -> str:
+    if not check.n_pairs:
+        return UNDEFINED
+    (y, x), (y_angstrom, x_angstrom) = check.shift_yx, check.shift_yx_angstrom
+    return f"y {y:+.2f} px ({y_angstrom:+.1f} Å), x {x:+.2f} px ({x_angstrom:+.1f} Å)"
+
+
+def _warn_of_orientation(check: OrientationCheck) -> Iterator[str]:
+    """Say loudly that picks are mirrored, and plainly that they are shifted."""
+    if check.better is not None:
+        given, better = check.f1["as given"], check.f1[check.better]
+        yield ""
+        yield f"!!! WRONG ORIENTATION? With {check.better} the picks fit better: F1 {better:.3f}, as given {given:.3f}"
+        yield f"!!! ({_count_micrographs(check)}). Check which program counts rows from the other end before going on."
+    elif check.is_shifted:
+        yield "The picks lie beside the truth by a constant shift: half a pixel is a convention of pixels, half a"
+        yield "box a corner taken for a centre, anything else the way the truth was made."
+
+
+def _count_micrographs(check: OrientationCheck) -> str:
+    frame = "" if check.frame_is_known else ", image size estimated"
+    return f"{check.n_micrographs} micrograph{'s' if check.n_micrographs != 1 else ''} looked at{frame}"
 
 
 def _format_operating_point(evaluation: Evaluation) -> str:
