@@ -6,12 +6,15 @@ Separators are blanks, tabs, commas or semicolons; ``#`` begins a comment; CR+LF
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.point_set import DoubleArray
+
+HAS_DATA = re.compile(r"^[ \t]*[^#\s]", re.MULTILINE)
 
 
 def read_text(path: Path) -> str:
@@ -50,7 +53,7 @@ def parse_rows(path: Path, text: str, least: int, first_line: int = 1) -> Double
         If a row has a word that is no number, or too few or not as many columns as the first.
     """
     plain = text.replace(",", " ").replace(";", " ")
-    if not plain.strip():
+    if not HAS_DATA.search(plain):
         return np.empty((0, least))
     try:
         rows = np.loadtxt(io.StringIO(plain), dtype=np.float64, comments="#", ndmin=2)
