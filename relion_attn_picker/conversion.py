@@ -6,7 +6,6 @@ The steps are those of ``convert``; formats, name rules and geometry live in the
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +23,6 @@ from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.name_matching import match_names
 from relion_attn_picker.point_set import PointSet
 from relion_attn_picker.relion.micrographs import read_micrographs
-
-log = logging.getLogger(__name__)
 
 OUTSIDE_CHOICES: Final = ("refuse", "drop", "clip", "keep")
 PIXEL_SIZE_TOLERANCE = 0.01
@@ -118,7 +115,7 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     Raises
     ------
     InputError
-        If something cannot be read, told apart, matched or written; nothing is written then.
+        If something cannot be read, told apart, matched or written.
     """
     source_format = options.source_format or guess_format(source)
     target_format = options.target_format or guess_target_format(target)
@@ -136,6 +133,7 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     shapes = _read_shapes(points.names, images, options.flip_y or "image_shapes" in writer.needs)
     points, placed = _place(points, shapes, options)
     points, fitted = _fit(points, target_format, options.whole_pixels)
+    _check_needs(points, target_format, options.box_size, shapes)
     target.parent.mkdir(parents=True, exist_ok=True)
     star = None if options.micrographs is None else str(options.micrographs)
     writer.write(target, points, WritingContext(options.box_size, star, shapes))
@@ -149,7 +147,10 @@ def _place(
     points: PointSet, shapes: Sequence[tuple[int, int]] | None, options: ConversionOptions
 ) -> tuple[PointSet, list[str]]:
     """Turn points over if asked to, and deal with those outside their images."""
-    if options.flip_y and shapes is not None:
+    if shapes is None:
+        told = "The images are not at hand: whether points lie outside them is not checked."
+        return points, [] if options.micrographs is None else [told]
+    if options.flip_y:
         points = replace(points, yx=_flip_y(points, shapes))
     return _handle_outside(points, shapes, options.outside)
 
@@ -168,6 +169,21 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     if empty and not writer.keeps_empty:
         notes.append(f"{target_format} cannot tell micrographs without points: {empty} are not in it.")
     return points, notes
+
+
+def _check_needs(
+    points: PointSet, target_format: str, box_size: int | None, shapes: Sequence[tuple[int, int]] | None
+) -> None:
+    """Refuse, before anything is written, what a format cannot be written without."""
+    needs = find_format(target_format).needs
+    if "box_size" in needs and box_size is None and len(points) and not _all_have_boxes(points):
+        raise InputError(f"The points have no boxes, which {target_format} needs: give --box_size in pixels.")
+    if "image_shapes" in needs and shapes is None:
+        raise InputError(f"{target_format} needs the sizes of the images: give --micrographs.")
+
+
+def _all_have_boxes(points: PointSet) -> bool:
+    return points.box_hw is not None and bool(np.isfinite(points.box_hw).all())
 
 
 def _scale(points: PointSet, factor: float) -> PointSet:
@@ -230,7 +246,6 @@ def _read_shapes(names: Sequence[str], images: _Images | None, required: bool) -
     if images is None or not names:
         return None
     if not required and not (images.project_dir / names[0]).is_file():
-        log.warning("%s is not here: it is not checked whether points lie outside the images.", names[0])
         return None
     return tuple(read_header(images.project_dir / name).shape for name in names)
 
@@ -246,11 +261,9 @@ def _flip_y(points: PointSet, shapes: Sequence[tuple[int, int]]) -> NDArray[np.f
     return yx
 
 
-def _handle_outside(
-    points: PointSet, shapes: Sequence[tuple[int, int]] | None, outside: str
-) -> tuple[PointSet, list[str]]:
+def _handle_outside(points: PointSet, shapes: Sequence[tuple[int, int]], outside: str) -> tuple[PointSet, list[str]]:
     """Deal with points whose pixel is not in their image: RELION's Extract ends on a box that lies outside."""
-    if shapes is None or not len(points):
+    if not len(points):
         return points, []
     frame = _frames(points, shapes)
     is_outside = np.any((np.rint(points.yx) < 0) | (np.rint(points.yx) > frame - 1), axis=1)

@@ -117,13 +117,11 @@ IMAGE_SUFFIXES: Final = (".mrc", ".mrcs", ".tif", ".tiff", ".eer", ".st")
 
 
 def _boxes_of(points: MicrographPoints, context: WritingContext) -> DoubleArray:
-    """Return the box of each point: its own, or the one that the user gave."""
+    """Return height and width of each point's box, ``(n, 2)``: its own, or the one that the user gave."""
     given = np.nan if context.box_size is None else float(context.box_size)
-    own = np.full((len(points.yx), 2), np.nan) if points.box_hw is None else points.box_hw
-    boxes = np.where(np.isfinite(own), own, given)
-    if not np.isfinite(boxes).all():
-        raise InputError(f"The points of {points.name} have no box: give --box_size in pixels.")
-    return boxes
+    if points.box_hw is None:
+        return np.full((len(points.yx), 2), given)
+    return np.where(np.isfinite(points.box_hw), points.box_hw, given)
 
 
 FORMATS: Final[dict[str, CoordinateFormat]] = {

@@ -47,7 +47,11 @@ def read_topaz(path: Path) -> PointSet:
         raise InputError(f"{path} begins with {head[:60]!r}: expected the columns {NAME}, {X}, {Y} of Topaz.")
     try:
         table = pd.read_csv(
-            io.StringIO(text), sep="\t" if "\t" in head else ",", dtype={NAME: str}, keep_default_na=False, float_precision="round_trip"
+            io.StringIO(text),
+            sep="\t" if "\t" in head else ",",
+            dtype={NAME: str},
+            keep_default_na=False,
+            float_precision="round_trip",
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read as a table of Topaz ({str(error).splitlines()[0]}).") from error

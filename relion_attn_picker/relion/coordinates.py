@@ -180,6 +180,12 @@ def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None) -> Do
 
     RELION's re-extraction computes new = old - origin / pixel size (preprocessing.cpp, "recenter").
     """
+    if labels.ORIGIN_X_PIXELS in table.columns and labels.ORIGIN_X not in table.columns:
+        log.warning(
+            "%s is of RELION 3.0: its refined centres, in pixels of the particle images, are not applied; "
+            "relion_convert_star makes a file of 3.1 of it.",
+            path,
+        )
     if optics is None or not {labels.ORIGIN_X, labels.ORIGIN_Y} <= set(table.columns):
         return np.zeros((len(table), 2))
     sizes = _micrograph_pixel_sizes(path, optics)

@@ -16,7 +16,7 @@ from relion_attn_picker.relion import labels
 from relion_attn_picker.relion.coordinates import SUFFIX_PREFIX, open_coordinates, read_micrograph_points
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_coordinates, write_coords_suffix
 from relion_attn_picker.relion.paths import coordinate_name
-from relion_attn_picker.relion.star import VERSION, format_value, replace_file
+from relion_attn_picker.relion.star import VERSION, format_value
 
 PICKNAMES = ("_autopick", "_manualpick", "_extract")
 """What RELION adds to a micrograph's name for its coordinate files."""
@@ -110,9 +110,12 @@ def write_star_particles(path: Path, points: PointSet) -> None:
     if points.score is not None:
         columns.append(labels.FIGURE_OF_MERIT)
     header = "".join(f"_{label} #{number} \n" for number, label in enumerate(columns, start=1))
-    parts = [f"\n# version {VERSION}\n\ndata_particles\n\nloop_ \n{header}"]
-    for each in points.micrographs():
-        name = format_value(each.name)
-        values = each.yx[:, ::-1] if each.score is None else np.column_stack([each.yx[:, ::-1], each.score])
-        parts.extend(f"{name} {' '.join(f'{value:12.6f}' for value in row)} \n" for row in values.tolist())
-    replace_file(path, "".join([*parts, " \n"]))
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f"\n# version {VERSION}\n\ndata_particles\n\nloop_ \n{header}")
+        for each in points.micrographs():
+            name = format_value(each.name)
+            values = each.yx[:, ::-1] if each.score is None else np.column_stack([each.yx[:, ::-1], each.score])
+            file.writelines(f"{name} {' '.join(f'{value:12.6f}' for value in row)} \n" for row in values.tolist())
+        file.write(" \n")
+    partial.replace(path)

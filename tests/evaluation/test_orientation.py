@@ -78,7 +78,7 @@ def test_shift_of_half_a_pixel_between_whole_coordinates_and_truth() -> None:
 
 
 def test_shift_along_one_axis_keeps_its_sign() -> None:
-    check = check_orientation([sample(particles(1) + [0, 3], particles(1))], 20.0)
+    check = check_orientation([sample(particles(1) + np.array([0, 3]), particles(1))], 20.0)
     assert check is not None
     np.testing.assert_allclose(check.shift_yx, [0, 3], atol=1e-9)
 

@@ -147,3 +147,22 @@ def test_refined_centres_without_pixel_size(tmp_path: Path, optics: dict[str, li
     (tmp_path / "p.star").write_text(format_table("optics", optics) + format_table("particles", particles))
     with pytest.raises(InputError, match=message):
         open_coordinates(tmp_path / "p.star")
+
+
+def test_refined_centres_of_3_0_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    row = {"rlnMicrographName": A, "rlnCoordinateX": 1.0, "rlnCoordinateY": 2.0, "rlnOriginX": 3.0, "rlnOriginY": 0.0}
+    write_table(tmp_path / "p.star", "", {label: [value] for label, value in row.items()})
+    found = open_coordinates(tmp_path / "p.star").read(A)
+    assert found is not None
+    np.testing.assert_array_equal(found.yx, [[2, 1]])
+    assert "is of RELION 3.0: its refined centres" in caplog.text
+
+
+def test_pixel_size_is_told_if_it_is_one(tmp_path: Path) -> None:
+    optics = {"rlnOpticsGroup": [1, 2], "rlnMicrographPixelSize": [2.0, 2.0]}
+    particles = {"rlnMicrographName": [A], "rlnCoordinateX": [1.0], "rlnCoordinateY": [2.0]}
+    (tmp_path / "p.star").write_text(format_table("optics", optics) + format_table("particles", particles))
+    assert open_coordinates(tmp_path / "p.star").pixel_size == 2.0
+    optics["rlnMicrographPixelSize"][1] = 3.0
+    (tmp_path / "p.star").write_text(format_table("optics", optics) + format_table("particles", particles))
+    assert open_coordinates(tmp_path / "p.star").pixel_size is None

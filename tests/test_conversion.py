@@ -1,0 +1,252 @@
+"""Conversions on a project: one off-centre mark on a rectangular micrograph goes through every format and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.conversion import ConversionOptions, convert
+from relion_attn_picker.coordinate_formats import FORMATS, guess_format
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.point_set import MicrographPoints, PointSet, gather
+from relion_attn_picker.relion.micrographs import write_micrographs
+from relion_attn_picker.relion.point_sets import read_star_points, write_star_particles
+from relion_attn_picker.relion.star import write_table
+
+HEIGHT, WIDTH = 120, 200
+A, B = "MotionCorr/job002/raw/größe a.mrc", "MotionCorr/job002/raw/b.v2.mrc"
+MARK = np.array([[37.0, 112.0]])
+LIST = Path("micrographs.star")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: two rectangular micrographs, one with a blank in its name, and points on them."""
+    monkeypatch.chdir(tmp_path)
+    Path("MotionCorr/job002/raw").mkdir(parents=True)
+    image = np.random.default_rng(0).normal(size=(HEIGHT, WIDTH)).astype(np.float32)
+    for name in (A, B):
+        write_image(Path(name), image, 2.0)
+    write_micrographs(LIST, [Micrograph(name, OpticsGroup(1, "g", 2.0)) for name in (A, B)])
+    write_star_particles(Path("in.star"), points())
+    return tmp_path
+
+
+def points() -> PointSet:
+    more = np.array([[5.0, 190.0], [100.0, 3.0]])
+    return gather([MicrographPoints(A, MARK, np.array([0.75])), MicrographPoints(B, more, np.array([0.5, 0.25]))])
+
+
+def target(name: str) -> Path:
+    return Path("out.txt") if name == "topaz" else Path("out.star") if name == "star" else Path("out")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_there_and_back(name: str) -> None:
+    options = ConversionOptions(target_format=name, micrographs=LIST, box_size=41)
+    convert(Path("in.star"), target(name), options)
+    source = None if name != "table" else "table"
+    back = ConversionOptions(source_format=source, target_format="star", micrographs=LIST)
+    report = convert(target(name), Path("back.star"), back)
+    found, expected = read_star_points(Path("back.star")), points()
+    assert set(found.names) == set(expected.names)
+    by_name = {each.name: each for each in found.micrographs()}
+    np.testing.assert_array_equal(by_name[A].yx, MARK)
+    np.testing.assert_array_equal(by_name[B].yx, [[5, 190], [100, 3]])
+    assert (by_name[A].score is not None) == FORMATS[name].keeps_scores
+    assert report.unmatched == report.without_coordinates == ()
+
+
+def test_golden_box_file_of_the_mark() -> None:
+    convert(Path("in.star"), Path("out"), ConversionOptions(target_format="box", box_size=40))
+    assert Path("out/größe a.box").read_text() == "92\t17\t40\t40\n"
+
+
+def test_golden_relion_job() -> None:
+    Path("boxes").mkdir()
+    Path("boxes/größe a.box").write_text("92 17 40 40\n")
+    Path("boxes/b.v2.box").write_text("")
+    report = convert(Path("boxes"), Path("job"), ConversionOptions(target_format="relion", micrographs=LIST))
+    assert (report.match, report.n_points, report.n_micrographs) == ("stem", 1, 2)
+    assert Path("job/raw/größe a_autopick.star").read_text() == (
+        "\n# version 30001\n\ndata_\n\nloop_ \n_rlnCoordinateX #1 \n_rlnCoordinateY #2 \n  112.000000    37.000000 \n \n"
+    )
+    assert f'"{A}" "job/raw/größe a_autopick.star"' in Path("job/autopick.star").read_text()
+    assert Path("job/coords_suffix_autopick.star").read_text() == "micrographs.star\n"
+    np.testing.assert_array_equal(read_star_points(Path("job")).yx, MARK)
+    np.testing.assert_array_equal(read_star_points(Path("job/coords_suffix_autopick.star")).yx, MARK)
+
+
+def test_flip_y_counts_from_the_other_end() -> None:
+    convert(Path("in.star"), Path("out.star"), ConversionOptions(micrographs=LIST, flip_y=True))
+    found = read_star_points(Path("out.star"))
+    np.testing.assert_array_equal(found.yx[0], [HEIGHT - 1 - 37, 112])
+    convert(Path("out.star"), Path("again.star"), ConversionOptions(micrographs=LIST, flip_y=True))
+    np.testing.assert_array_equal(read_star_points(Path("again.star")).yx, points().yx)
+
+
+def test_factor_has_no_offset() -> None:
+    Path("t.txt").write_text("image_name\tx_coord\ty_coord\nb.v2\t10\t3\n")
+    convert(Path("t.txt"), Path("out.star"), ConversionOptions(micrographs=LIST, factor=8))
+    np.testing.assert_array_equal(read_star_points(Path("out.star")).yx, [[24, 80]])
+
+
+def test_fractions_stay_in_a_table_and_are_rounded_for_relion() -> None:
+    write_star_particles(Path("in.star"), gather([MicrographPoints(A, MARK + 0.333333)]))
+    convert(Path("in.star"), Path("out.star"), ConversionOptions())
+    assert Path("out.star").read_text() == Path("in.star").read_text()
+    report = convert(Path("in.star"), Path("job"), ConversionOptions(target_format="relion"))
+    assert report.notes == ("1 points are rounded to whole pixels for relion.",)
+    np.testing.assert_array_equal(read_star_points(Path("job")).yx, MARK)
+    convert(Path("in.star"), Path("job"), ConversionOptions(target_format="relion", whole_pixels=False))
+    np.testing.assert_array_equal(read_star_points(Path("job")).yx, MARK + 0.333333)
+
+
+def test_mixed_boxes_stay() -> None:
+    Path("mic.box").write_text("92 17 40 40\n10 20 30 60\n")
+    convert(Path("mic.box"), Path("out"), ConversionOptions(target_format="cbox"))
+    convert(Path("out"), Path("back"), ConversionOptions(target_format="box"))
+    assert Path("back/mic.box").read_text() == "92\t17\t40\t40\n10\t20\t30\t60\n"
+
+
+def test_one_unmatched_name_is_told() -> None:
+    Path("t.txt").write_text("image_name\tx_coord\ty_coord\nb.v2\t10\t3\nother\t1\t1\n")
+    report = convert(Path("t.txt"), Path("out.star"), ConversionOptions(micrographs=LIST))
+    assert report.unmatched == ("other",)
+    assert report.without_coordinates == (A,)
+    assert "1 names in the coordinates are not in the list by the rule 'stem'" in report.notes[0]
+    assert read_star_points(Path("out.star")).names == (B,)
+
+
+def test_duplicates_and_lost_scores_are_told() -> None:
+    write_star_particles(Path("in.star"), gather([MicrographPoints(A, np.repeat(MARK, 3, axis=0), np.arange(3.0))]))
+    notes = convert(Path("in.star"), Path("out"), ConversionOptions(target_format="box", box_size=8)).notes
+    assert notes[0] == f"2 points lie exactly on another of their micrograph, first on {A}; they are kept."
+    assert notes[1] == "box has no scores: those of 3 points are lost."
+
+
+@pytest.mark.parametrize(
+    ("outside", "kept"), [("drop", [[5, 6]]), ("clip", [[5, 6], [119, 3]]), ("keep", [[5, 6], [150, 3]])]
+)
+def test_points_outside(outside: str, kept: list[list[int]]) -> None:
+    write_star_particles(Path("in.star"), gather([MicrographPoints(A, np.array([[5.0, 6.0], [150.0, 3.0]]))]))
+    report = convert(Path("in.star"), Path("out.star"), ConversionOptions(micrographs=LIST, outside=outside))
+    np.testing.assert_array_equal(read_star_points(Path("out.star")).yx, kept)
+    assert "1 of 2 points lie outside their images, first x 3, y 150" in report.notes[0]
+
+
+def test_images_that_are_not_here_are_told() -> None:
+    Path(A).unlink()
+    report = convert(Path("in.star"), Path("out.star"), ConversionOptions(micrographs=LIST))
+    assert report.notes == ("The images are not at hand: whether points lie outside them is not checked.",)
+
+
+def test_flip_needs_the_images() -> None:
+    Path(A).unlink()
+    with pytest.raises(InputError, match="There is no micrograph at"):
+        convert(Path("in.star"), Path("out.star"), ConversionOptions(micrographs=LIST, flip_y=True))
+
+
+def test_exchanged_axes_are_suspected() -> None:
+    write_star_particles(Path("in.star"), gather([MicrographPoints(A, np.array([[150.0, 3.0], [5.0, 6.0]]))]))
+    with pytest.raises(InputError, match="with x and y exchanged all would lie inside: choose --outside"):
+        convert(Path("in.star"), Path("out.star"), ConversionOptions(micrographs=LIST))
+    assert not Path("out.star").exists()
+
+
+def test_pixel_size_that_contradicts() -> None:
+    write_table(Path("o.star"), "optics", {"rlnOpticsGroup": [1], "rlnMicrographPixelSize": [4.0]})
+    Path("p.star").write_text(Path("o.star").read_text() + Path("in.star").read_text())
+    with pytest.raises(InputError, match=r"pixels of 4 Å, but .* has 2 Å: give --factor 2"):
+        convert(Path("p.star"), Path("out.star"), ConversionOptions(micrographs=LIST))
+    options = ConversionOptions(micrographs=LIST, factor=2, outside="keep")
+    convert(Path("p.star"), Path("out.star"), options)
+    np.testing.assert_array_equal(read_star_points(Path("out.star")).yx[0], 2 * MARK[0])
+
+
+def test_folder_of_star_files_without_a_list() -> None:
+    Path("STAR").mkdir()
+    Path("STAR/b.v2_autopick.star").write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n112 37\n")
+    assert read_star_points(Path("STAR")).names == ("b.v2",)
+    convert(Path("STAR"), Path("out.star"), ConversionOptions(micrographs=LIST, match="stem"))
+    assert read_star_points(Path("out.star")).names == (B,)
+
+
+@pytest.mark.parametrize(
+    ("source", "content", "options", "message"),
+    [
+        ("absent.box", None, {}, "no coordinates at absent.box"),
+        ("a.xyz", "1 2\n", {}, "no suffix of a known format"),
+        ("a.box", "1 2 3 4\n", {"target_format": "relion"}, "full names, which RELION needs: give --micrographs"),
+        ("a.txt", "1 2\n", {"target_format": "box"}, "have no boxes, which box needs: give --box_size"),
+        ("a.txt", "1 2\n", {"target_format": "pdf"}, "no format 'pdf': choose from relion, star, box"),
+        ("a.txt", "1 2\n", {"micrographs": LIST}, r"None of the 1 names in the coordinates \(first: a\)"),
+        ("a.txt", "nan 2\n", {"target_format": "cbox"}, "not finite"),
+    ],
+)
+def test_bad_input(source: str, content: str | None, options: dict[str, object], message: str) -> None:
+    if content is not None:
+        Path(source).write_text(content)
+    with pytest.raises(InputError, match=message):
+        convert(Path(source), Path("out.star"), ConversionOptions(**options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factor": 0.0}, "The factor is 0"),
+        ({"box_size": 0}, "The box size is 0"),
+        ({"outside": "hide"}, "no choice 'hide'"),
+        ({"flip_y": True}, "needs the heights of the images: give --micrographs"),
+    ],
+)
+def test_options_that_cannot_be_meant(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ConversionOptions(**options)  # type: ignore[arg-type]
+
+
+def test_guesses() -> None:
+    for name, text in {
+        "a.box": "1 2 3 4",
+        "a.cbox": "1 2 3 4 5",
+        "a.csv": "1,2",
+        "t.txt": "image_name\tx_coord\ty_coord",
+    }.items():
+        Path(name).write_text(text + "\n")
+    assert [guess_format(Path(name)) for name in ("a.box", "a.cbox", "a.csv", "t.txt", "in.star")] == [
+        *("box", "cbox", "table", "topaz", "star")
+    ]
+    with pytest.raises(InputError, match="holds files of box and cbox and star: give --from"):
+        guess_format(Path())
+
+
+def test_command_tells_and_leaves_a_report(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plain_command(group, ["convert", "in.star", "out", "--to", "box", "--box-size", "40"]) == 0
+    out, err = capsys.readouterr()
+    assert "3 points on 2 micrographs, star to box. Written: out and out.conversion.json" in out
+    assert err == "WARNING: box has no scores: those of 3 points are lost.\n"
+    report = json.loads(Path("out.conversion.json").read_text())
+    assert report["n_points"] == 3
+    assert run_plain_command(group, ["convert", "absent", "out.star"]) == 1
+    assert capsys.readouterr().err == "ERROR: There are no coordinates at absent: check the path.\n"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_sets_survive_star_cbox_star(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    some = [
+        MicrographPoints(f"m/mic {i}.mrc", np.round(rng.uniform(0, 5000, (n, 2)), 6), np.round(rng.random(n), 6))
+        for i, n in enumerate(rng.integers(1, 30, 7))
+    ]
+    write_star_particles(Path("in.star"), gather(some))
+    convert(Path("in.star"), Path("out"), ConversionOptions(target_format="cbox", box_size=33))
+    write_micrographs(Path("l.star"), [Micrograph(each.name, OpticsGroup(1, "g", 2.0)) for each in some])
+    convert(Path("out"), Path("back.star"), ConversionOptions(micrographs=Path("l.star")))
+    assert Path("back.star").read_text() == Path("in.star").read_text()
