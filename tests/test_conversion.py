@@ -76,7 +76,8 @@ def test_golden_relion_job() -> None:
     report = convert(Path("boxes"), Path("job"), ConversionOptions(target_format="relion", micrographs=LIST))
     assert (report.match, report.n_points, report.n_micrographs) == ("stem", 1, 2)
     assert Path("job/raw/größe a_autopick.star").read_text() == (
-        "\n# version 30001\n\ndata_\n\nloop_ \n_rlnCoordinateX #1 \n_rlnCoordinateY #2 \n  112.000000    37.000000 \n \n"
+        "\n# version 30001\n\ndata_\n\nloop_ \n_rlnCoordinateX #1 \n_rlnCoordinateY #2 \n"
+        "  112.000000    37.000000 \n \n"
     )
     assert f'"{A}" "job/raw/größe a_autopick.star"' in Path("job/autopick.star").read_text()
     assert Path("job/coords_suffix_autopick.star").read_text() == "micrographs.star\n"

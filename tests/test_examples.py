@@ -78,3 +78,10 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     printed = capsys.readouterr().out
     assert printed.startswith("Usage:")
     assert "None" not in printed
+
+
+def test_measure_conversion() -> None:
+    script = ROOT / "examples/measure_conversion.py"
+    result = subprocess.run([sys.executable, str(script), "8000"], check=True, capture_output=True, text=True)
+    numbers = [line.split()[0] for line in result.stdout.splitlines()]
+    assert numbers == ["picks", "1000", "2000", "4000", "8000", "slope", "peak"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.pick_evaluation import evaluate_files
 
 HEAD = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
@@ -87,3 +89,25 @@ def test_last_micrographs_of_the_list_alone(files: tuple[Path, Path]) -> None:
 def test_last_without_a_list(files: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="--last 2 needs a list of micrographs"):
         evaluate_files(*files, 100, pixel_size=1.0, last=2)
+
+
+def test_picks_that_are_upside_down(files: tuple[Path, Path]) -> None:
+    """The image's own height, 400, not the extent of the coordinates, is what they are mirrored in."""
+    rng = np.random.default_rng(0)
+    for name in ("a.mrc", "b.mrc"):
+        write_image(Path(name), rng.normal(size=(400, 600)).astype(np.float32), 2.0)
+    true = {name: rng.uniform([5, 0], [350, 599], (60, 2)).round(1) for name in ("a.mrc", "b.mrc")}
+    rows = [(name, y, x) for name, yx in true.items() for y, x in yx.tolist()]
+    files[0].write_text(HEAD + "".join(f"{x} {399 - y} {name}\n" for name, y, x in rows))
+    files[1].write_text(HEAD + "".join(f"{x} {y} {name}\n" for name, y, x in rows))
+    check = evaluate_files(*files, 20, pixel_size=2.0).orientation
+    assert check is not None
+    assert check.frame_is_known
+    assert check.better == "y flipped"
+    assert check.f1["y flipped"] == pytest.approx(1)
+
+
+def test_orientation_without_images(files: tuple[Path, Path]) -> None:
+    check = evaluate_files(*files, 100, pixel_size=2.0).orientation
+    assert check is not None
+    assert not check.frame_is_known
