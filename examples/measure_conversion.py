@@ -3,7 +3,7 @@
 Prints seconds for each number of picks (250 a micrograph) and each way, and the slope of log time against log number:
 1 is linear. Peak memory of the whole run last. Files go into a temporary folder.
 
-Usage: python measure_conversion.py [MOST_PICKS]      (default 200000; 5000000 takes about ten minutes)
+Usage: python measure_conversion.py [MOST_PICKS]      (default 200000)
 """
 
 import resource
