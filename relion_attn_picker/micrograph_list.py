@@ -78,11 +78,11 @@ def _expand(inputs: Sequence[str]) -> list[str]:
             raise InputError(
                 f"There is no file {text}: give a STAR file, MRC files, or a pattern such as 'mics/*.mrc'."
             )
-        names.update((_name_for_list(Path(path)), None) for path in found)
+        names.update((name_for_list(Path(path)), None) for path in found)
     return list(names)
 
 
-def _name_for_list(path: Path) -> str:
+def name_for_list(path: Path) -> str:
     """Return a path relative to the current folder, absolute if it is outside; symbolic links stay as they are."""
     if path.is_dir():
         raise InputError(f"{path} is a folder: give a pattern of MRC files, such as '{path}/*.mrc'.")

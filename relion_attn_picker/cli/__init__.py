@@ -13,6 +13,7 @@ from relion_attn_picker import __version__
 COMMANDS: Final = {
     "pick": "Pick particles on micrographs, without RELION.",
     "external": "Pick particles as a RELION External job.",
+    "cryosparc": "Take micrographs from CryoSPARC, and give it picks.",
     "evaluate": "Score picks against the ground truth.",
     "convert": "Convert coordinates between the formats of several programs.",
     "train": "Train a network on labelled micrographs.",

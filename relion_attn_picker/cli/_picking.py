@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.picking_job import JobSummary, MicrographResult, PickingRequest, run_picking_job
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import format_evaluation
+
+if TYPE_CHECKING:
+    from relion_attn_picker.cryosparc_job import LiveSource
 
 
 def pick_into_job(
@@ -28,7 +32,22 @@ def pick_into_job(
     show_bar: bool = False,
 ) -> None:
     """Pick ``micrographs`` into ``job``; tell the progress by plain lines, or by a bar for a person at a terminal."""
-    request = PickingRequest(
+    request = build_request(micrographs, micrographs_star, project_dir, reference, choices)
+    print(f" Picking {len(micrographs)} micrographs with {request.weights.name} ...", flush=True)
+    with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
+        summary = run_picking_job(job, request, progress.report, job.abort_requested)
+    print_summary(job, summary)
+
+
+def build_request(
+    micrographs: Sequence[Micrograph],
+    micrographs_star: str,
+    project_dir: Path,
+    reference: Path | None,
+    choices: PickingChoices,
+) -> PickingRequest:
+    """Return what a picking job is asked to do."""
+    return PickingRequest(
         micrographs=micrographs,
         project_dir=project_dir,
         micrographs_star=micrographs_star,
@@ -40,10 +59,6 @@ def pick_into_job(
         reference=reference,
         command=shlex.join(sys.argv),
     )
-    print(f" Picking {len(micrographs)} micrographs with {request.weights.name} ...", flush=True)
-    with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
-        summary = run_picking_job(job, request, progress.report, job.abort_requested)
-    print_summary(job, summary)
 
 
 class ProgressBar:
@@ -113,6 +128,22 @@ def format_duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def pick_live(job: JobDirectory, source: LiveSource, request: PickingRequest) -> None:
+    """Pick as an external job of CryoSPARC, with plain lines here and in CryoSPARC's own log."""
+    from relion_attn_picker.cryosparc_job import connect, run_live_job
+
+    lines: list[ProgressLines] = []
+
+    def report(number: int, total: int, result: MicrographResult) -> None:
+        if not lines:
+            lines.append(ProgressLines(total))
+        lines[0].report(number, result)
+
+    uid, summary = run_live_job(connect(), source, request, job, report)
+    print_summary(job, summary)
+    print(f" In CryoSPARC: job {uid} of {source.project}", flush=True)
 
 
 def print_summary(job: JobDirectory, summary: JobSummary) -> None:

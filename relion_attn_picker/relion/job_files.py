@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion import labels
-from relion_attn_picker.relion.star import VERSION, replace_file, write_table
+from relion_attn_picker.relion.star import VERSION, format_value, replace_file, write_table
 
 FAILED_NAME = "attnpickMicrographName"
 FAILED_REASON = "attnpickReason"
@@ -99,3 +99,37 @@ def write_truth(path: Path, yx: FloatArray) -> None:
         labels.COORDINATE_Y: yx[:, 0].astype(float).tolist(),
     }
     write_table(path, "", columns)
+
+
+def write_particles(
+    path: Path, points: Iterable[tuple[str, FloatArray, FloatArray | None]], *, has_scores: bool
+) -> None:
+    """Write the coordinates of many micrographs into one table of particles, micrograph by micrograph.
+
+    Parameters
+    ----------
+    path
+        File to write, by a temporary file and a rename.
+    points
+        For each micrograph its name, ``(n, 2)`` in its pixels, and ``(n,)`` scores if ``has_scores``.
+    has_scores
+        Whether there is a column of figures of merit.
+
+    Raises
+    ------
+    InputError
+        If a name cannot be written into a STAR file.
+    """
+    columns = [labels.MICROGRAPH_NAME, labels.COORDINATE_X, labels.COORDINATE_Y]
+    columns += [labels.FIGURE_OF_MERIT] if has_scores else []
+    header = "".join(f"_{label} #{number} \n" for number, label in enumerate(columns, start=1))
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f"\n# version {VERSION}\n\ndata_{labels.PARTICLES_BLOCK}\n\nloop_ \n{header}")
+        for name, yx, score in points:
+            word = format_value(name)
+            values = [yx[:, 1].tolist(), yx[:, 0].tolist(), *([] if score is None else [score.tolist()])]
+            rows = zip(*values, strict=True)
+            file.write("".join(f"{word} {' '.join([f'{value:.6f}' for value in row])} \n" for row in rows))
+        file.write(" \n")
+    partial.replace(path)

@@ -36,6 +36,8 @@ GROUP_PARTICLES: Final = "rlnGroupNrParticles"
 MOVIE_NAME: Final = "rlnMicrographMovieName"
 IMAGE_NAME: Final = "rlnImageName"
 TOMO_PREFIX: Final = "rlnTomo"
+TOTAL_DOSE: Final = "attnpickTotalDose"
+"""e/Å² of a micrograph: RELION has no label for it; it keeps a column that it does not know."""
 
 TEXT_LABELS: Final = (MICROGRAPH_NAME, MICROGRAPH_COORDINATES, OPTICS_GROUP_NAME, MOVIE_NAME, IMAGE_NAME)
 """Labels whose values stay text, even where they look like numbers."""
@@ -43,6 +45,7 @@ TEXT_LABELS: Final = (MICROGRAPH_NAME, MICROGRAPH_COORDINATES, OPTICS_GROUP_NAME
 OPTICS_BLOCK: Final = "optics"
 MICROGRAPHS_BLOCK: Final = "micrographs"
 COORDINATES_BLOCK: Final = "coordinate_files"
+PARTICLES_BLOCK: Final = "particles"
 TOMO_BLOCK: Final = "global"
 
 EXIT_SUCCESS: Final = "RELION_JOB_EXIT_SUCCESS"

@@ -221,10 +221,12 @@ USUAL_VOLTAGE, USUAL_ABERRATION, USUAL_CONTRAST = 300.0, 2.7, 0.1
 """kV, mm and fraction where a group does not tell: RELION refuses an optics table without these columns."""
 
 
-def write_micrographs(path: Path, micrographs: Sequence[Micrograph]) -> None:
+def write_micrographs(
+    path: Path, micrographs: Sequence[Micrograph], total_doses: Sequence[float | None] | None = None
+) -> None:
     """Write a micrographs STAR file of RELION 3.1 (read by 4.0 and 5.0 too), by a temporary file and a rename.
 
-    CTF columns are written if every micrograph has them.
+    CTF columns are written if every micrograph has them, and so is the column of ``total_doses`` (e/Å²).
 
     Raises
     ------
@@ -253,6 +255,9 @@ def write_micrographs(path: Path, micrographs: Sequence[Micrograph]) -> None:
         rows[labels.DEFOCUS_V] = [float(ctf.defocus_v) for ctf in ctfs]
         rows[labels.DEFOCUS_ANGLE] = [float(ctf.defocus_angle) for ctf in ctfs]
         rows[labels.PHASE_SHIFT] = [float(ctf.phase_shift) for ctf in ctfs]
+    doses = [float(dose) for dose in total_doses or () if dose is not None]
+    if doses and len(doses) == len(micrographs):
+        rows[labels.TOTAL_DOSE] = doses
     replace_file(path, format_table(labels.OPTICS_BLOCK, optics) + format_table(labels.MICROGRAPHS_BLOCK, rows))
 
 
