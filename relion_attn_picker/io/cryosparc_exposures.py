@@ -185,5 +185,5 @@ def _read_ctfs(columns: Columns) -> list[CtfParameters | None]:
         return [None] * len(columns[UID])
     first, second, angle = (columns[name].astype(float) for name in CTF[:3])
     shift = columns[CTF[3]].astype(float) if CTF[3] in columns else np.zeros(len(first))
-    rows = zip(first, second, np.degrees(angle), np.degrees(shift), strict=True)
+    rows = zip(first, second, np.degrees(angle).round(4), np.degrees(shift).round(4), strict=True)
     return [CtfParameters(*map(float, row)) if row[0] > 0 and np.isfinite(row).all() else None for row in rows]

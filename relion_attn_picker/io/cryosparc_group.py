@@ -156,7 +156,7 @@ def _unquote(text: str) -> str:
         return text.rstrip()[1:-1].replace("''", "'")
     if text[:1] == '"':
         try:
-            return str(json.loads(text))
+            return str(json.loads(re.sub(r"\\x(?=[0-9A-Fa-f]{2})", r"\\u00", text)))
         except ValueError:
             return text.strip('"')
     return re.split(r"\s+#", text)[0].strip()
