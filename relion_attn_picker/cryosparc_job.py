@@ -120,8 +120,8 @@ def run_live_job(
     with _told_as_input_error(f"The job {source.job} or its project {source.project}"):
         project = client.find_project(source.project)
         external = project.create_external_job(source.workspace, title=f"attnpick on {source.job}")
-    with _running(external, source):
-        exposures = read_exposures(_as_result(external.load_input(INPUT, slots=list(EXPOSURE_SLOTS))))
+    with running_job(external, source):
+        exposures = read_exposures(as_result(external.load_input(INPUT, slots=list(EXPOSURE_SLOTS))))
         request = _fill_request(request, exposures, source.project_dir or _project_dir(project), job)
         external.log(f"attnpick picks {len(exposures.items)} micrographs with {request.weights.name}.")
         to_cryosparc = EventLog(external, len(exposures.items))
@@ -134,13 +134,13 @@ def run_live_job(
         picks = read_selected_picks(job, request.micrographs, exposures.items, request.options, summary.threshold)
         table = make_pick_table(picks, np.random.default_rng(), min_distance=request.options.min_distance_or_default)
         _log_plots(external, job, request, picks, summary.threshold)
-        external.save_output(OUTPUT, _as_dataset(table))
+        external.save_output(OUTPUT, as_dataset(table))
         external.log(f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.threshold:g}.")
     return str(external.uid), summary
 
 
 @contextmanager
-def _running(external: Any, source: LiveSource) -> Iterator[None]:
+def running_job(external: Any, source: LiveSource) -> Iterator[Any]:
     """Connect, start and end the external job; whatever ends the block early marks it as failed.
 
     ``ExternalJob.run`` of both versions would mark it as completed after Ctrl-C, and that of 4.x tells no reason.
@@ -151,7 +151,7 @@ def _running(external: Any, source: LiveSource) -> Iterator[None]:
             external.connect(INPUT, source.job, source.output, slots=list(EXPOSURE_SLOTS))
             external.add_output("particle", OUTPUT, slots=list(PICK_SLOTS))
             external.start("running")
-            yield
+            yield external
     except BaseException as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         try:
@@ -181,12 +181,12 @@ def _raised_by_client(error: BaseException) -> bool:
     return frame is not None and str(frame.tb_frame.f_globals.get("__name__", "")).startswith("cryosparc.")
 
 
-def _as_result(dataset: Any) -> Result:
+def as_result(dataset: Any) -> Result:
     """Return a cryosparc-tools ``Dataset`` as columns."""
     return Result({name: np.asarray(dataset[name]) for name in dataset}, Path())
 
 
-def _as_dataset(table: Table) -> Any:
+def as_dataset(table: Table) -> Any:
     """Return a table as cryosparc-tools' ``Dataset``, types and shapes of its columns kept, without rows too.
 
     Built field by field: ``alloc_output`` gives only the fields that the server requires, and no others can be added.
