@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relion_attn_picker.cryosparc_job import as_dataset, as_result, connect
+from relion_attn_picker.cryosparc_job import as_dataset, as_result, connect, project_folder
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.io.cryosparc_exposures import EXPOSURE_SLOTS, read_exposures
@@ -26,7 +26,7 @@ options = PickOptions(particle_diameter=float(diameter))
 predictor = load_predictor(find_weights(None, Path(weights[0]) if weights else None), InferenceOptions())
 
 project = connect().find_project(project_uid)
-project_dir = Path(str(project.dir() if callable(project.dir) else project.dir))
+project_dir = project_folder(project)
 job = project.create_external_job(workspace, title="attnpick, by script")
 job.connect("micrographs", source_job, output, slots=list(EXPOSURE_SLOTS))
 job.add_output("particle", "picks", slots=list(PICK_SLOTS))

@@ -122,7 +122,7 @@ def run_live_job(
         external = project.create_external_job(source.workspace, title=f"attnpick on {source.job}")
     with running_job(external, source):
         exposures = read_exposures(as_result(external.load_input(INPUT, slots=list(EXPOSURE_SLOTS))))
-        request = _fill_request(request, exposures, source.project_dir or _project_dir(project), job)
+        request = _fill_request(request, exposures, source.project_dir or project_folder(project), job)
         external.log(f"attnpick picks {len(exposures.items)} micrographs with {request.weights.name}.")
         to_cryosparc = EventLog(external, len(exposures.items))
 
@@ -203,8 +203,8 @@ def as_dataset(table: Table) -> Any:
     return dataset
 
 
-def _project_dir(project: Any) -> Path:
-    """Return the project's folder: a method in 4.x, a property in 5.x."""
+def project_folder(project: Any) -> Path:
+    """Return the folder of a project of cryosparc-tools: a method in 4.x, a property in 5.x."""
     folder = project.dir
     return Path(folder if isinstance(folder, PurePath) else folder())
 
