@@ -1,14 +1,20 @@
-"""A project of simulated micrographs with marked particles, for the programs that start the External job."""
+"""What the tests with outside programs share: a project with marked particles, and CryoSPARC's client libraries."""
 
 from __future__ import annotations
 
+import os
+import site
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
+
+import relion_attn_picker
 
 PIXEL_SIZE = 1.5
 DIAMETER = 48
@@ -55,3 +61,45 @@ def marked_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_mrc(path: Path, image: np.ndarray) -> None:  # type: ignore[type-arg]
     path.parent.mkdir(parents=True, exist_ok=True)
     mrcfile.write(path, image.astype(np.float32), voxel_size=PIXEL_SIZE)
+
+
+CRYOSPARC_FOLDER = Path(
+    os.environ.get("ATTNPICK_CRYOSPARC_ENVIRONMENTS", Path(__file__).parent.parent.parent / "runs/cryosparc")
+)
+"""Where ``cryosparc_environments.sh`` makes an environment for each version."""
+
+
+@dataclass(frozen=True)
+class CryosparcClient:
+    """An environment with the real cryosparc-tools of one version."""
+
+    version: str
+    python: Path
+
+    def run(
+        self, arguments: Sequence[str | Path], env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run its Python: cryosparc-tools is its own, everything else comes from the tests' interpreter."""
+        own = Path(relion_attn_picker.__file__).parent.parent
+        return subprocess.run(
+            [self.python, *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join([str(own), *site.getsitepackages()]),
+                **(env or {}),
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module", params=["4.7.1", "5.0.3"])
+def cryosparc_client(request: pytest.FixtureRequest) -> CryosparcClient:
+    """The client library of each version in turn; the test is skipped where its environment is not there."""
+    python = (CRYOSPARC_FOLDER / request.param / "bin/python").absolute()
+    if not python.exists():
+        pytest.skip(f"cryosparc-tools {request.param} is not here: bash tests/contract/cryosparc_environments.sh")
+    return CryosparcClient(request.param, python)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from relion_attn_picker.io.cryosparc import as_columns, read_cs, write_cs
 from relion_attn_picker.io.cryosparc_exposures import Exposure
 from relion_attn_picker.io.cryosparc_picks import ExposurePicks, make_pick_table
 from relion_attn_picker.micrograph import OpticsGroup
-from tests.contract.cryosparc_clients import VERSIONS, run_in
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import CryosparcClient
 
 WRITE_ANEW = """
 import sys
@@ -49,11 +52,10 @@ def make_picks(count: int) -> list[ExposurePicks]:
 
 
 @pytest.mark.parametrize("count", [40, 0])
-@pytest.mark.parametrize("version", VERSIONS)
-def test_bytes(tmp_path: Path, version: str, count: int) -> None:
+def test_bytes(tmp_path: Path, cryosparc_client: CryosparcClient, count: int) -> None:
     table = make_pick_table(make_picks(count), np.random.default_rng(1), min_distance=90.0)
     write_cs(tmp_path / "ours.cs", table)
-    done = run_in(version, ["-c", WRITE_ANEW, str(tmp_path / "ours.cs"), str(tmp_path)])
+    done = cryosparc_client.run(["-c", WRITE_ANEW, tmp_path / "ours.cs", tmp_path])
     assert done.returncode == 0, done.stderr
     ours = (tmp_path / "ours.cs").read_bytes()
     assert (tmp_path / "built.cs").read_bytes() == ours

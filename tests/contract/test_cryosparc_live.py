@@ -11,18 +11,21 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mrcfile
 import numpy as np
 import pytest
 
 from relion_attn_picker.io.cryosparc import make_table, read_cs, write_cs
-from tests.contract.cryosparc_clients import ROOT, VERSIONS, find_python, run_in
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import CryosparcClient
 
 pytestmark = pytest.mark.slow
 
 STAND_IN = Path(__file__).parent / "cryosparc_stand_in.py"
+EXAMPLE = Path(__file__).parent.parent.parent / "examples/cryosparc_external_job.py"
 SHAPE, MARK = (480, 640), (300, 100)
 CREDENTIALS = {
     "CRYOSPARC_MASTER_HOSTNAME": "127.0.0.1",
@@ -45,13 +48,13 @@ print("codes", json.dumps(codes))
 class Server:
     """The stand-in of one version, with its folder."""
 
-    version: str
+    client: CryosparcClient
     port: int
     folder: Path
 
     def run(self, arguments: list[str], **env: str) -> subprocess.CompletedProcess[str]:
         address = {"CRYOSPARC_BASE_PORT": str(self.port), "HOME": str(self.folder)}
-        return run_in(self.version, arguments, CREDENTIALS | address | env)
+        return self.client.run(arguments, CREDENTIALS | address | env)
 
     def jobs(self) -> dict[str, Any]:
         jobs: dict[str, Any] = json.loads((self.folder / "state.json").read_text())
@@ -74,11 +77,9 @@ def is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(cryosparc_client: CryosparcClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A stand-in with two rectangular micrographs, the second of which cannot be read."""
-    version = request.param
-    python = find_python(version)
     folder = tmp_path_factory.mktemp("instance")
     paths = ["J1/imported/good.mrc", "J1/imported/bad.mrc"]
     y, x = np.indices(SHAPE)
@@ -98,9 +99,13 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     }
     write_cs(folder / "exposures.cs", make_table(columns))
     port = free_port()
-    process = subprocess.Popen([python, STAND_IN, version, str(port), folder], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [cryosparc_client.python, STAND_IN, cryosparc_client.version, str(port), folder],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    yield Server(version, port, folder)
+    yield Server(cryosparc_client, port, folder)
     process.kill()
     process.wait()
     process.stdout.close()
@@ -181,10 +186,9 @@ runpy.run_path(script)
 
 def test_example(server: Server, tiny_checkpoint: Path) -> None:
     """The script stops at the micrograph that cannot be read, and says so in CryoSPARC; without it, it succeeds."""
-    script = ROOT / "examples/cryosparc_external_job.py"
     good, bad = (server.folder / f"project/J1/imported/{name}.mrc" for name in ("good", "bad"))
     before = set(server.jobs())
-    arguments = [script, good, bad, "P1", "W1", "J2", "exposures", "72", tiny_checkpoint]
+    arguments = [EXAMPLE, good, bad, "P1", "W1", "J2", "exposures", "72", tiny_checkpoint]
     try:
         done = server.run(["-c", RUN_TWICE, *map(str, arguments)])
     finally:
@@ -225,10 +229,9 @@ def test_interruption_and_refusal_mark_the_job_as_failed(server: Server) -> None
     assert [job["status"] for job in list(server.jobs().values())[-2:]] == ["failed", "failed"]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_no_credentials(version: str, tmp_path: Path) -> None:
+def test_no_credentials(cryosparc_client: CryosparcClient, tmp_path: Path) -> None:
     code = "from relion_attn_picker.cryosparc_job import connect; connect()"
-    done = run_in(version, ["-c", code], {"HOME": str(tmp_path), "CRYOSPARC_BASE_PORT": "1"})
+    done = cryosparc_client.run(["-c", code], {"HOME": str(tmp_path), "CRYOSPARC_BASE_PORT": "1"})
     assert "InputError: No connection to CryoSPARC: " in done.stderr
     assert "Set CRYOSPARC_MASTER_HOSTNAME, CRYOSPARC_BASE_PORT, CRYOSPARC_EMAIL" in done.stderr
 
