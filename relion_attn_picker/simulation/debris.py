@@ -37,7 +37,7 @@ def micelle(extent: tuple[float, float], rng: np.random.Generator) -> Debris:
 
 
 def filament(extent: tuple[float, float], rng: np.random.Generator) -> Debris:
-    """Draw a fibre of protein 50 to 250 Å across that crosses much of the field: straight or winding, full or hollow."""
+    """Draw a fibre of protein 50 to 250 Å across through much of the field: straight or winding, full or hollow."""
     radius, length = 0.5 * log_uniform(50, 250, rng), rng.uniform(0.3, 1.5) * max(extent)
     step = 0.15 * radius
     count = int(length / step) + 2
