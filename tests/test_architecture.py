@@ -37,6 +37,7 @@ JOBS = {
     "picking_job",
     "pipeline",
     "simulated_data",
+    "training_benchmark",
     "training_job",
 }
 ALLOWED |= dict.fromkeys(JOBS, FOUNDATION | BASE | JOBS | {"inference", "report", "training", "simulation"})

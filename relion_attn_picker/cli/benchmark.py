@@ -56,7 +56,8 @@ def command(
         options = TrainOptions(
             architecture=variant, base_features=base_features, batch_size=batch_size, input_size=input_size
         )
-        return _benchmark_training(options, inference, repeats)
+        _benchmark_training(options, inference, repeats)
+        return
     result = benchmark(ModelSpec(variant, base_features), (height, width), pixel_size, diameter, inference, repeats)
     size = f"{width}×{height} pixels of {pixel_size:g} Å, particles of {diameter:g} Å"
     print(f"{variant}, {base_features} base features, {result.precision}, {threads} threads; {size}")

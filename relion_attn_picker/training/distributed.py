@@ -131,7 +131,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         """Normalise ``(b, c, h, w)``."""
         if not self.training:
             return super().forward(images)
-        values = images.float()
+        values = images.to(torch.promote_types(images.dtype, torch.float32))
         count = values.numel() // values.shape[1] * dist.get_world_size()
         mean = _sum_over_ranks(values.sum(dim=(0, 2, 3))) / count
         centred = values - mean[:, None, None]
