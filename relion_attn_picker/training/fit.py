@@ -91,13 +91,8 @@ def fit(
         If the folder belongs to a run with other options, there are fewer crops or labels than a batch needs, or the
         options contradict the starting weights.
     """
-    mixture.require_enough_for(options.batch_size)
     start = None if start_from is None else StartingWeights.read(start_from)
-    if start is not None:
-        start.require_fit(options, mixture.options.particle_diameter_px, mixture.normalization)
-    for each in validation_sets:
-        if not any(len(micrograph.yx) for micrograph in each.micrographs):
-            raise InputError(f"No particle is labelled on the validation micrographs of {each.name}: hold out others.")
+    _check(mixture, validation_sets, options, start)
     world = current_world()
     maker = BatchMaker(mixture, options, world.slots(options.batch_size))
     torch.set_num_threads(inference.threads)
@@ -123,6 +118,21 @@ def fit(
             if state.finished:
                 break
     return folder / BEST_NAME
+
+
+def _check(
+    mixture: Mixture,
+    validation_sets: Sequence[ValidationSet],
+    options: TrainOptions,
+    start: StartingWeights | None,
+) -> None:
+    """Refuse what cannot be trained, before anything is written."""
+    mixture.require_enough_for(options.batch_size)
+    if start is not None:
+        start.require_fit(options, mixture.options.particle_diameter_px, mixture.normalization)
+    for each in validation_sets:
+        if not any(len(micrograph.yx) for micrograph in each.micrographs):
+            raise InputError(f"No particle is labelled on the validation micrographs of {each.name}: hold out others.")
 
 
 class Trainer:
