@@ -1,18 +1,29 @@
 #!/usr/bin/env bash
-# Trains the released pair of weights from the real micrographs and the structures in a data folder, on two CPU cores.
-# Usage: bash examples/train_weights.sh DATA OUT      (DATA has apoferritin_10146/ betagal_10017/ structures/beads/)
+# Trains the released pair of weights, or (WITHOUT=apoferritin or beta-galactosidase) one that has never seen a protein.
+# Usage: bash examples/train_weights.sh DATA OUT [options of attnpick train]
+# DATA has apoferritin_10146/, betagal_10017/ and structures/beads/. The two networks train side by side.
 set -euo pipefail
 data=$1
 out=$2
+shift 2
 attnpick=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin/attnpick
-for variant in attention standard; do
-    "$attnpick" train --variant "$variant" --out "$out/$variant" \
-        --data "$data/apoferritin_10146/micrographs.star" "$data/apoferritin_10146/truth.star" 120 --hold_out 3 \
-        --data "$data/betagal_10017/micrographs.star" "$data/betagal_10017/truth.star" 150 --hold_out 4 \
-        --simulated 400 --structures "$data/structures/beads" --crops_per_source 1600 \
-        --base_features 16 --steps 1200 --validate_every 200 --seed 1 --gpu cpu --j 1 &
+apoferritin=(--data "$data/apoferritin_10146/micrographs.star" "$data/apoferritin_10146/truth.star" 120)
+galactosidase=(--data "$data/betagal_10017/micrographs.star" "$data/betagal_10017/truth.star" 150)
+without=(--exclude ferritin --exclude beta-galactosidase)
+case "${WITHOUT:-}" in
+    apoferritin) sets=("${galactosidase[@]}" --weight 0.4 --hold_out 3 "${without[@]}") ;;
+    beta-galactosidase) sets=("${apoferritin[@]}" --weight 0.4 --hold_out 3 "${without[@]}") ;;
+    "") sets=("${apoferritin[@]}" "${galactosidase[@]}" --weight 0.25 --weight 0.25 --hold_out 3 --hold_out 4) ;;
+    *) echo "WITHOUT is $WITHOUT: expected apoferritin or beta-galactosidase." >&2 && exit 1 ;;
+esac
+mkdir -p "$out"
+for variant in ${VARIANTS:-attention standard}; do
+    "$attnpick" train --variant "$variant" --out "$out/$variant" "${sets[@]}" \
+        --simulated 1000 --validate_simulated 40 --structures "$data/structures/beads" --crops_per_source 9000 \
+        --base_features 16 --steps 4000 --validate_every 1000 --seed 1 --gpu cpu --j 1 "$@" \
+        >"$out/$variant.log" 2>&1 &
 done
 wait
-for variant in attention standard; do
+for variant in ${VARIANTS:-attention standard}; do
     "$attnpick" model release "$out/$variant/best.safetensors" "$out/$variant.safetensors"
 done

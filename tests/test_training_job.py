@@ -41,7 +41,7 @@ def train(project: Path, out: Path, *more: str, truth: Path | None = None) -> in
 
 
 def test_command_trains_and_its_checkpoint_picks(project: Path, tmp_path: Path) -> None:
-    assert train(project, tmp_path / "run", "--simulated", "2") == 0
+    assert train(project, tmp_path / "run", "--simulated", "4") == 0
     names = {path.name for path in (tmp_path / "run").iterdir()}
     checkpoints = {"best.safetensors", "last.safetensors", "state.pt"}
     assert names == {"crops.h5", "curves.csv", "curves.png", "options.json", "train.log", *checkpoints}

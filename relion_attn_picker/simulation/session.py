@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from relion_attn_picker.options import SimulationOptions
-from relion_attn_picker.simulation.conditions import Conditions, draw_conditions
+from relion_attn_picker.simulation.conditions import Conditions, Processing, draw_conditions
 
 SPHERICAL_ABERRATION = 2.7
 """mm, of every session."""
@@ -39,6 +39,12 @@ def draw_session_conditions(options: SimulationOptions, number: int, rng: np.ran
         mottling=0.0,
         border=0,
         lowpass=1.0,
+        processing=Processing(),
+        gold=False,
+        lattice=False,
+        second_layer=0.0,
+        dead_pixels=0,
+        dead_columns=0,
     )
     chosen = DIRT[options.dirt](rng)
     if options.dose is not None:
@@ -55,7 +61,8 @@ def _as_drawn(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _clean(rng: np.random.Generator) -> dict[str, Any]:
-    return {"carbon": False, "blobs": 0, "specks": 0, "aggregates": 0, "hot_pixels": 0, "gain_residue": 0.0}
+    counts = ("blobs", "specks", "aggregates", "micelles", "filaments", "vesicles", "hot_pixels")
+    return {"carbon": False, "gain_residue": 0.0, "patchiness": 0.0, **dict.fromkeys(counts, 0)}
 
 
 def _heavy(rng: np.random.Generator) -> dict[str, Any]:
