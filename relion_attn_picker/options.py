@@ -23,6 +23,12 @@ PIXEL_TYPES = ("float32", "int16")
 DIRT_NAMES = ("none", "usual", "heavy")
 """Keys of ``simulation.session.DIRT``."""
 
+THRESHOLD_SCALE_NAMES = ("calibrated", "score")
+"""Keys of ``training.self_training.THRESHOLD_SCALES``."""
+
+START_NAMES = ("fresh", "teacher")
+"""What a student of self-training may start from."""
+
 
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
@@ -386,3 +392,53 @@ def _fields_of(options: type[CropOptions] | type[TrainOptions], values: Mapping[
 
 def _shorten(options: Any, factor: float, *names: str) -> Any:
     return replace(options, **{name: max(1, round(getattr(options, name) / factor)) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTrainingOptions:
+    """How a teacher's picks become labels, and when a student takes the teacher's place.
+
+    Parameters
+    ----------
+    rounds
+        Rounds of self-training; more may be asked for later.
+    positive
+        Candidates with at least this are taken as particles.
+    negative
+        Candidates below this are taken as ground; those between ``negative`` and ``positive`` are ignored.
+    scale
+        What ``positive`` and ``negative`` are measured on: ``"score"``, the scores themselves, or ``"calibrated"``, on
+        which the teacher's own threshold reads 0.5 (``training.self_training.THRESHOLD_SCALES``).
+    start
+        What a student starts from: ``"teacher"``, the teacher's weights, or ``"fresh"``, random ones.
+    tolerance
+        A student whose held-out figures are lower than the teacher's by no more than this counts as not worse.
+    pictures
+        So many micrographs of each unlabelled set are drawn with their pseudo-labels.
+    """
+
+    rounds: int = 3
+    positive: float = 0.75
+    negative: float = 0.1
+    scale: str = "calibrated"
+    start: str = "teacher"
+    tolerance: float = 0.0
+    pictures: int = 4
+
+    def __post_init__(self) -> None:
+        _require(self.rounds >= 1, f"The number of rounds is {self.rounds}: expected 1 or more.")
+        for name in ("negative", "positive"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"The {name} threshold is {value:g}: expected a number between 0 and 1.")
+        _require(
+            self.negative <= self.positive,
+            f"The negative threshold, {self.negative:g}, is above the positive one, {self.positive:g}: what lies "
+            "between them is ignored, so give --negative the lower of the two.",
+        )
+        for name, known in (("scale", THRESHOLD_SCALE_NAMES), ("start", START_NAMES)):
+            _require(
+                getattr(self, name) in known,
+                f"{name} is {getattr(self, name)!r}: expected one of {', '.join(known)}.",
+            )
+        _require(0 <= self.tolerance < 1, f"The tolerance is {self.tolerance:g}: expected 0, or little more.")
+        _require(self.pictures >= 0, f"The number of pictures is {self.pictures}: expected 0 or more.")

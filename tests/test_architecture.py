@@ -36,6 +36,8 @@ JOBS = {
     "pick_evaluation",
     "picking_job",
     "pipeline",
+    "pseudo_labels",
+    "self_training_job",
     "simulated_data",
     "training_benchmark",
     "training_job",

@@ -17,11 +17,12 @@ COMMANDS: Final = {
     "evaluate": "Score picks against the ground truth.",
     "convert": "Convert coordinates between the formats of several programs.",
     "train": "Train a network on labelled micrographs.",
+    "self-train": "Train on a network's own picks on unlabelled micrographs.",
     "model": "Look into a file of weights.",
     "simulate": "Write a small RELION project of simulated micrographs.",
     "benchmark": "Measure where the time of one micrograph goes.",
 }
-"""Name of a command, which is also its module's, and its short help."""
+"""Name of a command, which with ``_`` for ``-`` is also its module's, and its short help."""
 
 
 class LazyGroup(click.Group):
@@ -33,7 +34,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"relion_attn_picker.cli.{cmd_name}").command
+        command: click.Command = import_module(f"relion_attn_picker.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -5,6 +5,7 @@ The first row of the image is at the top, as in RELION's viewer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,11 @@ STYLES: dict[str, tuple[str, LineStyle]] = {
     "matched": ("#40c060", "-"),
     "false positive": ("#ff4030", "-"),
     "missed": ("#ffd030", "--"),
+    "pseudo-label": ("#40c060", "-"),
+    "ignored": ("#ffd030", "--"),
 }
+COUNTED = ("pick", "false positive", "pseudo-label")
+"""Kinds whose names are nouns, with a plural."""
 
 
 def draw_picks(
@@ -63,6 +68,21 @@ def draw_picks(
         Longest side of the picture, pixels; a larger image is reduced by a whole factor.
     """
     points = _sort_points(np.asarray(yx), true_yx, matched, particle_diameter_px)
+    draw_points(image, points, path, particle_diameter_px, max_side)
+
+
+def draw_points(
+    image: NDArray[Any],
+    points: Mapping[str, NDArray[Any]],
+    path: Path,
+    particle_diameter_px: float,
+    max_side: int = 1500,
+) -> None:
+    """Write a PNG of a micrograph with circles round points of several kinds.
+
+    Parameters as in ``draw_picks``; ``points`` maps a key of ``STYLES`` to centres ``(n, 2)``, pixels of the image; the
+    last kind lies on top.
+    """
     step = max(1, int(np.ceil(max(image.shape) / max_side)))
     shown = _smooth_and_reduce(image, particle_diameter_px, step)
     height, width = shown.shape[0] / DOTS_PER_INCH, max(shown.shape[1] / DOTS_PER_INCH, SMALLEST_WIDTH_INCHES)
@@ -96,7 +116,7 @@ def _sort_points(
 
 
 def _name(kind: str, centres: NDArray[Any]) -> str:
-    return f"{kind}s" if kind in ("pick", "false positive") and len(centres) != 1 else kind
+    return f"{kind}s" if kind in COUNTED and len(centres) != 1 else kind
 
 
 def _smooth_and_reduce(image: NDArray[Any], diameter: float, step: int) -> NDArray[np.float32]:
