@@ -419,7 +419,7 @@ class SelfTrainingOptions:
 
     rounds: int = 3
     positive: float = 0.75
-    negative: float = 0.1
+    negative: float = 0.2
     scale: str = "calibrated"
     start: str = "teacher"
     tolerance: float = 0.0

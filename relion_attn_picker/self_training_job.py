@@ -318,8 +318,8 @@ def _describe_labels(
         iteration=iteration,
         teacher=teacher,
         kept=False,
-        remark=f"no candidate reaches a score of {positive:.3f}: nothing to train on, so the rounds end; a new experiment "
-        "needs a lower --positive or a better teacher",
+        remark=f"no candidate reaches a score of {positive:.3f}, so there is nothing to train on and the rounds end: "
+        "begin another experiment with a lower --positive or a better teacher",
         positive=positive,
         negative=negative,
         n_micrographs=sum(count.n_micrographs for count in counts),

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from relion_attn_picker.evaluation.matching import match_picks
-from relion_attn_picker.report.picks_image import DOTS_PER_INCH, LEGEND_INCHES, STYLES, draw_picks
+from relion_attn_picker.report.picks_image import DOTS_PER_INCH, LEGEND_INCHES, STYLES, draw_picks, draw_points
 
 LEGEND_PX = round(LEGEND_INCHES * DOTS_PER_INCH)
 GREEN, RED, YELLOW = (STYLES[kind][0] for kind in ("matched", "false positive", "missed"))
@@ -82,3 +82,10 @@ def test_pixels_that_are_not_finite(tmp_path):
 def test_nothing_finite(tmp_path):
     draw_picks(np.full((600, 700), np.nan), np.array([[300.0, 300.0]]), tmp_path / "picks.png", 60.0)
     assert len(find_color(tmp_path / "picks.png", GREEN)) > 0
+
+
+def test_pseudo_labels_and_ignored_points_have_their_colours(tmp_path):
+    points = {"ignored": np.array([[450.0, 200.0]]), "pseudo-label": np.array([[100.0, 100.0]])}
+    draw_points(IMAGE, points, tmp_path / "labels.png", 60.0)
+    np.testing.assert_allclose(find_centre(tmp_path / "labels.png", GREEN), (100, 100), atol=1.5)
+    np.testing.assert_allclose(find_centre(tmp_path / "labels.png", YELLOW), (450, 200), atol=3)
