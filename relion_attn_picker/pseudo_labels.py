@@ -132,7 +132,8 @@ def make_pseudo_labels(
         return PseudoLabelSummary(**json.loads((folder / SUMMARY_NAME).read_text()))
     folder.mkdir(parents=True, exist_ok=True)
     drawn = set(np.linspace(0, len(pool.micrographs) - 1, pictures).round().astype(int).tolist())
-    scores, failures = [np.zeros(0, dtype=np.float32)], {}
+    scores: list[FloatArray] = []
+    failures: dict[str, str] = {}
     for index, micrograph in enumerate(pool.micrographs):
         try:
             scores.append(_label_micrograph(folder, pool, micrograph, predictor, thresholds, index in drawn))

@@ -253,7 +253,7 @@ def test_no_unlabelled_micrographs(request_: SelfTrainingRequest, tmp_path: Path
 
 def test_unlabelled_micrographs_that_are_labelled(request_: SelfTrainingRequest, tmp_path: Path) -> None:
     leak = [UnlabelledData(request_.labelled[0].micrographs_star, 150.0)]
-    with pytest.raises(InputError, match="The unlabelled micrograph .*mic0001.mrc is a labelled one"):
+    with pytest.raises(InputError, match=r"The unlabelled micrograph .*mic0001\.mrc is a labelled one"):
         run_self_training(tmp_path / "out", replace(request_, unlabelled=leak))
     assert not (tmp_path / "out").exists()
 
