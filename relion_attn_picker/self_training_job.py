@@ -20,88 +20,40 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_training_state
 from relion_attn_picker.io.hdf5 import CropFile
-from relion_attn_picker.job_settings import file_digest
-from relion_attn_picker.micrograph_list import find_project_dir
-from relion_attn_picker.model_spec import ModelSpec, Normalization
+from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import CropOptions, InferenceOptions, SelfTrainingOptions, TrainOptions
+from relion_attn_picker.options import TrainOptions
 from relion_attn_picker.pseudo_labels import (
     PseudoLabelSummary,
     UnlabelledPool,
     make_pseudo_labels,
-    open_pool,
     open_pseudo_labels,
-    refuse_labelled_micrographs,
 )
-from relion_attn_picker.relion.coordinates import open_coordinates
-from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.report.curves import draw_training_curves
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds
+from relion_attn_picker.self_training_request import SelfTrainingRequest, check_teacher, claim_folder, open_pools
 from relion_attn_picker.training.crops import LabelledSource, write_crops
 from relion_attn_picker.training.fit import Progress, fit, read_curves
 from relion_attn_picker.training.self_training import choose_thresholds, held_out_figures, judge_student
 from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set, validate
-from relion_attn_picker.training_job import TrainingData, read_labelled_source, run_training, split_source
+from relion_attn_picker.training_job import read_labelled_source, run_training, split_source
 
 log = logging.getLogger(__name__)
 
 BEST_NAME = "best.safetensors"
 RECORD_NAME = "round.json"
-CLAIM_NAME = "self_training.json"
 LOG_NAME = "log.txt"
 
 StartReport = Callable[[], Callable[[Progress], None]]
 """Called at the beginning of each training; what it returns is called after every step."""
-
-
-@dataclass(frozen=True)
-class UnlabelledData:
-    """A micrographs STAR file without labels, and the diameter (Å) of the particle that shall be found there."""
-
-    micrographs_star: Path
-    particle_diameter: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelfTrainingRequest:
-    """What a self-training is made of.
-
-    Parameters
-    ----------
-    labelled
-        Sets with true labels: to train on, and to judge every round on the micrographs held out.
-    unlabelled
-        Sets on which the teacher picks.
-    crops, train
-        Of every training, the supervised one too; round n adds n to both seeds.
-    options
-        See ``SelfTrainingOptions``.
-    inference
-        Device and threads.
-    simulated
-        Simulated micrographs to add to every training.
-    teacher
-        A checkpoint to begin with instead of a supervised round.
-    """
-
-    labelled: Sequence[TrainingData]
-    unlabelled: Sequence[UnlabelledData]
-    crops: CropOptions
-    train: TrainOptions
-    options: SelfTrainingOptions
-    inference: InferenceOptions
-    simulated: LabelledSource | None = None
-    teacher: Path | None = None
 
 
 def run_self_training(
@@ -135,19 +87,14 @@ def run_self_training(
         cannot be used with these options, or the folder belongs to another experiment.
     """
     experiment = _prepare(folder, request, start_report)
-    records: list[RoundRecord] = []
-    for iteration in range(request.options.rounds + 1):
-        own = experiment.folder_of(iteration)
-        if (own / RECORD_NAME).exists():
-            log.info("Round %d was finished before.", iteration)
-            records.append(RoundRecord(**json.loads((own / RECORD_NAME).read_text())))
-            _publish(experiment, records)
-        else:
-            records.append(_run_round(experiment, own, records))
-            _publish(experiment, records)
-            show(records)
-        if iteration and not records[-1].n_positive:
-            break
+    records = _read_finished_rounds(experiment)
+    if records:
+        log.info("Rounds 0 to %d were finished before.", records[-1].iteration)
+        _publish(experiment, records)
+    while len(records) <= request.options.rounds and not _is_over(records):
+        records.append(_run_round(experiment, experiment.folder_of(len(records)), records))
+        _publish(experiment, records)
+        show(records)
     return records
 
 
@@ -171,12 +118,9 @@ class _Experiment:
 
 def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartReport) -> _Experiment:
     """Check everything that can be checked before the first hour of computing, and claim the folder."""
-    if not request.unlabelled:
-        raise InputError("There are no unlabelled micrographs: give --unlabelled with a micrographs STAR file.")
-    pools = [open_pool(each.micrographs_star, each.particle_diameter) for each in request.unlabelled]
-    refuse_labelled_micrographs(pools, [path for data in request.labelled for path in _labelled_paths(data)])
+    pools = open_pools(request)
     if request.teacher is not None:
-        _check_teacher(request.teacher, request)
+        check_teacher(request.teacher, request)
     held_out = [
         prepare_validation_set(source, request.crops.particle_diameter_px, Normalization())
         for data in request.labelled
@@ -184,73 +128,23 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
     ]
     if not held_out:
         raise InputError("No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set.")
-    _claim_folder(folder, request)
+    claim_folder(folder, request)
     return _Experiment(folder, request, pools, held_out, start_report)
 
 
-def _labelled_paths(data: TrainingData) -> list[Path]:
-    micrographs = read_micrographs(data.micrographs_star)
-    project_dir = find_project_dir(data.micrographs_star, micrographs[0].name)
-    coordinates = open_coordinates(data.coordinates, project_dir)
-    return [project_dir / each.name for each in micrographs if coordinates.read(each.name) is not None]
+def _read_finished_rounds(experiment: _Experiment) -> list[RoundRecord]:
+    records: list[RoundRecord] = []
+    while len(records) <= experiment.request.options.rounds:
+        path = experiment.folder_of(len(records)) / RECORD_NAME
+        if not path.exists():
+            break
+        records.append(RoundRecord(**json.loads(path.read_text())))
+    return records
 
 
-def _check_teacher(path: Path, request: SelfTrainingRequest) -> None:
-    """Refuse a teacher that works at another scale, or whose weights do not fit the student that starts from them."""
-    header = read_header(path)
-    if header.particle_diameter_px != request.crops.particle_diameter_px:
-        raise InputError(
-            f"{path} works at {header.particle_diameter_px:g} network pixels per particle, its students would at "
-            f"{request.crops.particle_diameter_px:g}: give --diameter_px {header.particle_diameter_px:g}."
-        )
-    if header.normalization != Normalization():
-        raise InputError(f"{path} normalises images otherwise than this program trains: train a teacher with it.")
-    student = ModelSpec(request.train.architecture, request.train.base_features)
-    if request.options.start == "teacher" and header.spec != student:
-        raise InputError(
-            f"{path} is the network {header.spec.architecture} with {header.spec.base_features} base features, its "
-            f"students would be {student.architecture} with {student.base_features}: give --variant and "
-            "--base_features as the teacher has them, or --start fresh."
-        )
-
-
-def _claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
-    """Write what the experiment is, or refuse a folder that holds another one."""
-    record = {
-        "labelled": [{**asdict(data), **_resolve_paths(data)} for data in request.labelled],
-        "unlabelled": [{**asdict(data), **_resolve_paths(data)} for data in request.unlabelled],
-        "crops": asdict(request.crops),
-        "train": asdict(request.train),
-        "options": {name: value for name, value in asdict(request.options).items() if name != "rounds"},
-        "simulated": request.simulated
-        and {"micrographs": len(request.simulated.micrographs), "description": request.simulated.description},
-        "teacher": request.teacher and file_digest(request.teacher),
-    }
-    path = folder / CLAIM_NAME
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps({"version": __version__, **record}, indent=1, default=str) + "\n")
-        return
-    present = json.loads(path.read_text())
-    for name, value in json.loads(json.dumps(record, default=str)).items():
-        if present.get(name) != value:
-            raise InputError(
-                f"{folder} holds a self-training with other {name}{_tell_difference(present.get(name), value)} (see "
-                f"{CLAIM_NAME}): give another folder, or the same options to go on."
-            )
-
-
-def _resolve_paths(data: TrainingData | UnlabelledData) -> dict[str, str]:
-    """Return the data's paths, the same from whatever folder they are given."""
-    return {name: str(value.resolve()) for name, value in vars(data).items() if isinstance(value, Path)}
-
-
-def _tell_difference(present: Any, given: Any) -> str:
-    """Return the first option that differs, as a clause; nothing where the values are no options."""
-    if not isinstance(present, dict) or not isinstance(given, dict):
-        return ""
-    name = next(name for name in {**present, **given} if present.get(name) != given.get(name))
-    return f": {name} was {present.get(name)}, not {given.get(name)}"
+def _is_over(records: Sequence[RoundRecord]) -> bool:
+    """Tell whether the last teacher was sure of nothing."""
+    return len(records) > 1 and not records[-1].n_positive
 
 
 def _run_round(experiment: _Experiment, own: Path, earlier: Sequence[RoundRecord]) -> RoundRecord:

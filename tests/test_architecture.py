@@ -38,6 +38,7 @@ JOBS = {
     "pipeline",
     "pseudo_labels",
     "self_training_job",
+    "self_training_request",
     "simulated_data",
     "training_benchmark",
     "training_job",

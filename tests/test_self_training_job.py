@@ -17,7 +17,8 @@ from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import CropOptions, InferenceOptions, SelfTrainingOptions, TrainOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.report.self_training import RoundRecord
-from relion_attn_picker.self_training_job import SelfTrainingRequest, UnlabelledData, run_self_training
+from relion_attn_picker.self_training_job import run_self_training
+from relion_attn_picker.self_training_request import SelfTrainingRequest, UnlabelledData
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
 from relion_attn_picker.training.fit import Progress
