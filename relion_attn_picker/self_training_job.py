@@ -21,15 +21,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
-from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_training_state
-from relion_attn_picker.io.hdf5 import CropFile
+from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import TrainOptions
 from relion_attn_picker.pseudo_labels import (
     PseudoLabelSummary,
     UnlabelledPool,
@@ -37,13 +32,12 @@ from relion_attn_picker.pseudo_labels import (
     open_pseudo_labels,
 )
 from relion_attn_picker.relion.star import replace_file
-from relion_attn_picker.report.curves import draw_training_curves
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds
 from relion_attn_picker.self_training_request import SelfTrainingRequest, check_teacher, claim_folder, open_pools
-from relion_attn_picker.training.crops import LabelledSource, write_crops
-from relion_attn_picker.training.fit import Progress, fit, read_curves
-from relion_attn_picker.training.self_training import choose_thresholds, held_out_figures, judge_student
-from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set, validate
+from relion_attn_picker.training.crops import LabelledSource
+from relion_attn_picker.training.fit import Progress
+from relion_attn_picker.training.self_training import choose_thresholds, judge_student
+from relion_attn_picker.training.validation import ValidationSet, list_figures, prepare_validation_set, validate
 from relion_attn_picker.training_job import read_labelled_source, run_training, split_source
 
 log = logging.getLogger(__name__)
@@ -113,7 +107,7 @@ class _Experiment:
 
     def evaluate(self, checkpoint: Path) -> dict[str, float]:
         """Return the figures of a checkpoint on the micrographs held out, the same for every round."""
-        return held_out_figures(validate(load_predictor(checkpoint, self.request.inference), self.held_out))
+        return list_figures(validate(load_predictor(checkpoint, self.request.inference), self.held_out))
 
 
 def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartReport) -> _Experiment:
@@ -164,7 +158,17 @@ def _run_first_round(experiment: _Experiment, own: Path) -> RoundRecord:
         remark = f"the teacher that was given, {request.teacher.name}"
     else:
         report = _write_validations(own / LOG_NAME, experiment.start_report())
-        run_training(own, request.labelled, request.crops, request.train, request.inference, report, request.simulated)
+        run_training(
+            own,
+            request.labelled,
+            request.crops,
+            request.train,
+            request.inference,
+            report,
+            request.simulated,
+            fields=request.fields,
+            run=request.run,
+        )
         remark = "supervised training"
     return RoundRecord(
         iteration=0, teacher=None, kept=True, remark=remark, figures=experiment.evaluate(own / BEST_NAME)
@@ -236,32 +240,19 @@ def train_student(
     from the weights of the checkpoint ``start_from``, or from random ones.
     """
     request = experiment.request
-    train = replace(request.train, seed=request.train.seed + iteration)
-    if not (folder / "crops.h5").exists():
-        labelled = [split_source(read_labelled_source(data), data.hold_out)[0] for data in request.labelled]
-        sources = [*labelled, *pseudo_labels, *([] if request.simulated is None else [request.simulated])]
-        options = replace(request.crops, seed=request.crops.seed + iteration)
-        log.info("Cutting %d crops ...", options.crops_per_source * len(sources))
-        write_crops(folder / "crops.h5", sources, options, Normalization())
-    if start_from is not None and not (folder / "state.pt").exists():
-        _begin_from(start_from, folder / "state.pt", train)
-    crops = CropFile(folder / "crops.h5")
-    try:
-        best = fit(folder, crops, experiment.held_out, train, request.inference, report)
-    finally:
-        crops.close()
-    draw_training_curves(folder / "curves.png", read_curves(folder))
-    return best
-
-
-def _begin_from(checkpoint_path: Path, state_path: Path, options: TrainOptions) -> None:
-    """Write the state of a training that has done no step yet and whose network has the weights of a checkpoint."""
-    checkpoint = read_checkpoint(checkpoint_path)
-    model = build_model(checkpoint.header.spec)
-    checkpoint.load_into(model, checkpoint_path)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rows": [], "finished": False}
-    write_training_state(state_path, {**state, "step": 0, "best_score": -1.0, "validations_since_best": 0})
+    return run_training(
+        folder,
+        request.labelled,
+        replace(request.crops, seed=request.crops.seed + iteration),
+        replace(request.train, seed=request.train.seed + iteration),
+        request.inference,
+        report,
+        request.simulated,
+        sources=pseudo_labels,
+        fields=request.fields,
+        start_from=start_from,
+        run=request.run,
+    )
 
 
 def _publish(experiment: _Experiment, records: Sequence[RoundRecord]) -> None:
@@ -296,7 +287,7 @@ def _write_validations(path: Path, report: Callable[[Progress], None]) -> Callab
 
     def write_and_report(progress: Progress) -> None:
         if progress.scores is not None:
-            figures = held_out_figures(progress.scores)
+            figures = list_figures(progress.scores)
             told = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
             with path.open("a", encoding="utf-8") as file:
                 file.write(f"step {progress.step}/{progress.steps}, loss {progress.loss:.5f}, {told}\n")

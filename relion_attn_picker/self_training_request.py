@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.job_settings import file_digest
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.model_spec import ModelSpec, Normalization
-from relion_attn_picker.options import CropOptions, InferenceOptions, SelfTrainingOptions, TrainOptions
+from relion_attn_picker.options import CropOptions, InferenceOptions, RunOptions, SelfTrainingOptions, TrainOptions
 from relion_attn_picker.pseudo_labels import UnlabelledPool, open_pool, refuse_labelled_micrographs
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.star import replace_file
-from relion_attn_picker.training.crops import LabelledSource
+from relion_attn_picker.training.crops import FieldSource, LabelledSource
 from relion_attn_picker.training_job import TrainingData
 
 CLAIM_NAME = "self_training.json"
@@ -52,8 +52,10 @@ class SelfTrainingRequest:
         See ``SelfTrainingOptions``.
     inference
         Device and threads.
-    simulated
-        Simulated micrographs to add to every training.
+    simulated, fields
+        Simulated micrographs, and fields simulated on the way, to add to every training.
+    run
+        How the trainings run.
     teacher
         A checkpoint to begin with instead of a supervised round.
     """
@@ -65,6 +67,8 @@ class SelfTrainingRequest:
     options: SelfTrainingOptions
     inference: InferenceOptions
     simulated: LabelledSource | None = None
+    fields: FieldSource | None = None
+    run: RunOptions = field(default_factory=RunOptions)
     teacher: Path | None = None
 
 
@@ -133,6 +137,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
         "options": {name: value for name, value in asdict(request.options).items() if name != "rounds"},
         "simulated": request.simulated
         and {"micrographs": len(request.simulated.micrographs), "description": request.simulated.description},
+        "fields": request.fields and {"description": request.fields.description, "weight": request.fields.weight},
         "teacher": request.teacher and file_digest(request.teacher),
     }
     path = folder / CLAIM_NAME

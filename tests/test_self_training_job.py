@@ -14,7 +14,13 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import CropOptions, InferenceOptions, SelfTrainingOptions, TrainOptions
+from relion_attn_picker.options import (
+    CropOptions,
+    InferenceOptions,
+    SelfTrainingOptions,
+    SimulationOptions,
+    TrainOptions,
+)
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.report.self_training import RoundRecord
 from relion_attn_picker.self_training_job import run_self_training
@@ -38,8 +44,8 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two projects of the same particle, ``labelled`` and ``pool``."""
     folder = tmp_path_factory.mktemp("projects")
     particle = procedural_particle(150.0, np.random.default_rng(1))
-    write_project(folder / "labelled", particle, 2, (160, 200), 6.0, seed=2)
-    write_project(folder / "pool", particle, 2, (160, 200), 6.0, seed=3)
+    write_project(folder / "labelled", particle, SimulationOptions(count=2, shape=(160, 200), pixel_size=6.0, seed=2))
+    write_project(folder / "pool", particle, SimulationOptions(count=2, shape=(160, 200), pixel_size=6.0, seed=3))
     return folder
 
 

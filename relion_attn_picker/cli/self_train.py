@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from relion_attn_picker.cli import train
 from relion_attn_picker.cli._options import LIKE_RELION
-from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import SelfTrainingOptions
 
 if TYPE_CHECKING:
@@ -18,8 +17,16 @@ if TYPE_CHECKING:
 
 DEFAULTS = SelfTrainingOptions()
 
+NOT_OURS: Final = ("start_from", "validate_simulated")
+"""Options of ``attnpick train`` that have no place here: ``--teacher`` and ``--start`` say what trainings start from,
+and rounds are judged on true labels alone."""
 
-@click.command(name="self-train", context_settings=LIKE_RELION, params=[*train.command.params])
+
+@click.command(
+    name="self-train",
+    context_settings=LIKE_RELION,
+    params=[each for each in train.command.params if each.name not in NOT_OURS],
+)
 @click.option(
     "--unlabelled",
     type=(str, float),
@@ -63,11 +70,15 @@ def command(unlabelled: tuple[tuple[str, float], ...], teacher: str | None, **op
 
     own = {name: options.pop(name) for name in list(options) if hasattr(DEFAULTS, name)}
     out = Path(options.pop("out"))
+    training = train.read_request({**dict.fromkeys(NOT_OURS), **options})
     request = SelfTrainingRequest(
         unlabelled=[UnlabelledData(Path(micrographs), diameter) for micrographs, diameter in unlabelled],
         teacher=None if teacher is None else Path(teacher),
         options=SelfTrainingOptions(**own),
-        **_read_training(**options),
+        labelled=training["data"],
+        crops=training["crop_options"],
+        train=training["train_options"],
+        **{name: training[name] for name in ("inference", "simulated", "fields", "run")},
     )
     steps = request.train.steps
     records = run_self_training(out, request, lambda: train.TrainingProgress(steps).report, _show)
@@ -79,36 +90,3 @@ def _show(records: Sequence[RoundRecord]) -> None:
     from relion_attn_picker.report.self_training import format_rounds
 
     print(f"\n{format_rounds(records)}\n", flush=True)
-
-
-def _read_training(
-    data: tuple[tuple[str, str, float], ...], hold_out: tuple[int, ...], **options: Any
-) -> dict[str, Any]:
-    """Return the options that ``attnpick train`` has too as fields of a ``SelfTrainingRequest``."""
-    from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
-    from relion_attn_picker.training_job import TrainingData, simulate_source
-
-    if len(hold_out) not in (0, 1, len(data)):
-        raise InputError(f"--hold_out is given {len(hold_out)} times for {len(data)} sets: once, or once for each.")
-    counts = hold_out if len(hold_out) == len(data) else (hold_out or (None,)) * len(data)
-    labelled = [
-        TrainingData(
-            micrographs_star=Path(micrographs),
-            coordinates=Path(coordinates),
-            particle_diameter=diameter,
-            hold_out=count,
-        )
-        for (micrographs, coordinates, diameter), count in zip(data, counts, strict=True)
-    ]
-    inference = InferenceOptions(gpu=options.pop("gpu"), threads=options.pop("threads"), precision="float32")
-    input_size = options["input_size"]
-    crops = CropOptions(
-        particle_diameter_px=options.pop("diameter_px"),
-        crop_size=input_size + input_size // 4,
-        crops_per_source=options.pop("crops_per_source"),
-        seed=options["seed"],
-    )
-    count, structures = options.pop("simulated"), options.pop("structures")
-    simulated = simulate_source(count, structures and Path(structures), options["seed"]) if count else None
-    training = TrainOptions(architecture=options.pop("variant"), **options)
-    return {"labelled": labelled, "crops": crops, "train": training, "inference": inference, "simulated": simulated}

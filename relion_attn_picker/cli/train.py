@@ -96,12 +96,16 @@ def command(out: str, **options: Any) -> None:
     same command again resumes. Several GPUs: torchrun --nproc_per_node=4 -m relion_attn_picker train ...
     """
     with log_into(Path(out) / "train.log", shlex.join(sys.argv)):
-        print(f"Best checkpoint: {_train(Path(out), options)}")
+        from relion_attn_picker.training_job import run_training
+
+        request = read_request(options)
+        report = TrainingProgress(request["train_options"].steps).report
+        print(f"Best checkpoint: {run_training(Path(out), report=report, **request)}")
 
 
-def _train(out: Path, given: dict[str, Any]) -> Path:
+def read_request(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of ``attnpick train`` but for ``--out`` as what ``training_job.run_training`` takes."""
     from relion_attn_picker.simulated_data import open_simulation, simulate_on_the_fly, simulate_source
-    from relion_attn_picker.training_job import run_training
 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"], save_every=given["save_every"])
@@ -120,19 +124,17 @@ def _train(out: Path, given: dict[str, Any]) -> Path:
     other_weights = sum(each.weight for each in sets) + (1.0 if count else 0.0)
     share = (0.0 if other_weights else 1.0) if share is None else share
     n_validation = (0 if sets else VALIDATION_FIELDS) if n_validation is None else n_validation
-    return run_training(
-        out,
-        sets,
-        crops,
-        train,
-        inference,
-        TrainingProgress(train.steps).report,
-        simulate_source(simulation, count) if count else None,
-        fields=simulate_on_the_fly(simulation, share, other_weights) if share else None,
-        validation=[simulate_source(simulation, n_validation, "validation")] if n_validation else [],
-        start_from=start_from,
-        run=run,
-    )
+    return {
+        "data": sets,
+        "crop_options": crops,
+        "train_options": train,
+        "inference": inference,
+        "simulated": simulate_source(simulation, count) if count else None,
+        "fields": simulate_on_the_fly(simulation, share, other_weights) if share else None,
+        "validation": [simulate_source(simulation, n_validation, "validation")] if n_validation else [],
+        "start_from": start_from,
+        "run": run,
+    }
 
 
 def _labelled_sets(

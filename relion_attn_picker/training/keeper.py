@@ -16,7 +16,7 @@ from relion_attn_picker.options import InferenceOptions, TrainOptions
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.starting import StartingWeights, network_spec
 from relion_attn_picker.training.state import TrainingState
-from relion_attn_picker.training.validation import ValidationScores, ValidationSet, validate
+from relion_attn_picker.training.validation import ValidationScores, ValidationSet, list_figures, validate
 
 BEST_NAME = "best.safetensors"
 LAST_NAME = "last.safetensors"
@@ -69,7 +69,7 @@ class Keeper:
         scores = validate(ModelPredictor(network, self._header, self._inference), self._sets)
         loss = sum(state.losses) / len(state.losses) if state.losses else float("nan")
         state.losses.clear()
-        state.rows.append({"step": state.step, "loss": loss, **_figures(scores)})
+        state.rows.append({"step": state.step, "loss": loss, **list_figures(scores)})
         header = self._describe(state.step, scores)
         if scores.average_precision > state.best_score:
             state.best_score, state.validations_since_best = scores.average_precision, 0
@@ -87,25 +87,13 @@ class Keeper:
         return replace(
             self._header,
             calibration=Calibration(scores.threshold, f"highest mean F1 on the validation micrographs of {names}"),
-            trained_with={**self._header.trained_with, "steps": step, "figures": _figures(scores)},
+            trained_with={**self._header.trained_with, "steps": step, "figures": list_figures(scores)},
         )
 
 
 def _count(validation_set: ValidationSet) -> dict[str, int]:
     micrographs = validation_set.micrographs
     return {"micrographs": len(micrographs), "particles": sum(len(micrograph.yx) for micrograph in micrographs)}
-
-
-def _figures(scores: ValidationScores) -> dict[str, float]:
-    row = {
-        "average_precision": scores.average_precision,
-        "best_f1": scores.best_f1,
-        "threshold": scores.threshold,
-        "f1": scores.f1,
-    }
-    for name, (precision, best_f1, f1) in scores.per_set.items():
-        row |= {f"{name}: average_precision": precision, f"{name}: best_f1": best_f1, f"{name}: f1": f1}
-    return row
 
 
 def _write_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:

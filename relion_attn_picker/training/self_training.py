@@ -14,7 +14,6 @@ from typing import Final
 
 from relion_attn_picker.options import SelfTrainingOptions
 from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.training.validation import ValidationScores
 
 
 def calibrated_to_score(value: float, teacher_threshold: float) -> float:
@@ -84,22 +83,11 @@ COMPARED: Final = {"average_precision": "average precision", "f1": "F1 at the th
 """Figures in which a student must not be worse; each is the mean over the held-out sets."""
 
 
-def held_out_figures(scores: ValidationScores) -> dict[str, float]:
-    """Return the figures of a validation by name: means over the sets, then ``SET: figure`` for each set."""
-    names = ("average_precision", "best_f1", "f1")
-    means = {name: getattr(scores, name) for name in ("average_precision", "best_f1", "threshold", "f1")}
-    return means | {
-        f"{set_name}: {name}": value
-        for set_name, figures in scores.per_set.items()
-        for name, value in zip(names, figures, strict=True)
-    }
-
-
 def judge_student(student: Mapping[str, float], teacher: Mapping[str, float], tolerance: float) -> Verdict:
     """Decide whether a student takes its teacher's place: only if no figure of ``COMPARED`` fell by over ``tolerance``.
 
-    ``student`` and ``teacher`` are ``held_out_figures`` of the same micrographs. A figure that is not a number counts
-    as worse.
+    ``student`` and ``teacher`` are ``validation.list_figures`` of the same micrographs. A figure that is not a number
+    counts as worse.
     """
     changes, worse = [], []
     for figure, name in COMPARED.items():

@@ -101,6 +101,19 @@ def validate(predictor: ModelPredictor, sets: Sequence[ValidationSet]) -> Valida
     )
 
 
+def list_figures(scores: ValidationScores) -> dict[str, float]:
+    """Return the figures of a validation by name, those of each set last: a row of a table."""
+    row = {
+        "average_precision": scores.average_precision,
+        "best_f1": scores.best_f1,
+        "threshold": scores.threshold,
+        "f1": scores.f1,
+    }
+    for name, (precision, best_f1, f1) in scores.per_set.items():
+        row |= {f"{name}: average_precision": precision, f"{name}: best_f1": best_f1, f"{name}: f1": f1}
+    return row
+
+
 def match_set(predictor: ModelPredictor, validation_set: ValidationSet) -> MicrographMatches:
     """Pick all micrographs of a set and match the candidates with the truth within half a diameter."""
     diameter = validation_set.particle_diameter_px

@@ -14,11 +14,10 @@ from relion_attn_picker.training.self_training import (
     Thresholds,
     calibrated_to_score,
     choose_thresholds,
-    held_out_figures,
     judge_student,
     split_candidates,
 )
-from relion_attn_picker.training.validation import ValidationScores
+from relion_attn_picker.training.validation import ValidationScores, list_figures
 
 TEACHER = {"average_precision": 0.9, "best_f1": 0.85, "f1": 0.8, "threshold": 0.3}
 
@@ -82,7 +81,7 @@ def test_verdict_tells_which_figure_fell() -> None:
 
 
 def test_figures_of_each_set_stand_beside_the_means() -> None:
-    figures = held_out_figures(ValidationScores(0.9, 0.8, 0.3, 0.7, {"a": (0.91, 0.81, 0.71)}))
+    figures = list_figures(ValidationScores(0.9, 0.8, 0.3, 0.7, {"a": (0.91, 0.81, 0.71)}))
     assert figures == {
         "average_precision": 0.9, "best_f1": 0.8, "threshold": 0.3, "f1": 0.7,
         "a: average_precision": 0.91, "a: best_f1": 0.81, "a: f1": 0.71,
