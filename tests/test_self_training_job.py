@@ -106,7 +106,7 @@ def test_command_leaves_the_folders_of_the_study(
     projects: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labelled, pool, out = projects / "labelled", projects / "pool", tmp_path / "out"
-    arguments = f"""self-train --data {labelled}/micrographs.star {labelled}/truth.star 150 --simulated 1
+    arguments = f"""self-train --data {labelled}/micrographs.star {labelled}/truth.star 150 --simulated 6
         --unlabelled {pool}/micrographs.star 150 --out {out} --rounds 1 --positive 0.02 --negative 0.01 --scale score
         --tolerance {ANY_STUDENT} --start fresh --base-features 8 --steps 2 --batch-size 2 --validate-every 2
         --input-size 64 --crops-per-source 6 --gpu cpu --j 1"""
@@ -116,7 +116,9 @@ def test_command_leaves_the_folders_of_the_study(
         "self_training.json",
     }  # fmt: skip
     training = {
-        "best.safetensors", "crops.h5", "curves.csv", "curves.png", "log.txt", "options.json", "round.json", "state.pt",
+        "best.safetensors", "crops.h5", "curves.csv", "curves.png", "last.safetensors", "log.txt", "options.json",
+        "round.json",
+        "state.pt",
     }  # fmt: skip
     assert {path.name for path in (out / "iteration_0_supervised").iterdir()} == training
     assert {path.name for path in (out / FIRST).iterdir()} == training | {"pseudo_labels"}
