@@ -131,11 +131,11 @@ def run_live_job(
             to_cryosparc.report(number, result)
 
         summary = run_picking_job(job, request, report_both, job.abort_requested)
-        picks = read_selected_picks(job, request.micrographs, exposures.items, request.options, summary.threshold)
+        picks = read_selected_picks(job, request.micrographs, exposures.items, request.options, summary.threshold.value)
         table = make_pick_table(picks, np.random.default_rng(), min_distance=request.options.min_distance_or_default)
-        _log_plots(external, job, request, picks, summary.threshold)
+        _log_plots(external, job, request, picks, summary.threshold.value)
         external.save_output(OUTPUT, as_dataset(table))
-        external.log(f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.threshold:g}.")
+        external.log(f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.threshold.value:g}.")
     return str(external.uid), summary
 
 

@@ -44,7 +44,10 @@ class PickOptions:
     particle_diameter
         Å.
     threshold
-        Lowest score of a pick, 0 to 1; ``None`` takes the checkpoint's calibrated threshold.
+        Lowest score of a pick, 0 to 1; ``None`` takes the checkpoint's calibrated threshold, which a job fits to its
+        data set if ``fit_threshold``.
+    fit_threshold
+        Whether a job without a given threshold chooses one from all its scores (``inference.thresholds``).
     min_distance
         Smallest distance between two picks, Å; ``None`` takes ``MIN_DISTANCE_DIAMETERS`` diameters.
     border
@@ -55,6 +58,7 @@ class PickOptions:
 
     particle_diameter: float
     threshold: float | None = None
+    fit_threshold: bool = True
     min_distance: float | None = None
     border: float = 0.0
     max_picks: int | None = None

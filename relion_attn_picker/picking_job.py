@@ -12,14 +12,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
+
+import numpy as np
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
+from relion_attn_picker.inference.thresholds import ChosenThreshold, choose_threshold
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.mrc import read_header
@@ -194,6 +197,22 @@ class PickJob:
         self.store.append(record)
         return record
 
+    def fit_threshold(self, results: Sequence[MicrographResult], default: float) -> ChosenThreshold:
+        """Choose a threshold from the candidates of all micrographs that were picked."""
+        records = [self.store.read(result.micrograph.name) for result in results if result.reason is None]
+        scores = [record.score for record in records if record is not None]
+        return choose_threshold(np.concatenate(scores) if scores else np.zeros(0, dtype=np.float32), default)
+
+    def select_again(self, results: Sequence[MicrographResult]) -> list[MicrographResult]:
+        """Return the results with the picks that this job's threshold selects; no image is read."""
+        selected = []
+        for result in results:
+            if result.reason is None:
+                record, _ = self._reuse(result.micrograph)
+                result = replace(result, n_picks=record.n_picks, mean_score=record.mean_score)
+            selected.append(result)
+        return selected
+
     def earlier_results(self, micrographs: Sequence[Micrograph]) -> list[MicrographResult]:
         """Return what earlier runs picked on micrographs that this one did not reach: an abort must not unlist them."""
         records = ((micrograph, self.store.read(micrograph.name)) for micrograph in micrographs)
@@ -274,7 +293,7 @@ class JobSummary:
     """What came of a job; ``evaluation`` if reference coordinates were given."""
 
     results: Sequence[MicrographResult]
-    threshold: float
+    threshold: ChosenThreshold
     evaluation: Evaluation | None
 
 
@@ -313,25 +332,38 @@ def run_picking_job(
         request.options, file_digest(request.weights), request.inference.precision, request.write_maps
     )
     picking = PickJob(job, request.micrographs, request.project_dir, predictor, settings)
-    threshold = settings.options.threshold or predictor.header.calibration.threshold
+    default = predictor.header.calibration.threshold
+    threshold = ChosenThreshold(
+        settings.options.threshold or default, "as given" if settings.options.threshold else "the weights' own"
+    )
     _save_settings(job, request, settings, threshold)
     results: list[MicrographResult] = []
     try:
         for number, result in enumerate(picking.run(should_stop), start=1):
             results.append(result)
             report(number, result)
+        if settings.options.threshold is None and settings.options.fit_threshold:
+            threshold = picking.fit_threshold(results, default)
+            settings = replace(settings, options=replace(settings.options, threshold=threshold.value))
+            picking = PickJob(job, request.micrographs, request.project_dir, predictor, settings)
+            results = picking.select_again(results)
+            _save_settings(job, request, settings, threshold)
     finally:
         _write_lists(job, request, picking, results + picking.earlier_results(request.micrographs[len(results) :]))
     _check_failures(results, request.max_failures)
     evaluation = None
     if reference is not None:
         done = [result.micrograph for result in results if result.reason is None]
-        evaluation = evaluate_job(picking.results_of(done, threshold), reference, request.options.particle_diameter)
+        evaluation = evaluate_job(
+            picking.results_of(done, threshold.value), reference, request.options.particle_diameter
+        )
         write_evaluation(job.path, evaluation)
     return JobSummary(results, threshold, evaluation)
 
 
-def _save_settings(job: JobDirectory, request: PickingRequest, settings: JobSettings, threshold: float) -> None:
+def _save_settings(
+    job: JobDirectory, request: PickingRequest, settings: JobSettings, threshold: ChosenThreshold
+) -> None:
     """Save what makes the results reproducible, beside them."""
     record = {
         "version": __version__,
@@ -340,9 +372,10 @@ def _save_settings(job: JobDirectory, request: PickingRequest, settings: JobSett
         "weights": str(request.weights),
         "weights_sha256": settings.weights_digest,
         "precision": settings.precision,
-        "threshold": threshold,
+        "threshold": threshold.value,
+        "threshold_reason": threshold.reason,
         "min_distance": settings.options.min_distance_or_default,
-        "options": asdict(settings.options),
+        "options": asdict(request.options),
     }
     replace_file(job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
 

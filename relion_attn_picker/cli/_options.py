@@ -31,6 +31,10 @@ def threads_option() -> Callable[[Decorated], Decorated]:
     return click.option("--j", "threads", type=int, default=usable_cores, help="CPU threads.  [default: all cores]")
 
 
+NAMED_THRESHOLDS: Final = ("auto", "weights")
+"""Thresholds that are no number: fitted to the data set's scores, or as the checkpoint has it."""
+
+
 @dataclass(frozen=True)
 class PickingChoices:
     """What the user chose with ``picking_options``, checked before anything heavy is imported."""
@@ -47,7 +51,7 @@ class PickingChoices:
 def check_choices(
     *,
     diameter: float,
-    threshold: float | None,
+    threshold: str,
     min_distance: float | None,
     border: float,
     max_picks: int | None,
@@ -74,7 +78,8 @@ def check_choices(
     return PickingChoices(
         PickOptions(
             particle_diameter=diameter,
-            threshold=threshold,
+            threshold=None if threshold in NAMED_THRESHOLDS else _read_threshold(threshold),
+            fit_threshold=threshold == "auto",
             min_distance=min_distance,
             border=border,
             max_picks=max_picks,
@@ -88,6 +93,15 @@ def check_choices(
     )
 
 
+def _read_threshold(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"The threshold is {text!r}: expected auto, weights, or a number between 0 and 1, such as 0.3."
+        ) from None
+
+
 def picking_options(function: Decorated) -> Decorated:
     """Decorate a command with the options of a picking job."""
     options = [
@@ -97,7 +111,13 @@ def picking_options(function: Decorated) -> Decorated:
             type=click.Choice(["attention", "standard"]),
             help="Which network: attention (precise) or standard (finds almost everything).  [default: attention]",
         ),
-        click.option("--threshold", type=float, help="Lowest score of a pick, 0 to 1.  [default: the weights' own]"),
+        click.option(
+            "--threshold",
+            default="auto",
+            show_default=True,
+            help="Lowest score of a pick, 0 to 1; auto: at the gap in the scores of all micrographs; weights: the "
+            "weights' own.",
+        ),
         click.option(
             "--min_distance",
             type=float,

@@ -153,7 +153,7 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     total = sum(result.n_picks for result in done)
     print(f" Total number of particles from {len(done)} micrographs is {total}")
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
-    print(f" at a threshold of {summary.threshold:g}")
+    print(f" at a threshold of {summary.threshold.value:g}, {summary.threshold.reason}")
     if failed:
         print(f" {failed} micrographs could not be picked: see {job.output_name(job.path / 'failed_micrographs.star')}")
     if summary.evaluation is not None:
