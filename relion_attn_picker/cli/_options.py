@@ -115,8 +115,8 @@ def picking_options(function: Decorated) -> Decorated:
             "--threshold",
             default="auto",
             show_default=True,
-            help="Lowest score of a pick, 0 to 1; auto: at the gap in the scores of all micrographs; weights: the "
-            "weights' own.",
+            help="Lowest score of a pick, 0 to 1; auto: the weights' own, moved "
+            "towards the gap in the scores of all micrographs; weights: the weights' own.",
         ),
         click.option(
             "--min_distance",

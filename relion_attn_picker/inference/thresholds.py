@@ -44,9 +44,10 @@ class ChosenThreshold:
 def choose_threshold(score: FloatArray, default: float) -> ChosenThreshold:
     """Return the threshold for a data set with these scores of candidates.
 
-    The histogram of the scores' logits is smoothed; the lowest point between two heaps within ``REACH`` of the
-    default becomes the threshold. Where there is no such gap (few candidates, nothing but noise, one broad heap), the
-    default stays.
+    The histogram of the scores' logits is smoothed, and the lowest point between two heaps within ``REACH`` of the
+    default is found. The threshold lies half-way (in logits) between this gap and the default: both are estimates of
+    the same thing with errors of their own. Where there is no gap (few candidates, nothing but noise, one broad heap),
+    the default stays.
 
     Parameters
     ----------
@@ -64,16 +65,17 @@ def choose_threshold(score: FloatArray, default: float) -> ChosenThreshold:
     gap = _lowest_gap(density, count, middle, default_logit)
     if gap is None:
         return ChosenThreshold(default, "the weights' own: the scores of this data set show no gap near it")
-    value = float(1 / (1 + np.exp(-middle[gap])))
-    return ChosenThreshold(
-        round(value, 3), f"at the gap in the scores of this data set; the weights' own is {default:g}"
+    reason = (
+        f"half-way between the gap in the scores of this data set ({_score(middle[gap]):.2f}) and the weights' own "
+        f"({default:g})"
     )
+    return ChosenThreshold(round(_score((middle[gap] + default_logit) / 2), 3), reason)
 
 
 def _lowest_gap(
     density: NDArray[np.float64], count: NDArray[np.int64], middle: NDArray[np.float64], default_logit: float
 ) -> int | None:
-    """Return the bin of the lowest minimum between two heaps, the upper of which peaks over the default, or ``None``."""
+    """Return the bin of the lowest minimum between two heaps, the upper one over the default, or ``None``."""
     best = None
     for place in range(1, len(density) - 1):
         is_near = REACH[0] <= middle[place] - default_logit <= REACH[1]
@@ -89,6 +91,10 @@ def _lowest_gap(
         ):
             best = place
     return best
+
+
+def _score(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))
 
 
 def _logit(score: FloatArray | NDArray[np.float64]) -> NDArray[np.float64]:
