@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.cryosparc_exposures import Exposure, Exposures, read_exposures
+from relion_attn_picker.io.cryosparc_group import read_result
+from relion_attn_picker.io.cryosparc_names import MicrographFinder
 from relion_attn_picker.io.mrc import read_header
-from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.name_matching import match_names
 from relion_attn_picker.point_set import PointSet
@@ -39,8 +41,10 @@ class ConversionOptions:
         Names of formats; ``None`` to guess them.
     micrographs
         STAR file of the micrographs, whose names the result takes; ``None`` keeps the names as they are.
+    exposures
+        CryoSPARC's list of the micrographs, for ``cs``: one ``.csg``, or the ``.cs`` files of one output.
     match
-        Rule for names; ``None``: exact for formats with full names, stem for the others.
+        Rule for names; ``None``: the source format's own.
     strip
         Text to cut from the ends of the given names before they are matched.
     factor
@@ -63,6 +67,7 @@ class ConversionOptions:
     source_format: str | None = None
     target_format: str | None = None
     micrographs: Path | None = None
+    exposures: tuple[Path, ...] = ()
     match: str | None = None
     strip: str = ""
     factor: float = 1.0
@@ -78,7 +83,7 @@ class ConversionOptions:
             raise InputError(f"The box size is {self.box_size}: expected pixels, 1 or more.")
         if self.outside not in OUTSIDE_CHOICES:
             raise InputError(f"There is no choice {self.outside!r} for points outside: {', '.join(OUTSIDE_CHOICES)}.")
-        if self.flip_y and self.micrographs is None:
+        if self.flip_y and self.micrographs is None and not self.exposures:
             raise InputError("Flipping y needs the heights of the images: give --micrographs.")
 
 
@@ -102,11 +107,11 @@ class ConversionReport:
 
 @dataclass(frozen=True)
 class _Images:
-    """The micrographs of the list, the folder their names are relative to, and whether it tells pixel sizes."""
+    """The micrographs of the list, the folder their names are relative to, and the pixel sizes that it tells."""
 
-    micrographs: dict[str, Micrograph]
+    names: tuple[str, ...]
     project_dir: Path
-    has_pixel_sizes: bool
+    pixel_sizes: dict[str, float]
 
 
 def convert(source: Path, target: Path, options: ConversionOptions) -> ConversionReport:
@@ -120,27 +125,47 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     source_format = options.source_format or guess_format(source)
     target_format = options.target_format or guess_target_format(target)
     reader, writer = find_format(source_format), find_format(target_format)
+    _check_files(source, source_format, target_format, options)
     images = None if options.micrographs is None else _list_images(options.micrographs)
-    if writer.full_names and not reader.full_names and images is None:
-        raise InputError(f"{source} does not have the micrographs' full names, which RELION needs: give --micrographs.")
-    rule = None if images is None else options.match or ("exact" if reader.full_names else "stem")
+    exposures = read_exposures(read_result(options.exposures)) if options.exposures else None
+    rule = None if images is None else options.match or reader.match
     points = _scale(reader.read(source), options.factor)
     unmatched: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     if images is not None and rule is not None:
-        _check_pixel_size(points, images, options.factor)
+        _check_pixel_size(points, images.pixel_sizes, options.factor)
         points, unmatched, unused = _match(points, images, rule, options.strip)
-    shapes = _read_shapes(points.names, images, options.flip_y or "image_shapes" in writer.needs)
+    notes = _tell_unmatched(unmatched, points, f"list by the rule {rule!r}")
+    needs_shapes = (options.flip_y and exposures is None) or "image_shapes" in writer.needs
+    shapes = _read_shapes(points.names, images, needs_shapes)
+    if exposures is not None:
+        _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
+        points, shapes, unknown = _match_exposures(points, shapes, images, exposures)
+        notes += _tell_unmatched(unknown, points, "list of exposures")
+        unmatched += unknown
     points, placed = _place(points, shapes, options)
     points, fitted = _fit(points, target_format, options.whole_pixels)
     _check_needs(points, target_format, options.box_size, shapes)
     target.parent.mkdir(parents=True, exist_ok=True)
     star = None if options.micrographs is None else str(options.micrographs)
-    writer.write(target, points, WritingContext(options.box_size, star, shapes))
-    notes = (*_tell_unmatched(unmatched, points, rule), *placed, *fitted)
-    return ConversionReport(
-        source_format, target_format, rule, len(points.names), len(points), unmatched, unused, notes
-    )
+    writer.write(target, points, WritingContext(options.box_size, star, shapes, exposures))
+    notes = [*notes, *placed, *fitted]
+    counts = len(points.names), len(points)
+    return ConversionReport(source_format, target_format, rule, *counts, unmatched, unused, tuple(notes))
+
+
+def _check_files(source: Path, source_format: str, target_format: str, options: ConversionOptions) -> None:
+    """Refuse, before anything is read, a conversion that lacks a list of micrographs, or has one too many."""
+    reader, writer = find_format(source_format), find_format(target_format)
+    if writer.full_names and not reader.full_names and options.micrographs is None:
+        raise InputError(f"{source} does not have the micrographs' full names, which RELION needs: give --micrographs.")
+    if "exposures" in writer.needs and not options.exposures:
+        raise InputError(
+            f"{target_format} needs CryoSPARC's own list of the micrographs, with their uids and sizes: give "
+            "--exposures, the .csg file of the job that the micrographs come from."
+        )
+    if options.exposures and "exposures" not in writer.needs:
+        raise InputError(f"--exposures is for writing picks for CryoSPARC, not {target_format}: leave it out.")
 
 
 def _place(
@@ -198,20 +223,19 @@ def _list_images(path: Path) -> _Images:
         micrographs, has_pixel_sizes = read_micrographs(path, None), True
     except InputError:  # a list without pixel sizes serves as well; any other fault is told again
         micrographs, has_pixel_sizes = read_micrographs(path, UNSET_PIXEL_SIZE), False
-    by_name = {micrograph.name: micrograph for micrograph in micrographs}
-    return _Images(by_name, find_project_dir(path, micrographs[0].name), has_pixel_sizes)
+    sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
+    return _Images(tuple(sizes), find_project_dir(path, micrographs[0].name), sizes if has_pixel_sizes else {})
 
 
-def _check_pixel_size(points: PointSet, images: _Images, factor: float) -> None:
+def _check_pixel_size(points: PointSet, pixel_sizes: dict[str, float], factor: float) -> None:
     """Refuse coordinates whose file tells another pixel size than the list of the micrographs."""
-    if points.pixel_size is None or not images.has_pixel_sizes:
+    if points.pixel_size is None:
         return
     own = points.pixel_size / factor
-    for micrograph in images.micrographs.values():
-        listed = micrograph.optics.pixel_size
+    for name, listed in pixel_sizes.items():
         if abs(own - listed) > PIXEL_SIZE_TOLERANCE * listed:
             raise InputError(
-                f"The coordinates are pixels of {points.pixel_size:g} Å, but {micrograph.name} has {listed:g} Å: "
+                f"The coordinates are pixels of {points.pixel_size:g} Å, but {name} has {listed:g} Å: "
                 f"give --factor {points.pixel_size / listed:.6g} if the images were rescaled, or the right list."
             )
 
@@ -221,22 +245,65 @@ def _match(
 ) -> tuple[PointSet, tuple[str, ...], tuple[str, ...]]:
     """Return the points under the listed names, the given names without a match, and the listed ones without."""
     given = [name.removesuffix(strip) for name in points.names]
-    match = match_names(given, list(images.micrographs), rule)
+    match = match_names(given, images.names, rule)
     unmatched = tuple(name for name, listed in zip(points.names, match.listed, strict=True) if listed is None)
     if len(unmatched) == len(points.names):
         first = points.names[0] if points.names else "there is none"
         raise InputError(
             f"None of the {len(points.names)} names in the coordinates (first: {first}) is in the list "
-            f"(first: {next(iter(images.micrographs))}) by the rule {rule!r}: choose another --match."
+            f"(first: {images.names[0]}) by the rule {rule!r}: choose another --match."
         )
     return points.rename(match.listed), unmatched, match.unused
 
 
-def _tell_unmatched(unmatched: Sequence[str], points: PointSet, rule: str | None) -> list[str]:
+def _match_exposures(
+    points: PointSet, shapes: Sequence[tuple[int, int]] | None, images: _Images | None, exposures: Exposures
+) -> tuple[PointSet, tuple[tuple[int, int], ...], tuple[str, ...]]:
+    """Return the points under CryoSPARC's paths, the shapes of those micrographs, and the names that it has not.
+
+    Raises
+    ------
+    InputError
+        If it has none of them, a name fits several, or an image has another shape or pixel size than there.
+    """
+    items = exposures.items
+    found = MicrographFinder([item.uid for item in items], [item.path for item in items]).find_all(points.names)
+    if not found:
+        raise InputError(
+            f"None of the {len(points.names)} micrographs (first: {', '.join(points.names[:1]) or 'there is none'}) is "
+            f"among the {len(items)} exposures (first: {items[0].path}): give the exposures of the same micrographs."
+        )
+    for number, name in enumerate(points.names):
+        if name in found:
+            shape = None if shapes is None else shapes[number]
+            size = images.pixel_sizes.get(name) if images is not None else None
+            _check_exposure(name, shape, size, items[found[name]])
+    listed = [items[found[name]] if name in found else None for name in points.names]
+    unknown = tuple(name for name in points.names if name not in found)
+    kept = tuple(item.shape for item in listed if item is not None)
+    return points.rename([None if item is None else item.path for item in listed]), kept, unknown
+
+
+def _check_exposure(name: str, shape: tuple[int, int] | None, pixel_size: float | None, exposure: Exposure) -> None:
+    """Refuse an image whose shape or pixel size, where known, is not what CryoSPARC says."""
+    (h, w), listed = exposure.shape, exposure.optics.pixel_size
+    if shape is not None and shape != exposure.shape:
+        raise InputError(
+            f"{name} has {shape[1]}×{shape[0]} pixels, but CryoSPARC says {w}×{h}: it is another file, or was binned "
+            "since."
+        )
+    if pixel_size is not None and abs(pixel_size - listed) > PIXEL_SIZE_TOLERANCE * listed:
+        raise InputError(
+            f"{name} has {pixel_size:g} Å per pixel in its STAR file and {listed:g} in CryoSPARC: they are different "
+            "files, or one of the two is wrong."
+        )
+
+
+def _tell_unmatched(unmatched: Sequence[str], points: PointSet, where: str) -> list[str]:
     if not unmatched:
         return []
     return [
-        f"{len(unmatched)} names in the coordinates are not in the list by the rule {rule!r}, and their points are "
+        f"{len(unmatched)} names in the coordinates are not in the {where}, and their points are "
         f"left out; {len(points.names)} match. The first: {', '.join(unmatched[:3])}."
     ]
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cbox import read_cbox, write_cbox
+from relion_attn_picker.io.cryosparc_exposures import Exposures
+from relion_attn_picker.io.cryosparc_points import read_cryosparc_points, write_cryosparc_points
 from relion_attn_picker.io.eman_box import read_box, write_box
 from relion_attn_picker.io.number_rows import read_text
 from relion_attn_picker.io.table import read_table, write_table
@@ -28,12 +30,14 @@ class WritingContext:
     """What a writer may need beside the points.
 
     ``box_size`` is in pixels, for points that come without a box; ``micrographs_star`` is the list they belong to;
-    ``image_shapes`` has ``(h, w)`` of each micrograph in the order of the points' names, if known.
+    ``image_shapes`` has ``(h, w)`` of each micrograph in the order of the points' names, if known; ``exposures`` are
+    CryoSPARC's micrographs, whose paths the points' names then are.
     """
 
     box_size: int | None = None
     micrographs_star: str | None = None
     image_shapes: tuple[tuple[int, int], ...] | None = None
+    exposures: Exposures | None = None
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,16 @@ class CoordinateFormat:
     write
         Path, points, context → nothing.
     full_names
-        Whether it names micrographs with folder and extension, as RELION does; otherwise by their stems alone.
+        Whether it names micrographs with folder and extension, as RELION does; otherwise by their stems, or by paths
+        of another program.
+    match
+        The rule of ``name_matching`` that its names usually need.
     keeps_scores, keeps_fractions, keeps_boxes, keeps_empty
         Whether scores, fractions of a pixel, box sizes and micrographs without points survive.
     whole_by_default
         Whether fractions, although the format has them, are of no use to the program that reads it.
     needs
-        What its writer must be told: ``box_size`` where points have none, ``image_shapes``.
+        What its writer must be told: ``box_size`` where points have none, ``image_shapes``, ``exposures``.
     """
 
     what: str
@@ -65,6 +72,7 @@ class CoordinateFormat:
     read: Callable[[Path], PointSet]
     write: Callable[[Path, PointSet, WritingContext], None]
     full_names: bool = False
+    match: str = "stem"
     keeps_scores: bool = True
     keeps_fractions: bool = True
     keeps_boxes: bool = False
@@ -116,6 +124,12 @@ def _write_files(
 IMAGE_SUFFIXES: Final = (".mrc", ".mrcs", ".tif", ".tiff", ".eer", ".st")
 
 
+def _write_cryosparc(path: Path, points: PointSet, context: WritingContext) -> None:
+    if context.exposures is None:
+        raise ValueError("WritingContext.exposures is None: expected CryoSPARC's micrographs.")
+    write_cryosparc_points(path, points, context.exposures)
+
+
 def _boxes_of(points: MicrographPoints, context: WritingContext) -> DoubleArray:
     """Return height and width of each point's box, ``(n, 2)``: its own, or the one that the user gave."""
     given = np.nan if context.box_size is None else float(context.box_size)
@@ -131,6 +145,7 @@ FORMATS: Final[dict[str, CoordinateFormat]] = {
         read_star_points,
         lambda path, points, context: write_star_job(path, points, context.micrographs_star),
         full_names=True,
+        match="exact",
         whole_by_default=True,
     ),
     "star": CoordinateFormat(
@@ -139,7 +154,17 @@ FORMATS: Final[dict[str, CoordinateFormat]] = {
         read_star_points,
         lambda path, points, _: write_star_particles(path, points),
         full_names=True,
+        match="exact",
         keeps_empty=False,
+    ),
+    "cs": CoordinateFormat(
+        "picks or particles of CryoSPARC, .cs with its .csg",
+        (".cs", ".csg"),
+        read_cryosparc_points,
+        _write_cryosparc,
+        match="stem-no-uid",
+        keeps_empty=False,
+        needs=frozenset({"exposures"}),
     ),
     "box": CoordinateFormat(
         "EMAN box files, one a micrograph",

@@ -27,6 +27,7 @@ from relion_attn_picker.io.cryosparc_picks import (
     make_pick_table,
     pick_slots,
     read_located_picks,
+    warn_of_losses,
 )
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph import Micrograph
@@ -308,7 +309,7 @@ def import_picks(
     located = read_located_picks(read_result(paths).columns, flip_y=flip_y)
     if not located.paths:
         raise InputError(f"{', '.join(map(str, paths))}: there are no picks in it.")
-    _warn_of_losses(located)
+    warn_of_losses(located)
     names = _name_located(located, micrographs_star)
     files = job.coordinate_paths(list(names))
     n_picks = 0
@@ -324,16 +325,6 @@ def import_picks(
     if micrographs_star is not None:
         write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
     return ImportedPicks(job.path / "autopick.star", n_picks, len(names))
-
-
-def _warn_of_losses(located: LocatedPicks) -> None:
-    if located.n_outside:
-        log.warning("%d picks have their centre outside their micrograph and are left out.", located.n_outside)
-    if located.has_shifts:
-        log.warning(
-            "The particles carry shifts of an alignment, which are not applied: to have refined centres, run Extract "
-            "From Micrographs with 'Recenter using aligned shifts' first and import its particles."
-        )
 
 
 def _name_located(located: LocatedPicks, micrographs_star: Path | None) -> dict[str, int]:

@@ -16,9 +16,14 @@ from relion_attn_picker.cli._options import LIKE_RELION
 @click.option("--to", "target_format", help="Format of TARGET.  [default: told from its name]")
 @click.option("--micrographs", help="Micrographs STAR file: names of the result, and the images to check against.")
 @click.option(
+    "--exposures",
+    multiple=True,
+    help="For cs: the .csg of CryoSPARC's job with the micrographs, or its .cs files, repeating the option.",
+)
+@click.option(
     "--match",
     help="What of two names must be equal: exact (all), name (without folders), stem (nor extension), stem-no-uid (nor "
-    "CryoSPARC's number).  [default: exact, or stem for formats without full names]",
+    "CryoSPARC's number).  [default: exact from STAR files, stem-no-uid from cs, stem from others]",
 )
 @click.option("--strip", default="", help="Cut this from the ends of names first, such as _autopick.")
 @click.option(
@@ -41,11 +46,12 @@ from relion_attn_picker.cli._options import LIKE_RELION
     default=None,
     help="Round to whole pixels, or keep fractions where TARGET can.  [default: round for relion, which cuts them off]",
 )
-def command(source: str, target: str, micrographs: str | None, **given: object) -> None:
+def command(source: str, target: str, micrographs: str | None, exposures: tuple[str, ...], **given: object) -> None:
     """Convert the coordinates in SOURCE into TARGET, and tell what was changed, lost or not matched.
 
-    Formats: relion (a job folder), star (one STAR file), box (EMAN), cbox (crYOLO), topaz (its table), table (plain
-    x y). All coordinates are centres in pixels of the micrograph, counted from 0; boxes are turned into centres.
+    Formats: relion (a job folder), star (one STAR file), cs (CryoSPARC's .cs with its .csg), box (EMAN), cbox
+    (crYOLO), topaz (its table), table (plain x y). All coordinates are centres in pixels of the micrograph, counted
+    from 0; boxes are turned into centres.
     """
     import json
     import logging
@@ -54,6 +60,7 @@ def command(source: str, target: str, micrographs: str | None, **given: object) 
 
     options = ConversionOptions(
         micrographs=None if micrographs is None else Path(micrographs),
+        exposures=tuple(Path(name) for name in exposures),
         **given,  # type: ignore[arg-type]
     )
     report = convert(Path(source), Path(target), options)

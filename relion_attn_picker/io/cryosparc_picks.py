@@ -11,6 +11,7 @@ Names, types and shapes of columns are those that a CryoSPARC server asks of an 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,9 @@ from relion_attn_picker.io.cryosparc import UID, Columns, Table, as_texts
 from relion_attn_picker.io.cryosparc_exposures import Exposure
 from relion_attn_picker.io.cryosparc_group import OWN_FOLDER
 from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.point_set import DoubleArray
+
+log = logging.getLogger(__name__)
 
 LOCATION_FIELDS: Final = (
     ("location/micrograph_uid", "<u8", ()),
@@ -47,6 +51,9 @@ REQUIRED: Final = (
     *(f"location/center_{a}_frac" for a in "xy"),
 )
 SHIFTS: Final = ("alignments2D/shift", "alignments3D/shift")
+DECIMALS: Final = 3
+"""Of a pixel, when picks are read. A fraction, a float of 24 bits, tells a centre among n pixels to n / 2**25, so that
+a thousandth is told up to 16,777 pixels, and what was written with three decimals comes back the same."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,8 @@ class ExposurePicks:
     """Picks on one exposure: ``yx`` ``(n, 2)`` in its pixels, ``score`` ``(n,)`` or ``None``."""
 
     exposure: Exposure
-    yx: FloatArray
-    score: FloatArray | None
+    yx: FloatArray | DoubleArray
+    score: FloatArray | DoubleArray | None
 
 
 def make_pick_table(
@@ -152,7 +159,7 @@ class LocatedPicks:
         Of their micrographs, one entry a micrograph: uid (0 where not known), path without the mark of an exported
         copy, ``(h, w)``, Å per pixel (``None`` where not known).
     yx, score
-        For each micrograph, ``(n, 2)`` in its pixels and ``(n,)`` or ``None``.
+        For each micrograph, ``(n, 2)`` in its pixels, to a thousandth, and ``(n,)`` or ``None``.
     n_outside
         Rows that were left out because their centre is outside the micrograph.
     has_shifts
@@ -163,14 +170,23 @@ class LocatedPicks:
     paths: list[str]
     shapes: list[tuple[int, int]]
     pixel_sizes: list[float | None]
-    yx: list[FloatArray]
+    yx: list[DoubleArray]
     score: list[FloatArray | None]
     n_outside: int
     has_shifts: bool
 
 
-def read_located_picks(columns: Columns, *, flip_y: bool = False) -> LocatedPicks:
+def read_located_picks(columns: Columns, *, flip_y: bool = False, keep_outside: bool = False) -> LocatedPicks:
     """Return picks or particles by micrograph, in pixels.
+
+    Parameters
+    ----------
+    columns
+        Of a result of CryoSPARC.
+    flip_y
+        Count rows from the last one: for micrographs that CryoSPARC has mirrored.
+    keep_outside
+        Whether to return rows whose centre is outside the micrograph too.
 
     Raises
     ------
@@ -182,10 +198,10 @@ def read_located_picks(columns: Columns, *, flip_y: bool = False) -> LocatedPick
     fractions = np.stack([columns[REQUIRED[3]], columns[REQUIRED[2]]], axis=1).astype(np.float64)
     if not np.isfinite(fractions).all():
         raise InputError(f"{REQUIRED[2]} or {REQUIRED[3]} has a value that is not a finite number: export them again.")
-    yx = fractions * shapes
+    yx = np.round(fractions * shapes, DECIMALS)
     if flip_y:
         yx[:, 0] = shapes[:, 0] - 1 - yx[:, 0]
-    inside = ((yx > -0.5) & (yx < shapes - 0.5)).all(axis=1)
+    inside = keep_outside | ((yx > -0.5) & (yx < shapes - 0.5)).all(axis=1)
     names, first, member = _group_texts(columns[REQUIRED[0]].astype("S"))
     _check_one_shape(shapes, first, member, names)
     order = np.flatnonzero(inside)[np.argsort(member[inside], kind="stable")]
@@ -197,11 +213,22 @@ def read_located_picks(columns: Columns, *, flip_y: bool = False) -> LocatedPick
         paths=[path.removeprefix(OWN_FOLDER) for path in as_texts(names)],
         shapes=[(height, width) for height, width in shapes[first].tolist()],
         pixel_sizes=[round(size, 6) if size > 0 else None for size in sizes],
-        yx=[yx[own].astype(np.float32) for own in rows],
+        yx=[yx[own] for own in rows],
         score=[None if score is None else score[own].astype(np.float32) for own in rows],
         n_outside=int(np.count_nonzero(~inside)),
         has_shifts=any(name in columns and bool(np.any(columns[name])) for name in SHIFTS),
     )
+
+
+def warn_of_losses(located: LocatedPicks) -> None:
+    """Tell what of picks or particles is left out or not applied."""
+    if located.n_outside:
+        log.warning("%d picks have their centre outside their micrograph and are left out.", located.n_outside)
+    if located.has_shifts:
+        log.warning(
+            "The particles carry shifts of an alignment, which are not applied: to have refined centres, run Extract "
+            "From Micrographs with 'Recenter using aligned shifts' first and import its particles."
+        )
 
 
 def _group_texts(texts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
