@@ -67,7 +67,7 @@ def connect() -> Any:
         If cryosparc-tools is not there, or the server refuses or cannot be reached.
     """
     try:
-        from cryosparc.tools import CryoSPARC  # type: ignore[import-not-found]
+        from cryosparc.tools import CryoSPARC
     except ImportError as error:
         raise InputError(
             f"cryosparc-tools cannot be loaded ({error}): pip install 'cryosparc-tools~=X.Y.0', X.Y being the version "
@@ -191,7 +191,7 @@ def as_dataset(table: Table) -> Any:
 
     Built field by field: ``alloc_output`` gives only the fields that the server requires, and no others can be added.
     """
-    from cryosparc.dataset import Dataset  # type: ignore[import-not-found]
+    from cryosparc.dataset import Dataset
 
     fields = [
         (name, "O" if values.dtype.kind == "S" else values.dtype.str, *((values.shape[1:],) if values.ndim > 1 else ()))

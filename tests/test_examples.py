@@ -63,7 +63,13 @@ def test_draw_picks(project: Path) -> None:
         assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 100
 
 
-@pytest.mark.parametrize("script", ["examples/quickstart.sh", "examples/environment.sh", "tests/run.sh", ".ci/run"])
+SCRIPTS = (
+    *("examples/quickstart.sh", "examples/environment.sh", "tests/run.sh", ".ci/run"),
+    "tests/contract/cryosparc_environments.sh",
+)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_are_valid_bash(script: str) -> None:
     assert subprocess.run(["bash", "-n", str(ROOT / script)], check=False).returncode == 0
 
