@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.candidates import CandidateStore
@@ -33,7 +35,6 @@ from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import find_project_dir, name_for_list
 from relion_attn_picker.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE
-from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import (
@@ -269,7 +270,7 @@ def _write_star(path: Path, entries: Sequence[ExposurePicks], flip_y: bool) -> P
     return path
 
 
-def _flip(entry: ExposurePicks) -> FloatArray:
+def _flip(entry: ExposurePicks) -> NDArray[Any]:
     return np.column_stack([entry.exposure.shape[0] - 1 - entry.yx[:, 0], entry.yx[:, 1]])
 
 

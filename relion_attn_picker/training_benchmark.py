@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from relion_attn_picker.inference.predictor import DTYPES
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
-from relion_attn_picker.simulated_data import Simulation
+from relion_attn_picker.simulated_data import open_simulation
 from relion_attn_picker.training.batches import Batch
 from relion_attn_picker.training.crops import cut_crops
 from relion_attn_picker.training.distributed import World
@@ -106,7 +106,7 @@ def _median_seconds(work: Callable[[], object], repeats: int, device: torch.devi
 
 def _time_field(number: int) -> tuple[float, int]:
     """Return the seconds that a simulated field takes, cut into crops, and how many crops cover it."""
-    options, simulation = CropOptions(), Simulation((), (), seed=1)
+    options, simulation = CropOptions(), open_simulation(None, seed=1)
     start = time.perf_counter()
     field = simulation.make_field("on the fly", number)
     crops = cut_crops(field, 10_000, options, Normalization(), np.random.default_rng(number))

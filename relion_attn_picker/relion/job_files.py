@@ -17,7 +17,7 @@ FAILED_NAME = "attnpickMicrographName"
 FAILED_REASON = "attnpickReason"
 
 
-def write_picks(path: Path, yx: FloatArray, score: FloatArray, image_shape: tuple[int, int]) -> None:
+def write_picks(path: Path, yx: NDArray[Any], score: NDArray[Any], image_shape: tuple[int, int]) -> None:
     """Write one micrograph's coordinate file in the five columns of RELION's own picker.
 
     Coordinates are rounded to whole pixels, because RELION truncates them, and kept inside the image, because one box
@@ -102,7 +102,7 @@ def write_truth(path: Path, yx: FloatArray) -> None:
 
 
 def write_particles(
-    path: Path, points: Iterable[tuple[str, FloatArray, FloatArray | None]], *, has_scores: bool
+    path: Path, points: Iterable[tuple[str, NDArray[Any], NDArray[Any] | None]], *, has_scores: bool
 ) -> None:
     """Write the coordinates of many micrographs into one table of particles, micrograph by micrograph.
 
