@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from relion_attn_picker.conversion import ConversionOptions, convert
+from relion_attn_picker.io.cryosparc import make_table, write_cs
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.point_set import PointSet
 from relion_attn_picker.relion.micrographs import write_micrographs
@@ -28,18 +29,28 @@ WAYS = (
     ("topaz", "topaz.txt", "cbox", "cbox"),
     ("cbox", "cbox", "box", "box"),
     ("box", "box", "relion", "job2"),
+    ("star", "all.star", "cs", "picks.cs"),
+    ("cs", "picks.cs", "star", "back.star"),
 )
-"""Format and path that are read, format and path that are written; each reads what the one before it wrote."""
+"""Format and path that are read, format and path that are written; each reads what one before it wrote."""
 
 
 def make_job(folder: Path, n_picks: int) -> None:
-    """Write a picking job with random picks, and the list of its micrographs."""
+    """Write a picking job with random picks, the list of its micrographs, and CryoSPARC's."""
     rng = np.random.default_rng(1)
     names = tuple(f"MotionCorr/job002/Movies/mic{i:06d}.mrc" for i in range(n_picks // PICKS_A_MICROGRAPH))
     owner = np.repeat(np.arange(len(names)), PICKS_A_MICROGRAPH)
     yx, score = rng.integers(0, 4000, (len(owner), 2)).astype(float), rng.random(len(owner))
     write_star_job(folder / "job", PointSet(names, owner, yx, score), None)
     write_micrographs(folder / "micrographs.star", [Micrograph(name, OpticsGroup(1, "g", 1.0)) for name in names])
+    exposures = {
+        "uid": np.arange(len(names), dtype=np.uint64),
+        "micrograph_blob/path": np.array([f"J2/imported/{i:021d}_mic{i:06d}.mrc" for i in range(len(names))]),
+        "micrograph_blob/shape": np.full((len(names), 2), 4000, dtype=np.uint32),
+        "micrograph_blob/psize_A": np.ones(len(names), dtype=np.float32),
+        "mscope_params/exp_group_id": np.zeros(len(names), dtype=np.uint32),
+    }
+    write_cs(folder / "exposures.cs", make_table(exposures))
 
 
 def measure(n_picks: int) -> list[float]:
@@ -53,6 +64,7 @@ def measure(n_picks: int) -> list[float]:
                 source_format=source_format,
                 target_format=target_format,
                 micrographs=folder / "micrographs.star",
+                exposures=(folder / "exposures.cs",) if target_format == "cs" else (),
                 box_size=200,
             )
             start = time.perf_counter()
