@@ -28,6 +28,9 @@ from relion_attn_picker.relion.micrographs import read_micrographs
 
 OUTSIDE_CHOICES: Final = ("refuse", "drop", "clip", "keep")
 PIXEL_SIZE_TOLERANCE = 0.01
+EXPOSURE_RULE: Final = "stem-no-uid"
+"""For names without folders among CryoSPARC's exposures."""
+
 UNSET_PIXEL_SIZE = 1.0  # lets a list without pixel sizes be read; nothing is computed from it
 
 
@@ -140,7 +143,10 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     shapes = _read_shapes(points.names, images, needs_shapes)
     if exposures is not None:
         _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
-        points, shapes, unknown = _match_exposures(points, shapes, images, exposures)
+        has_full_names = images is not None or (reader.full_names and options.match is None)
+        given = [name.removesuffix(options.strip) for name in points.names]
+        listed = _find_exposures(given, exposures, None if has_full_names else options.match or EXPOSURE_RULE)
+        points, shapes, unknown = _match_exposures(points, shapes, images, listed)
         notes += _tell_unmatched(unknown, points, "list of exposures")
         unmatched += unknown
     points, placed = _place(points, shapes, options)
@@ -256,32 +262,50 @@ def _match(
     return points.rename(match.listed), unmatched, match.unused
 
 
+def _find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None) -> list[Exposure | None]:
+    """Return the exposure of each name: by a rule, or, without one, as ``MicrographFinder`` finds full names.
+
+    Raises
+    ------
+    InputError
+        If there is none for all of them, or one name fits several.
+    """
+    by_path = {item.path: item for item in exposures.items}
+    if rule is None:
+        found = MicrographFinder([item.uid for item in exposures.items], list(by_path)).find_all(names)
+        listed = [exposures.items[found[name]] if name in found else None for name in names]
+    else:
+        paths = match_names(names, list(by_path), rule).listed
+        listed = [None if path is None else by_path[path] for path in paths]
+    if not any(listed):
+        raise InputError(
+            f"None of the {len(names)} micrographs (first: {', '.join(names[:1]) or 'there is none'}) is "
+            f"among the {len(by_path)} exposures (first: {next(iter(by_path))}): give the exposures of the same "
+            "micrographs."
+        )
+    return listed
+
+
 def _match_exposures(
-    points: PointSet, shapes: Sequence[tuple[int, int]] | None, images: _Images | None, exposures: Exposures
+    points: PointSet,
+    shapes: Sequence[tuple[int, int]] | None,
+    images: _Images | None,
+    listed: Sequence[Exposure | None],
 ) -> tuple[PointSet, tuple[tuple[int, int], ...], tuple[str, ...]]:
     """Return the points under CryoSPARC's paths, the shapes of those micrographs, and the names that it has not.
 
     Raises
     ------
     InputError
-        If it has none of them, a name fits several, or an image has another shape or pixel size than there.
+        If an image has another shape or pixel size than in CryoSPARC.
     """
-    items = exposures.items
-    found = MicrographFinder([item.uid for item in items], [item.path for item in items]).find_all(points.names)
-    if not found:
-        raise InputError(
-            f"None of the {len(points.names)} micrographs (first: {', '.join(points.names[:1]) or 'there is none'}) is "
-            f"among the {len(items)} exposures (first: {items[0].path}): give the exposures of the same micrographs."
-        )
-    for number, name in enumerate(points.names):
-        if name in found:
-            shape = None if shapes is None else shapes[number]
-            size = images.pixel_sizes.get(name) if images is not None else None
-            _check_exposure(name, shape, size, items[found[name]])
-    listed = [items[found[name]] if name in found else None for name in points.names]
-    unknown = tuple(name for name in points.names if name not in found)
-    kept = tuple(item.shape for item in listed if item is not None)
-    return points.rename([None if item is None else item.path for item in listed]), kept, unknown
+    for number, (name, exposure) in enumerate(zip(points.names, listed, strict=True)):
+        if exposure is not None:
+            size = None if images is None else images.pixel_sizes.get(name)
+            _check_exposure(name, None if shapes is None else shapes[number], size, exposure)
+    unknown = tuple(name for name, exposure in zip(points.names, listed, strict=True) if exposure is None)
+    kept = tuple(exposure.shape for exposure in listed if exposure is not None)
+    return points.rename([None if exposure is None else exposure.path for exposure in listed]), kept, unknown
 
 
 def _check_exposure(name: str, shape: tuple[int, int] | None, pixel_size: float | None, exposure: Exposure) -> None:

@@ -156,6 +156,18 @@ def test_cs_outside_its_micrograph_is_dealt_with_as_every_format() -> None:
     np.testing.assert_array_equal(read_star_points(Path("out.star")).yx, [[60, 100]])
 
 
+def test_boxes_find_their_exposures_by_stem() -> None:
+    Path("boxes").mkdir()
+    Path("boxes/größe a.box").write_text("92 17 40 40\n")
+    convert(Path("boxes"), Path("out.cs"), TO_CRYOSPARC)
+    (row,) = read_cs(Path("out.cs"))
+    assert (row["location/micrograph_uid"], row["location/center_x_frac"]) == (UIDS[0], np.float32(112 / 200))
+    Path("boxes/größe a.box").rename("boxes/größe a_picked.box")
+    options = ConversionOptions(target_format="cs", exposures=EXPOSURES, strip="_picked", match="stem")
+    with pytest.raises(InputError, match=r"None of the 1 micrographs \(first: größe a\) is among the 2 exposures"):
+        convert(Path("boxes"), Path("again.cs"), options)
+
+
 def test_flip_y_for_cryosparc_takes_the_heights_of_its_exposures() -> None:
     options = ConversionOptions(target_format="cs", exposures=EXPOSURES, flip_y=True)
     convert(Path("in.star"), Path("out.cs"), options)
