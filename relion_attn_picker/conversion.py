@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.io.cryosparc_exposures import Exposure, Exposures, read_exposures
+from relion_attn_picker.exposure_matching import match_exposures
+from relion_attn_picker.io.cryosparc_exposures import read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result
-from relion_attn_picker.io.cryosparc_names import MicrographFinder
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.name_matching import match_names
@@ -28,9 +28,7 @@ from relion_attn_picker.relion.micrographs import read_micrographs
 
 OUTSIDE_CHOICES: Final = ("refuse", "drop", "clip", "keep")
 PIXEL_SIZE_TOLERANCE = 0.01
-EXPOSURE_RULE: Final = "stem-no-uid"
-"""For names without folders among CryoSPARC's exposures."""
-
+EXPOSURE_RULE: Final = "stem-no-uid"  # for names without folders
 UNSET_PIXEL_SIZE = 1.0  # lets a list without pixel sizes be read; nothing is computed from it
 
 
@@ -144,9 +142,9 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     if exposures is not None:
         _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
         has_full_names = images is not None or (reader.full_names and options.match is None)
-        given = [name.removesuffix(options.strip) for name in points.names]
-        listed = _find_exposures(given, exposures, None if has_full_names else options.match or EXPOSURE_RULE)
-        points, shapes, unknown = _match_exposures(points, shapes, images, listed)
+        exposure_rule = None if has_full_names else options.match or EXPOSURE_RULE
+        sizes = {} if images is None else images.pixel_sizes
+        points, shapes, unknown = match_exposures(points, exposures, exposure_rule, options.strip, shapes, sizes)
         notes += _tell_unmatched(unknown, points, "list of exposures")
         unmatched += unknown
     points, placed = _place(points, shapes, options)
@@ -260,67 +258,6 @@ def _match(
             f"(first: {images.names[0]}) by the rule {rule!r}: choose another --match."
         )
     return points.rename(match.listed), unmatched, match.unused
-
-
-def _find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None) -> list[Exposure | None]:
-    """Return the exposure of each name: by a rule, or, without one, as ``MicrographFinder`` finds full names.
-
-    Raises
-    ------
-    InputError
-        If there is none for all of them, or one name fits several.
-    """
-    by_path = {item.path: item for item in exposures.items}
-    if rule is None:
-        found = MicrographFinder([item.uid for item in exposures.items], list(by_path)).find_all(names)
-        listed = [exposures.items[found[name]] if name in found else None for name in names]
-    else:
-        paths = match_names(names, list(by_path), rule).listed
-        listed = [None if path is None else by_path[path] for path in paths]
-    if not any(listed):
-        raise InputError(
-            f"None of the {len(names)} micrographs (first: {', '.join(names[:1]) or 'there is none'}) is "
-            f"among the {len(by_path)} exposures (first: {next(iter(by_path))}): give the exposures of the same "
-            "micrographs."
-        )
-    return listed
-
-
-def _match_exposures(
-    points: PointSet,
-    shapes: Sequence[tuple[int, int]] | None,
-    images: _Images | None,
-    listed: Sequence[Exposure | None],
-) -> tuple[PointSet, tuple[tuple[int, int], ...], tuple[str, ...]]:
-    """Return the points under CryoSPARC's paths, the shapes of those micrographs, and the names that it has not.
-
-    Raises
-    ------
-    InputError
-        If an image has another shape or pixel size than in CryoSPARC.
-    """
-    for number, (name, exposure) in enumerate(zip(points.names, listed, strict=True)):
-        if exposure is not None:
-            size = None if images is None else images.pixel_sizes.get(name)
-            _check_exposure(name, None if shapes is None else shapes[number], size, exposure)
-    unknown = tuple(name for name, exposure in zip(points.names, listed, strict=True) if exposure is None)
-    kept = tuple(exposure.shape for exposure in listed if exposure is not None)
-    return points.rename([None if exposure is None else exposure.path for exposure in listed]), kept, unknown
-
-
-def _check_exposure(name: str, shape: tuple[int, int] | None, pixel_size: float | None, exposure: Exposure) -> None:
-    """Refuse an image whose shape or pixel size, where known, is not what CryoSPARC says."""
-    (h, w), listed = exposure.shape, exposure.optics.pixel_size
-    if shape is not None and shape != exposure.shape:
-        raise InputError(
-            f"{name} has {shape[1]}×{shape[0]} pixels, but CryoSPARC says {w}×{h}: it is another file, or was binned "
-            "since."
-        )
-    if pixel_size is not None and abs(pixel_size - listed) > PIXEL_SIZE_TOLERANCE * listed:
-        raise InputError(
-            f"{name} has {pixel_size:g} Å per pixel in its STAR file and {listed:g} in CryoSPARC: they are different "
-            "files, or one of the two is wrong."
-        )
 
 
 def _tell_unmatched(unmatched: Sequence[str], points: PointSet, where: str) -> list[str]:

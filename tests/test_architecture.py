@@ -30,6 +30,7 @@ JOBS = {
     "coordinate_formats",
     "cryosparc_exchange",
     "cryosparc_job",
+    "exposure_matching",
     "job_settings",
     "micrograph_list",
     "name_matching",
