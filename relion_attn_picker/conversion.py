@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.exposure_matching import match_exposures
+from relion_attn_picker.exposure_matching import match_exposures, pixel_sizes_contradict
 from relion_attn_picker.io.cryosparc_exposures import read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result
 from relion_attn_picker.io.mrc import read_header
@@ -27,7 +27,6 @@ from relion_attn_picker.point_set import PointSet
 from relion_attn_picker.relion.micrographs import read_micrographs
 
 OUTSIDE_CHOICES: Final = ("refuse", "drop", "clip", "keep")
-PIXEL_SIZE_TOLERANCE = 0.01
 EXPOSURE_RULE: Final = "stem-no-uid"  # for names without folders
 UNSET_PIXEL_SIZE = 1.0  # lets a list without pixel sizes be read; nothing is computed from it
 
@@ -237,7 +236,7 @@ def _check_pixel_size(points: PointSet, pixel_sizes: dict[str, float], factor: f
         return
     own = points.pixel_size / factor
     for name, listed in pixel_sizes.items():
-        if abs(own - listed) > PIXEL_SIZE_TOLERANCE * listed:
+        if pixel_sizes_contradict(own, listed):
             raise InputError(
                 f"The coordinates are pixels of {points.pixel_size:g} Å, but {name} has {listed:g} Å: "
                 f"give --factor {points.pixel_size / listed:.6g} if the images were rescaled, or the right list."

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.exposure_matching import compare_pixel_sizes, pixel_sizes_contradict
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.cryosparc import write_cs
 from relion_attn_picker.io.cryosparc_exposures import Exposure, Exposures, read_exposures
@@ -47,9 +48,6 @@ from relion_attn_picker.relion.job_files import (
 from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
 
 log = logging.getLogger(__name__)
-
-PIXEL_SIZE_TOLERANCE = 0.01
-"""Largest relative difference of two pixel sizes that mean the same."""
 
 GROUP_NAME = "attnpick_picks"
 
@@ -120,12 +118,8 @@ def _check_header(exposure: Exposure, path: Path, contradictions: dict[tuple[flo
             f"{exposure.shape[1]}×{exposure.shape[0]}: it is another file, or was binned since."
         )
     listed = exposure.optics.pixel_size
-    if header.pixel_size is not None and _contradict(header.pixel_size, listed):
+    if header.pixel_size is not None and pixel_sizes_contradict(header.pixel_size, listed):
         contradictions.setdefault((round(header.pixel_size, 3), round(listed, 3)), str(path))
-
-
-def _contradict(first: float, second: float) -> bool:
-    return abs(first / second - 1) > PIXEL_SIZE_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -242,16 +236,6 @@ def _compare_job(folder: Path, exposures: dict[str, Exposure]) -> float | None:
             {name: (listed[name], exposures[name].optics.pixel_size) for name in exposures if name in listed}
         )
     return float(saved["min_distance"])
-
-
-def compare_pixel_sizes(sizes: dict[str, tuple[float, float]]) -> None:
-    """Raise ``InputError`` if a micrograph's pixel size in its STAR file contradicts the one in CryoSPARC."""
-    for name, (listed, stored) in sizes.items():
-        if _contradict(listed, stored):
-            raise InputError(
-                f"{name} has {listed:g} Å per pixel in its STAR file and {stored:g} in CryoSPARC: they are different "
-                "files, or one of the two is wrong."
-            )
 
 
 def _write_star(path: Path, entries: Sequence[ExposurePicks], flip_y: bool) -> Path | None:

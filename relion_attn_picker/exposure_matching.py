@@ -11,6 +11,7 @@ from relion_attn_picker.name_matching import match_names
 from relion_attn_picker.point_set import PointSet
 
 PIXEL_SIZE_TOLERANCE = 0.01
+"""Largest relative difference of two pixel sizes that mean the same."""
 
 
 def match_exposures(
@@ -68,14 +69,25 @@ def _find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None
 
 def _check_exposure(name: str, shape: tuple[int, int] | None, pixel_size: float | None, exposure: Exposure) -> None:
     """Refuse an image whose shape or pixel size, where known, is not what CryoSPARC says."""
-    (h, w), listed = exposure.shape, exposure.optics.pixel_size
     if shape is not None and shape != exposure.shape:
         raise InputError(
-            f"{name} has {shape[1]}×{shape[0]} pixels, but CryoSPARC says {w}×{h}: it is another file, or was binned "
-            "since."
+            f"{name} has {shape[1]}×{shape[0]} pixels, but CryoSPARC says "
+            f"{exposure.shape[1]}×{exposure.shape[0]}: it is another file, or was binned since."
         )
-    if pixel_size is not None and abs(pixel_size - listed) > PIXEL_SIZE_TOLERANCE * listed:
-        raise InputError(
-            f"{name} has {pixel_size:g} Å per pixel in its STAR file and {listed:g} in CryoSPARC: they are different "
-            "files, or one of the two is wrong."
-        )
+    if pixel_size is not None:
+        compare_pixel_sizes({name: (pixel_size, exposure.optics.pixel_size)})
+
+
+def compare_pixel_sizes(sizes: Mapping[str, tuple[float, float]]) -> None:
+    """Raise ``InputError`` if a micrograph's pixel size in its STAR file contradicts the one in CryoSPARC."""
+    for name, (listed, stored) in sizes.items():
+        if pixel_sizes_contradict(listed, stored):
+            raise InputError(
+                f"{name} has {listed:g} Å per pixel in its STAR file and {stored:g} in CryoSPARC: they are different "
+                "files, or one of the two is wrong."
+            )
+
+
+def pixel_sizes_contradict(first: float, second: float) -> bool:
+    """Tell whether two pixel sizes differ by more than ``PIXEL_SIZE_TOLERANCE``."""
+    return abs(first / second - 1) > PIXEL_SIZE_TOLERANCE

@@ -393,6 +393,13 @@ def test_command_tells_and_leaves_a_report(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "ERROR: There are no coordinates at absent: check the path.\n"
 
 
+def test_command_writes_for_cryosparc(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plain_command(group, ["convert", "in.star", "out.cs", "--exposures", "exposures.cs"]) == 0
+    assert "3 points on 2 micrographs, star to cs. Written: out.cs and out.cs.conversion" in capsys.readouterr().out
+    assert run_plain_command(group, ["convert", "in.star", "again.cs"]) == 1
+    assert "give --exposures, the .csg file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_random_sets_survive_star_cbox_star(seed: int) -> None:
     rng = np.random.default_rng(seed)
