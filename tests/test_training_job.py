@@ -151,10 +151,16 @@ def test_excluded_structures(tmp_path: Path) -> None:
     for name in ("ferritin_1.npz", "other.npz"):
         (tmp_path / name).touch()
     simulation = open_simulation(tmp_path, 1, ["Ferritin"])
-    assert [file.name for file in simulation.files] == ["other.npz"]
-    assert "without Ferritin" in simulation.description
-    with pytest.raises(InputError, match="'feritin' fits no structure"):
+    assert simulation.structures is not None
+    assert simulation.structures.count == 1
+    assert "without ferritin_1.npz" in simulation.description
+    with pytest.raises(InputError, match="feritin"):
         open_simulation(tmp_path, 1, ["feritin"])
+
+
+def test_nothing_to_exclude_from() -> None:
+    with pytest.raises(InputError, match="--exclude ferritin has nothing to leave out: give --structures"):
+        open_simulation(None, 1, ["ferritin"])
 
 
 def test_labels_outside_the_image(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,9 +200,9 @@ def test_simulated_source_is_reproducible() -> None:
     first, again = (simulate_source(open_simulation(None, 5), 2) for _ in range(2))
     for one, other in zip(first.micrographs, again.micrographs, strict=True):
         np.testing.assert_array_equal(one().image, other().image)
-    assert first.description == "procedural particles, seed 5, 2 fields"
+    assert first.description == "procedural particles of 57 to 600 Å, seed 5, 2 fields"
 
 
 def test_folder_without_bead_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="There are no bead files"):
+    with pytest.raises(InputError, match="holds no bead files"):
         open_simulation(tmp_path, 5)
