@@ -94,18 +94,20 @@ def _count_pixels(
     pixels.add(probability_map.values, draw_discs((height, width), true_yx * to_map, radius))
 
 
-def open_reference(path: Path, project_dir: Path, micrograph_names: Sequence[str]) -> Coordinates:
+def open_reference(path: Path, project_dir: Path, pixel_sizes: Mapping[str, float]) -> Coordinates:
     """Open reference coordinates, and see before any work is done that they belong to these micrographs.
+
+    ``pixel_sizes`` has the Å per pixel of each micrograph by its name.
 
     Raises
     ------
     InputError
         If there are none, or they list none of the micrographs.
     """
-    reference = open_coordinates(path, project_dir)
+    reference = open_coordinates(path, project_dir, pixel_sizes)
     if reference.micrograph_names is not None:
-        common = len(set(micrograph_names).intersection(reference.micrograph_names))
-        _check_overlap(common, len(micrograph_names), "the reference coordinates", warn=False)
+        common = len(pixel_sizes.keys() & set(reference.micrograph_names))
+        _check_overlap(common, len(pixel_sizes), "the reference coordinates", warn=False)
     return reference
 
 
@@ -161,12 +163,12 @@ def evaluate_files(
     project_dir = (
         Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, next(iter(listed)))
     )
-    truth_coordinates = open_coordinates(truth, project_dir)
+    truth_coordinates = open_coordinates(truth, project_dir, listed)
     if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
         results = read_job_results(folder, listed, saved["threshold"] if threshold is None else threshold)
         return evaluate_job(results, truth_coordinates, particle_diameter)
     return _evaluate_coordinates(
-        open_coordinates(picks, project_dir),
+        open_coordinates(picks, project_dir, listed),
         truth_coordinates,
         particle_diameter,
         listed,

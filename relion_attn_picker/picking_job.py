@@ -325,8 +325,8 @@ def run_picking_job(
     """
     reference = None
     if request.reference is not None:
-        names = [micrograph.name for micrograph in request.micrographs]
-        reference = open_reference(request.reference, request.project_dir, names)
+        sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
+        reference = open_reference(request.reference, request.project_dir, sizes)
     predictor = load_predictor(request.weights, request.inference)
     settings = JobSettings(
         request.options, file_digest(request.weights), request.inference.precision, request.write_maps

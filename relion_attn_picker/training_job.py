@@ -81,7 +81,8 @@ def read_labelled_source(data: TrainingData) -> LabelledSource:
     """
     micrographs = read_micrographs(data.micrographs_star)
     project_dir = find_project_dir(data.micrographs_star, micrographs[0].name)
-    coordinates = open_coordinates(data.coordinates, project_dir)
+    sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
+    coordinates = open_coordinates(data.coordinates, project_dir, sizes)
     tables = {micrograph.name: coordinates.read(micrograph.name) for micrograph in micrographs}
     readers = [
         partial(_read_labelled, micrograph, project_dir / micrograph.name, table.yx, data.particle_diameter)

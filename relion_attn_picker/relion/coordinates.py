@@ -64,7 +64,9 @@ class Coordinates:
         return CoordinateTable(points.yx.astype(np.float32), score)
 
 
-def open_coordinates(path: Path, project_dir: Path = Path()) -> Coordinates:
+def open_coordinates(
+    path: Path, project_dir: Path = Path(), pixel_sizes: Mapping[str, float] | None = None
+) -> Coordinates:
     """Open coordinates of any of the kinds that RELION writes.
 
     Parameters
@@ -74,6 +76,9 @@ def open_coordinates(path: Path, project_dir: Path = Path()) -> Coordinates:
         coordinates of one micrograph, or a job folder with one of the first two.
     project_dir
         The folder that paths inside the files are relative to; the file's own folder is tried next.
+    pixel_sizes
+        Name of a micrograph → its Å per pixel, as its own list tells. Refined shifts of particles are in Å, and a
+        particles file of RELION's Extract does not tell the pixel size of the micrographs.
 
     Raises
     ------
@@ -93,7 +98,7 @@ def open_coordinates(path: Path, project_dir: Path = Path()) -> Coordinates:
     for name, table in tables.items():
         if name != labels.OPTICS_BLOCK and labels.COORDINATE_X in table.columns:
             if labels.MICROGRAPH_NAME in table.columns:
-                return _open_particles(path, table, tables.get(labels.OPTICS_BLOCK))
+                return _open_particles(path, table, tables.get(labels.OPTICS_BLOCK), pixel_sizes or {})
             return _of_one_micrograph(MicrographPoints("", *table_to_points(path, table)))
     raise InputError(f"{path} holds no coordinates: expected columns {labels.COORDINATE_X} and {labels.COORDINATE_Y}.")
 
@@ -152,10 +157,12 @@ def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
     return Coordinates(tuple(names), read)
 
 
-def _open_particles(path: Path, table: DataFrame, optics: DataFrame | None) -> Coordinates:
+def _open_particles(
+    path: Path, table: DataFrame, optics: DataFrame | None, pixel_sizes: Mapping[str, float]
+) -> Coordinates:
     """Open a particles STAR file; re-centred particles count at their refined centre."""
     yx, score = table_to_points(path, table)
-    yx = yx - _refined_shift(path, table, optics)
+    yx = yx - _refined_shift(path, table, optics, pixel_sizes)
     rows = table.groupby(labels.MICROGRAPH_NAME, sort=False).indices
 
     def read(micrograph_name: str) -> MicrographPoints | None:
@@ -175,7 +182,9 @@ def _one_pixel_size(optics: DataFrame | None) -> float | None:
     return float(sizes.pop()) if len(sizes) == 1 else None
 
 
-def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None) -> DoubleArray:
+def _refined_shift(
+    path: Path, table: DataFrame, optics: DataFrame | None, known: Mapping[str, float]
+) -> DoubleArray:
     """Return the shift (pixels of the micrograph) to subtract: origins are in Å, and point from the true centre.
 
     RELION's re-extraction computes new = old - origin / pixel size (preprocessing.cpp, "recenter").
@@ -186,16 +195,28 @@ def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None) -> Do
             "relion_convert_star makes a file of 3.1 of it.",
             path,
         )
-    if optics is None or not {labels.ORIGIN_X, labels.ORIGIN_Y} <= set(table.columns):
+    if not {labels.ORIGIN_X, labels.ORIGIN_Y} <= set(table.columns):
         return np.zeros((len(table), 2))
+    pixel_size = table[labels.MICROGRAPH_NAME].map(dict(known)).to_numpy(dtype=np.float64)
+    unknown = np.isnan(pixel_size)
+    if unknown.any() and optics is not None:
+        pixel_size[unknown] = _pixel_sizes_of_groups(path, table[unknown], optics)
+    elif unknown.any():
+        log.warning("%s has refined centres but no optics table: %d are not applied.", path, unknown.sum())
+        pixel_size[unknown] = np.inf
+    origin = table[[labels.ORIGIN_Y, labels.ORIGIN_X]].to_numpy(dtype=np.float64)
+    return np.asarray(origin / pixel_size[:, None])
+
+
+def _pixel_sizes_of_groups(path: Path, table: DataFrame, optics: DataFrame) -> DoubleArray:
+    """Return the pixel size (Å) of each particle's micrograph by its optics group."""
     sizes = _micrograph_pixel_sizes(path, optics)
     if labels.OPTICS_GROUP not in table.columns:
         raise InputError(f"{path}: its particles have refined centres but no column {labels.OPTICS_GROUP}.")
-    pixel_size = table[labels.OPTICS_GROUP].map(sizes).to_numpy(dtype=np.float64)[:, None]
+    pixel_size = table[labels.OPTICS_GROUP].map(sizes).to_numpy(dtype=np.float64)
     if not (pixel_size > 0).all():
         raise InputError(f"{path}: its optics table has no pixel size for a group that its particles belong to.")
-    origin = table[[labels.ORIGIN_Y, labels.ORIGIN_X]].to_numpy(dtype=np.float64)
-    return np.asarray(origin / pixel_size)
+    return np.asarray(pixel_size)
 
 
 def _micrograph_pixel_sizes(path: Path, optics: DataFrame) -> dict[object, float]:

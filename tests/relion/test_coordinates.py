@@ -98,6 +98,28 @@ def test_refined_particles_are_shifted(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.yx, [[1, 8], [4, 30]])
 
 
+def test_refined_shifts_are_of_the_micrographs_own_pixels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Movies of 1 Å binned to 2 Å, boxes rescaled to 4 Å: Extract writes 1 and 4 only, but 8 Å are 4 pixels."""
+    optics = {"rlnOpticsGroup": [1], "rlnMicrographOriginalPixelSize": [1.0], "rlnImagePixelSize": [4.0]}
+    row = {"rlnOpticsGroup": [1, 1], "rlnCoordinateX": [50.0, 50.0], "rlnCoordinateY": [60.0, 60.0]}
+    row |= {"rlnMicrographName": [A, B], "rlnOriginXAngst": [8.0, 8.0], "rlnOriginYAngst": [-2.0, -2.0]}
+    (tmp_path / "p.star").write_text(format_table("optics", optics) + format_table("particles", row))
+    coordinates = open_coordinates(tmp_path / "p.star", pixel_sizes={A: 2.0, B: 0.5})
+    assert [coordinates.read(name).yx.tolist() for name in (A, B)] == [[[61, 46]], [[64, 34]]]  # type: ignore[union-attr]
+    assert caplog.text == ""
+    other = open_coordinates(tmp_path / "p.star", pixel_sizes={A: 2.0}).read(B)
+    assert other is not None and other.yx.tolist() == [[62, 42]]
+    assert "does not tell the pixel size of the micrographs" in caplog.text
+
+
+def test_refined_shifts_without_optics_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    row = {"rlnMicrographName": [A], "rlnCoordinateX": [50.0], "rlnCoordinateY": [60.0]}
+    write_table(tmp_path / "p.star", "", row | {"rlnOriginXAngst": [8.0], "rlnOriginYAngst": [2.0]})
+    found = open_coordinates(tmp_path / "p.star").read(A)
+    assert found is not None and found.yx.tolist() == [[60, 50]]
+    assert "has refined centres but no optics table: 1 are not applied" in caplog.text
+
+
 @pytest.mark.parametrize(("x", "message"), [("word", "number"), ("nan", "finite")])
 def test_bad_coordinate(tmp_path: Path, x: str, message: str) -> None:
     write_table(tmp_path / "c.star", "", {"rlnCoordinateX": [x], "rlnCoordinateY": [1.0]})
