@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -41,6 +41,9 @@ from relion_attn_picker.training.validation import prepare_validation_set
 
 log = logging.getLogger(__name__)
 
+MOST_HELD_OUT: Final = 24
+"""Micrographs held out unless more are asked for: each is kept in memory and picked at every validation."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
@@ -55,7 +58,8 @@ class TrainingData:
     particle_diameter
         Å.
     hold_out
-        The last so many labelled micrographs are kept for validation; ``None``: a fifth, at least one.
+        The last so many labelled micrographs are kept for validation; ``None``: a fifth, at least one, at most
+        ``MOST_HELD_OUT``.
     weight
         Share of the training crops, relative to the other sets'.
     """
@@ -71,31 +75,57 @@ class TrainingData:
             raise InputError(f"The weight of {self.micrographs_star} is {self.weight:g}: expected more than 0.")
 
 
+@dataclass(frozen=True)
+class LabelledMicrographs:
+    """The labelled micrographs of a list, and of each its true centres ``(n, 2)`` in its pixels."""
+
+    micrographs: Sequence[Micrograph]
+    yx: Sequence[FloatArray]
+    project_dir: Path
+
+
 def read_labelled_source(data: TrainingData) -> LabelledSource:
     """Return the labelled micrographs of a set; images are read when they are needed.
 
     Raises
     ------
     InputError
-        If a file cannot be read, no micrograph of the list is labelled, or a label lies outside its image.
+        If a file cannot be read, no micrograph of the list is labelled, or (when it is read) a label lies outside its
+        image.
+    """
+    return make_labelled_source(data, read_labels(data))
+
+
+def read_labels(data: TrainingData) -> LabelledMicrographs:
+    """Return which micrographs of a set are labelled, and their labels.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or no micrograph of the list is labelled.
     """
     micrographs = read_micrographs(data.micrographs_star)
     project_dir = find_project_dir(data.micrographs_star, micrographs[0].name)
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
     coordinates = open_coordinates(data.coordinates, project_dir, sizes)
-    tables = {micrograph.name: coordinates.read(micrograph.name) for micrograph in micrographs}
-    readers = [
-        partial(_read_labelled, micrograph, project_dir / micrograph.name, table.yx, data.particle_diameter)
-        for micrograph in micrographs
-        if (table := tables[micrograph.name]) is not None
-    ]
-    if not readers:
+    tables = ((micrograph, coordinates.read(micrograph.name)) for micrograph in micrographs)
+    labelled = [(micrograph, table.yx) for micrograph, table in tables if table is not None]
+    if not labelled:
         raise InputError(
             f"{data.coordinates} lists none of the {len(micrographs)} micrographs of {data.micrographs_star}: "
             "their names must be equal; give the coordinates that belong to these micrographs."
         )
+    return LabelledMicrographs([micrograph for micrograph, _ in labelled], [yx for _, yx in labelled], project_dir)
+
+
+def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> LabelledSource:
+    """Return the labelled micrographs of a set as a source to train on or to validate with."""
+    readers = [
+        partial(_read_labelled, micrograph, labels.project_dir / micrograph.name, yx, data.particle_diameter)
+        for micrograph, yx in zip(labels.micrographs, labels.yx, strict=True)
+    ]
     name = data.micrographs_star.absolute().parent.name
-    n_particles = sum(len(table.yx) for table in tables.values() if table is not None)
+    n_particles = sum(len(yx) for yx in labels.yx)
     description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
     return LabelledSource(name, description, readers, data.weight)
 
@@ -120,7 +150,7 @@ def split_source(source: LabelledSource, hold_out: int | None) -> tuple[Labelled
         If nothing would be left to train on.
     """
     count = len(source.micrographs)
-    kept_out = max(1, count // 5) if hold_out is None else hold_out
+    kept_out = min(MOST_HELD_OUT, max(1, count // 5)) if hold_out is None else hold_out
     if not 0 <= kept_out < count:
         raise InputError(
             f"{source.name} has {count} labelled micrographs, of which {kept_out} shall be held out for validation: "

@@ -31,6 +31,7 @@ JOBS = {
     "cryosparc_exchange",
     "cryosparc_job",
     "exposure_matching",
+    "external_training",
     "job_settings",
     "micrograph_list",
     "name_matching",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -13,6 +13,8 @@ from relion_attn_picker import __version__
 COMMANDS: Final = {
     "pick": "Pick particles on micrographs, without RELION.",
     "external": "Pick particles as a RELION External job.",
+    "select-external": "Cut an earlier picking job at another threshold, as a RELION External job.",
+    "train-external": "Train on RELION's own picks or particles, as a RELION External job.",
     "cryosparc": "Take micrographs from CryoSPARC, and give it picks.",
     "evaluate": "Score picks against the ground truth.",
     "convert": "Convert coordinates between the formats of several programs.",
@@ -22,7 +24,10 @@ COMMANDS: Final = {
     "simulate": "Write a small RELION project of simulated micrographs.",
     "benchmark": "Measure where the time of one micrograph goes.",
 }
-"""Name of a command, which with ``_`` for ``-`` is also its module's, and its short help."""
+"""Name of a command, which is also its module's (``-`` as ``_``), and its short help."""
+
+JOB_COMMANDS: Final = ("external", "select-external", "train-external")
+"""Commands that RELION starts: whatever happens, their job folder gets an exit marker."""
 
 
 class LazyGroup(click.Group):
@@ -34,7 +39,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"relion_attn_picker.cli.{cmd_name.replace('-', '_')}").command
+        module = import_module(f"relion_attn_picker.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -52,17 +58,32 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run ``attnpick``; ``attnpick external`` and ``attnpick-external`` are the same."""
-    if sys.argv[1:2] == ["external"]:
-        main_external(sys.argv[2:])
+    """Run ``attnpick``; ``attnpick external`` and ``attnpick-external`` are the same, and so the other jobs."""
+    if sys.argv[1:2] and sys.argv[1] in JOB_COMMANDS:
+        run_job(sys.argv[1], sys.argv[2:])
     from relion_attn_picker.cli._plain_command import run_plain_command
 
     sys.exit(run_plain_command(group, sys.argv[1:]))
 
 
 def main_external(arguments: list[str] | None = None) -> None:
-    """Run the RELION External job; an exit marker is left in the job folder whatever happens."""
-    from relion_attn_picker.cli._job_command import run_job_command
-    from relion_attn_picker.cli.external import command
+    """Run the picking job."""
+    run_job("external", sys.argv[1:] if arguments is None else arguments)
 
-    sys.exit(run_job_command(command, sys.argv[1:] if arguments is None else arguments, "--o"))
+
+def main_select_external() -> None:
+    """Run the job that cuts an earlier one anew."""
+    run_job("select-external", sys.argv[1:])
+
+
+def main_train_external() -> None:
+    """Run the training job."""
+    run_job("train-external", sys.argv[1:])
+
+
+def run_job(name: str, arguments: list[str]) -> NoReturn:
+    """Run a RELION External job; an exit marker is left in the job folder whatever happens."""
+    from relion_attn_picker.cli._job_command import run_job_command
+
+    command = import_module(f"relion_attn_picker.cli.{name.replace('-', '_')}").command
+    sys.exit(run_job_command(command, arguments, "--o"))

@@ -153,3 +153,30 @@ def picking_options(function: Decorated) -> Decorated:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+UNUSED_INPUTS: Final = {
+    "in_movies": ("--in_movies",),
+    "in_mics": ("--in_mics",),
+    "in_parts": ("--in_parts",),
+    "in_coords": ("--in_coords",),
+    "in_3dref": ("--in_3dref", "--in_3Dref"),
+    "in_mask": ("--in_mask",),
+}
+"""What RELION puts on the command line of an External job for its input fields."""
+
+
+def refuse_inputs(*names: str, purpose: str) -> Callable[[Decorated], Decorated]:
+    """Return the decorator with inputs of the External job that are of no use for a ``purpose``, and are refused."""
+
+    def refuse(context: click.Context, option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            raise InputError(f"The option {option.opts[0]} is not for {purpose}: empty that field of the job.")
+
+    def decorate(function: Decorated) -> Decorated:
+        for name in names:
+            hidden = click.option(*UNUSED_INPUTS[name], name, hidden=True, expose_value=False, callback=refuse)
+            function = hidden(function)
+        return click.option("--pipeline_control", hidden=True, expose_value=False)(function)
+
+    return decorate

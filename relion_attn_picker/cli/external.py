@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, check_choices, picking_options
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.cli._options import LIKE_RELION, check_choices, picking_options, refuse_inputs
 
 
 @click.command(name="external", context_settings=LIKE_RELION)
@@ -16,24 +15,15 @@ from relion_attn_picker.errors import InputError
 @click.option("--in_mics", required=True, help="Micrographs STAR file; the field 'Input micrographs'.")
 @click.option("--in_coords", help="Reference coordinates to evaluate the picks against; 'Input coordinates'.")
 @picking_options
-@click.option("--pipeline_control", hidden=True)
-@click.option("--in_movies", hidden=True)
-@click.option("--in_parts", hidden=True)
-@click.option("--in_3dref", "--in_3Dref", "in_3dref", hidden=True)
-@click.option("--in_mask", hidden=True)
+@refuse_inputs("in_movies", "in_parts", "in_3dref", "in_mask", purpose="picking")
 @click.pass_obj
-def command(
-    job: Any, /, folder: str, in_mics: str, in_coords: str | None, pipeline_control: str | None, **options: Any
-) -> None:
+def command(job: Any, /, folder: str, in_mics: str, in_coords: str | None, **options: Any) -> None:
     """Pick particles as a RELION External job.
 
     In RELION's GUI: job type External, field 'External executable' the full path of `attnpick-external`, field 'Input
     micrographs' a micrographs STAR file, and on the tab Params the label `diameter` with the particle diameter in Å.
     Every option below can be a label there; `-` and `_` in names are alike.
     """
-    for name in ("in_movies", "in_parts", "in_3dref", "in_mask"):
-        if options.pop(name) is not None:
-            raise InputError(f"The option --{name} is not for picking: empty that field and give 'Input micrographs'.")
     job.refuse_tomography()
     choices = check_choices(**options)
     from relion_attn_picker.relion.micrographs import read_micrographs

@@ -182,9 +182,7 @@ def _one_pixel_size(optics: DataFrame | None) -> float | None:
     return float(sizes.pop()) if len(sizes) == 1 else None
 
 
-def _refined_shift(
-    path: Path, table: DataFrame, optics: DataFrame | None, known: Mapping[str, float]
-) -> DoubleArray:
+def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None, known: Mapping[str, float]) -> DoubleArray:
     """Return the shift (pixels of the micrograph) to subtract: origins are in Å, and point from the true centre.
 
     RELION's re-extraction computes new = old - origin / pixel size (preprocessing.cpp, "recenter").

@@ -108,9 +108,10 @@ class JobDirectory:
         """Tell whether the user pressed Abort in RELION."""
         return (self.path / labels.ABORT_NOW).exists()
 
-    def write_output_nodes(self) -> None:
+    def write_output_nodes(self, *, of_training: bool = False) -> None:
         """Write the table of output nodes in the words of the job's RELION version."""
-        rows = [(self.name + str(row[0]), *row[1:]) for row in self.flavour.rows]
+        listed = self.flavour.training if of_training else self.flavour.rows
+        rows = [(self.name + str(row[0]), *row[1:]) for row in listed]
         columns = dict(zip(self.flavour.columns, zip(*rows, strict=True), strict=True))
         write_table(
             self.path / labels.OUTPUT_NODES, labels.OUTPUT_NODES_BLOCK, columns, version=self.flavour.star_version

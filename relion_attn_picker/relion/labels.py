@@ -68,11 +68,12 @@ PICKNAME: Final = "autopick"
 INDEX_FILE: Final = "autopick.star"
 SUFFIX_FILE: Final = "coords_suffix_autopick.star"
 LOGFILE: Final = "logfile.pdf"
+MODEL_FILE: Final = "best.safetensors"
 
 
 @dataclass(frozen=True)
 class Flavour:
-    """How one RELION version wants a job's output nodes: ``rows`` under ``columns``.
+    """How one RELION version wants a job's output nodes: ``rows`` of a picking or a ``training`` under ``columns``.
 
     In a row, the first entry is a file's name in the job's folder.
     """
@@ -81,29 +82,49 @@ class Flavour:
     star_version: str
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
+    training: tuple[tuple[object, ...], ...]
 
 
 _LOG_LABEL: Final = "LogFile.pdf.relion.autopick"
+_TRAINING_LOG: Final = "LogFile.pdf.relion"
+_MODEL: Final = "MlModel.safetensors.attnpick"
 _COORDS_40: Final = "MicrographsCoords.star.relion.autopick"
 _COORDS_50: Final = "MicrographCoordsGroup.star.relion.autopick"
 
 FLAVOURS: Final = {
     flavour.name: flavour
     for flavour in (
-        Flavour("3.1", "30001", (NODE_NAME, NODE_TYPE), ((SUFFIX_FILE, 2), (LOGFILE, 13))),
-        Flavour("4.0", "30001", (NODE_NAME, NODE_TYPE_LABEL), ((INDEX_FILE, _COORDS_40), (LOGFILE, _LOG_LABEL))),
+        Flavour(
+            "3.1",
+            "30001",
+            (NODE_NAME, NODE_TYPE),
+            ((SUFFIX_FILE, 2), (LOGFILE, 13)),
+            ((LOGFILE, 13),),
+        ),
+        Flavour(
+            "4.0",
+            "30001",
+            (NODE_NAME, NODE_TYPE_LABEL),
+            ((INDEX_FILE, _COORDS_40), (LOGFILE, _LOG_LABEL)),
+            ((MODEL_FILE, _MODEL), (LOGFILE, _TRAINING_LOG)),
+        ),
         Flavour(
             "5.0",
             "50001",
             (NODE_NAME, NODE_TYPE_LABEL, NODE_DEPTH),
             ((INDEX_FILE, _COORDS_50, 1), (LOGFILE, _LOG_LABEL, 1)),
+            ((MODEL_FILE, _MODEL, 1), (LOGFILE, _TRAINING_LOG, 1)),
         ),
         Flavour(
             "unknown",
             "30001",
             (NODE_NAME, NODE_TYPE, NODE_TYPE_LABEL),
             ((SUFFIX_FILE, 2, _COORDS_50), (LOGFILE, 13, _LOG_LABEL)),
+            ((LOGFILE, 13, _TRAINING_LOG),),
         ),
     )
 }
-"""``unknown`` is a job that was started by hand, without RELION's job.star: all versions can read its nodes."""
+"""``unknown`` is a job that was started by hand, without RELION's job.star: all versions can read its nodes.
+
+RELION has no type for a trained network; from 4.0 on it takes any label, and ``MlModel`` is that of ccpem-pipeliner.
+"""

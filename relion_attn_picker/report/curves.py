@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from relion_attn_picker.report.figure import make_figure, save_png
@@ -15,12 +16,15 @@ STEP = "step"
 
 
 def draw_training_curves(path: Path, columns: Mapping[str, Sequence[float]]) -> None:
-    """Write a PNG of the curves of a training.
+    """Write a PNG of the curves of a training, by rename; parameters and errors as in ``plot_training_curves``."""
+    save_png(plot_training_curves(columns), path)
+
+
+def plot_training_curves(columns: Mapping[str, Sequence[float]]) -> Figure:
+    """Return a figure of the curves of a training.
 
     Parameters
     ----------
-    path
-        The file, written by rename.
     columns
         ``step``, and any number of columns as long as it; those with ``loss`` in their name go to the upper panel, the
         others, figures in [0, 1], to the lower. NaN where a column was not measured at a step.
@@ -43,7 +47,7 @@ def draw_training_curves(path: Path, columns: Mapping[str, Sequence[float]]) -> 
     _draw_panel(lower, steps, {name: values for name, values in table.items() if "loss" not in name}, "validation")
     lower.set_ylim(0, 1)
     lower.set_xlabel("step")
-    save_png(figure, path)
+    return figure
 
 
 def _draw_panel(axes: Axes, steps: NDArray[np.float64], curves: Mapping[str, NDArray[np.float64]], label: str) -> None:

@@ -51,10 +51,11 @@ def write_logfile(path: Path, counts: Sequence[int], mean_scores: Sequence[float
     if len(n_picks) >= FEWEST_FOR_A_HISTOGRAM:
         title = "Histogram of average autopick FOM per micrograph"
         pages.append(_plot_histogram(title, "average FOM (score)", fom))
-    _write_pages(path, pages)
+    write_pages(path, pages)
 
 
-def _write_pages(path: Path, pages: Sequence[Figure]) -> None:
+def write_pages(path: Path, pages: Sequence[Figure]) -> None:
+    """Write figures as the pages of a PDF, by rename."""
     undated = {"CreationDate": None}  # the same job gives the same file
     with replace_file(path) as unfinished, PdfPages(unfinished, metadata=undated) as pdf:
         for page in pages:

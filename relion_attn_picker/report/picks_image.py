@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -47,7 +48,23 @@ def draw_picks(
     matched: Match | None = None,
     max_side: int = 1500,
 ) -> None:
-    """Write a PNG of a micrograph with a circle of the particle diameter round every pick.
+    """Write a PNG of a micrograph with a circle of the particle diameter round every pick, by rename.
+
+    Parameters as in ``plot_picks``.
+    """
+    figure = plot_picks(image, yx, particle_diameter_px, true_yx, matched, max_side)
+    save_png(figure, path, dpi=DOTS_PER_INCH)
+
+
+def plot_picks(
+    image: NDArray[Any],
+    yx: Points,
+    particle_diameter_px: float,
+    true_yx: Points | None = None,
+    matched: Match | None = None,
+    max_side: int = 1500,
+) -> Figure:
+    """Return a figure of a micrograph with a circle of the particle diameter round every pick.
 
     Parameters
     ----------
@@ -55,8 +72,6 @@ def draw_picks(
         The micrograph, shape ``(h, w)``; pixels that are not finite are shown as its median.
     yx
         Picks, shape ``(n, 2)``, pixels of the image, highest score first.
-    path
-        The file, written by rename.
     particle_diameter_px
         Diameter of the circles, pixels of the image.
     true_yx
@@ -97,7 +112,7 @@ def draw_points(
         for kind, centres in points.items()
     ]
     figure.legend(handles=handles, loc="upper center", ncols=3, frameon=False, borderaxespad=0.3)
-    save_png(figure, path, dpi=DOTS_PER_INCH)
+    return figure
 
 
 def _sort_points(

@@ -19,12 +19,13 @@ import torch
 from torch import nn
 
 from relion_attn_picker import __version__
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.devices import choose_device, device_name, is_faster_in_bfloat16
+from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.options import InferenceOptions, RunOptions, TrainOptions
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.distributed import World, agree, current_world, distribute, join_world, whole_batch
-from relion_attn_picker.training.keeper import BEST_NAME, Keeper
+from relion_attn_picker.training.keeper import Keeper
 from relion_attn_picker.training.loader import iterate_batches
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
@@ -74,7 +75,7 @@ def fit(
     inference
         Device, precision and threads, of the training as well.
     report
-        Called after every step.
+        Called after every step; ``JobAborted`` from it ends the training with its state saved.
     start_from
         Checkpoint to start from, validated before the first step; ``None``: random weights.
     run
@@ -114,7 +115,12 @@ def fit(
                 scores = _validate(keeper, saver, state, world)
             elif world.is_first:
                 saver.save_if_due(state)
-            report(Progress(state.step, options.steps, loss, scores))
+            try:
+                report(Progress(state.step, options.steps, loss, scores))
+            except JobAborted:
+                if world.is_first:
+                    saver.save(state)
+                raise
             if state.finished:
                 break
     return folder / BEST_NAME

@@ -10,6 +10,7 @@ from typing import Any
 
 from relion_attn_picker import __version__
 from relion_attn_picker.inference.predictor import ModelPredictor
+from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.checkpoint import write_checkpoint
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader
 from relion_attn_picker.options import InferenceOptions, TrainOptions
@@ -18,7 +19,6 @@ from relion_attn_picker.training.starting import StartingWeights, network_spec
 from relion_attn_picker.training.state import TrainingState
 from relion_attn_picker.training.validation import ValidationScores, ValidationSet, list_figures, validate
 
-BEST_NAME = "best.safetensors"
 LAST_NAME = "last.safetensors"
 CURVES_NAME = "curves.csv"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.inference.weights import RELEASED, find_weights
+from relion_attn_picker.inference.weights import RELEASED, find_weights, weights_in
 from relion_attn_picker.io.checkpoint import Checkpoint, read_checkpoint, read_header
 from relion_attn_picker.model_spec import ModelSpec, Normalization
 from relion_attn_picker.models.builders import ARCHITECTURES
@@ -19,16 +19,20 @@ SHIPPED = "shipped"
 
 
 def find_start(name: str, variant: str | None) -> Path:
-    """Return the file that ``--start_from`` means: a path, a variant's released weights, or ``shipped`` with a variant.
+    """Return the file that ``--start_from`` means.
+
+    ``name`` is a path, a training's folder, a variant (its released weights), or ``shipped`` (those of ``variant``).
 
     Raises
     ------
     CheckpointError
         If there is no such file, or it cannot be read.
+    InputError
+        If it is a folder without weights.
     """
     if name == SHIPPED:
         return find_weights(variant, None)
-    return RELEASED / f"{name}.safetensors" if name in ARCHITECTURES else Path(name)
+    return RELEASED / f"{name}.safetensors" if name in ARCHITECTURES else weights_in(Path(name))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -106,9 +107,13 @@ class Project:
 
     def run_only(self, *arguments: str) -> Run:
         """Run the job with these arguments only."""
-        code = run_job_command(external, list(arguments), "--o")
+        return self.run_command(external, arguments, self.job)
+
+    def run_command(self, command: click.Command, arguments: Sequence[str], job: Path) -> Run:
+        """Run any job with these arguments, in the folder ``job``."""
+        code = run_job_command(command, list(arguments), "--o")
         out, err = self._capsys.readouterr()
-        return Run(code, out, err, self.markers())
+        return Run(code, out, err, sorted(path.name for path in job.glob("RELION_JOB_*")))
 
     def markers(self) -> list[str]:
         """Return the names of all exit markers in the job folder."""
