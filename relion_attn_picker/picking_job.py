@@ -178,21 +178,19 @@ class PickJob:
     def _select(self, candidates: Picks, image_shape: tuple[int, int]) -> CandidateRecord:
         """Write the picks among the candidates, then the record that says so: in this order, for a kill in between."""
         micrograph = candidates.micrograph
-        picks = select_picks(
-            candidates, image_shape, self._settings.options, self._predictor.header.calibration.threshold
-        )
-        path = self._paths[micrograph.name]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_picks(path, picks.yx, picks.score, image_shape)
         record = CandidateRecord(
             micrograph=micrograph.name,
             found_with=self._settings.found_with(micrograph),
             selected_with=self._settings.selected_with(),
             image_shape=image_shape,
-            n_picks=len(picks),
-            mean_score=float(picks.score.mean()) if len(picks) else math.nan,
+            n_picks=0,
+            mean_score=math.nan,
             yx=candidates.yx,
             score=candidates.score,
+        )
+        default_threshold = self._predictor.header.calibration.threshold
+        record = write_selection(
+            self._paths[micrograph.name], micrograph, record, self._settings.options, default_threshold
         )
         self.store.append(record)
         return record
@@ -250,6 +248,17 @@ class PickJob:
                 micrograph.name,
                 *pair,
             )
+
+
+def write_selection(
+    path: Path, micrograph: Micrograph, record: CandidateRecord, options: PickOptions, default_threshold: float
+) -> CandidateRecord:
+    """Write the picks among the candidates of a record to ``path``, and return the record with their figures."""
+    candidates = Picks(micrograph, record.yx, record.score)
+    picks = select_picks(candidates, record.image_shape, options, default_threshold)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picks(path, picks.yx, picks.score, record.image_shape)
+    return replace(record, n_picks=len(picks), mean_score=float(picks.score.mean()) if len(picks) else math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,7 +358,8 @@ def run_picking_job(
             results = picking.select_again(results)
             _save_settings(job, request, settings, threshold)
     finally:
-        _write_lists(job, request, picking, results + picking.earlier_results(request.micrographs[len(results) :]))
+        everything = results + picking.earlier_results(request.micrographs[len(results) :])
+        write_lists(job, request.micrographs_star, picking.coordinate_path, everything)
     _check_failures(results, request.max_failures)
     evaluation = None
     if reference is not None:
@@ -380,8 +390,11 @@ def _save_settings(
     replace_file(job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
 
 
-def _write_lists(
-    job: JobDirectory, request: PickingRequest, picking: PickJob, results: Sequence[MicrographResult]
+def write_lists(
+    job: JobDirectory,
+    micrographs_star: str,
+    coordinate_path: Callable[[Micrograph], Path],
+    results: Sequence[MicrographResult],
 ) -> None:
     """Write what RELION reads of the job as a whole; after an abort too, for what was done until then."""
     done = [result for result in results if result.reason is None]
@@ -390,9 +403,9 @@ def _write_lists(
     write_coordinate_index(
         job.path / "autopick.star",
         [result.micrograph.name for result in done],
-        [job.output_name(picking.coordinate_path(result.micrograph)) for result in done],
+        [job.output_name(coordinate_path(result.micrograph)) for result in done],
     )
-    write_coords_suffix(job.path / "coords_suffix_autopick.star", request.micrographs_star)
+    write_coords_suffix(job.path / "coords_suffix_autopick.star", micrographs_star)
     write_summary(
         job.path / "summary.star",
         [result.micrograph.name for result in picked],

@@ -37,6 +37,7 @@ JOBS = {
     "name_matching",
     "pick_evaluation",
     "picking_job",
+    "selection_job",
     "pipeline",
     "pseudo_labels",
     "self_training_job",

@@ -35,20 +35,9 @@ def labelled(real_project: Project) -> Project:
     return real_project
 
 
-def train(project: Project, *more: str, job: str = JOB, diameter: float = DIAMETER) -> Run:
-    given = [
-        "--o",
-        job,
-        "--in_mics",
-        "micrographs.star",
-        "--weights",
-        str(project.weights),
-        "--diameter",
-        f"{diameter}",
-    ]
-    code = run_job_command(train_external, [*given, *SMALL, *more], "--o")
-    out, err = project._capsys.readouterr()
-    return Run(code, out, err, sorted(path.name for path in Path(job).glob("RELION_JOB_*")))
+def train(project: Project, *more: str, job: str = JOB) -> Run:
+    given = f"--o {job} --in_mics micrographs.star --weights {project.weights} --diameter {DIAMETER}"
+    return project.run_command(train_external, [*given.split(), *SMALL, *more], Path(job))
 
 
 MANUAL = ("--in_coords", "ManualPick/job005/manualpick.star")
