@@ -33,11 +33,13 @@ run_job() {
     fi
 }
 
-echo "== Simulate $count micrographs with known particles"
 mkdir -p "$folder"
 cd "$folder"
-attnpick simulate --out . --count "$count" --width "$width" --height "$height" --pixel_size "$pixel_size" \
-    --diameter "$diameter" --coverage 0.15 0.3 --seed 3
+if [ ! -e micrographs.star ]; then
+    echo "== Simulate $count micrographs with known particles"
+    attnpick simulate --out . --count "$count" --width "$width" --height "$height" --pixel_size "$pixel_size" \
+        --diameter "$diameter" --coverage 0.15 0.3 --seed 3
+fi
 # An empty pipeline makes the folder a RELION project.
 printf '\n# version 30001\n\ndata_pipeline_general\n\n_rlnPipeLineJobCounter 1\n \n' >default_pipeline.star
 

@@ -52,7 +52,7 @@ def list_micrographs(inputs: Sequence[str], pixel_size: float | None, out: Path)
         return ListedMicrographs(micrographs, find_project_dir(path, micrographs[0].name), inputs[0])
     if any(text.endswith(".star") for text in inputs):
         raise InputError("A STAR file stands beside other inputs: give one STAR file, or MRC files only.")
-    micrographs = _list_images(_expand(inputs), pixel_size)
+    micrographs = list_images(expand(inputs), pixel_size)
     write_micrographs(out / OWN_LIST, micrographs)
     return ListedMicrographs(micrographs, Path(), str(out / OWN_LIST))
 
@@ -69,7 +69,7 @@ def find_project_dir(star_path: Path, first_name: str) -> Path:
     return Path()
 
 
-def _expand(inputs: Sequence[str]) -> list[str]:
+def expand(inputs: Sequence[str]) -> list[str]:
     """Return the names of the files that paths and patterns stand for, each once, in order."""
     names: dict[str, None] = {}
     for text in inputs:
@@ -90,15 +90,26 @@ def name_for_list(path: Path) -> str:
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
-def _list_images(names: Sequence[str], pixel_size: float | None) -> list[Micrograph]:
-    """Return the micrographs of these files, in one optics group for each pixel size."""
+def list_images(
+    names: Sequence[str], pixel_size: float | None, known: dict[str, float] | None = None
+) -> list[Micrograph]:
+    """Return the micrographs of these files, in one optics group for each pixel size.
+
+    Pixel sizes that were read are kept in ``known`` (name → Å per pixel), and are not read again.
+
+    Raises
+    ------
+    InputError
+        If a header cannot be read, or has no pixel size and none is given.
+    """
     groups: dict[float, OpticsGroup] = {}
+    known = {} if known is None else known
     micrographs = []
     for name in names:
-        size = read_header(Path(name)).pixel_size if pixel_size is None else pixel_size
+        size = known.get(name, pixel_size) or read_header(Path(name)).pixel_size
         if size is None:
             raise InputError(f"{name} has no pixel size in its header: give --pixel_size in Å per pixel.")
-        size = round(size, 4)
+        size = known[name] = round(size, 4)
         group = groups.setdefault(size, OpticsGroup(len(groups) + 1, f"opticsGroup{len(groups) + 1}", size))
         micrographs.append(Micrograph(name, group))
     return micrographs

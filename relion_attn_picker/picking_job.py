@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -103,6 +103,7 @@ class PickJob:
         project_dir: Path,
         predictor: Predictor,
         settings: JobSettings,
+        store: CandidateStore | None = None,
     ) -> None:
         self._job = job
         self._micrographs = micrographs
@@ -114,10 +115,14 @@ class PickJob:
         )
         self._contradictions: set[tuple[float, float]] = set()
         self._contradictions_lock = Lock()
-        self.store = CandidateStore(job.path / CANDIDATES_FILE)
+        self.store = CandidateStore(job.path / CANDIDATES_FILE) if store is None else store
 
-    def run(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[MicrographResult]:
+    def run(
+        self, should_stop: Callable[[], bool] = lambda: False, left_out: Container[str] = ()
+    ) -> Iterator[MicrographResult]:
         """Pick one micrograph after the other, and yield what came of each, in the order of the list.
+
+        Those whose names are in ``left_out`` are not looked at.
 
         Raises
         ------
@@ -126,9 +131,10 @@ class PickJob:
         """
         with ThreadPoolExecutor(max_workers=PREPARED_AHEAD) as pool:
             waiting: dict[str, Future[PreparedMicrograph]] = {}
-            upcoming = (m for m in self._micrographs if not self._has_candidates(m))
+            wanted = [m for m in self._micrographs if m.name not in left_out]
+            upcoming = (m for m in wanted if not self._has_candidates(m))
             try:
-                for micrograph in self._micrographs:
+                for micrograph in wanted:
                     if should_stop():
                         raise JobAborted("The job was asked to stop.")
                     while len(waiting) <= PREPARED_AHEAD and (following := next(upcoming, None)) is not None:
@@ -332,43 +338,107 @@ def run_picking_job(
     JobAborted
         If ``should_stop()`` was true; the files of the micrographs done until then are written.
     """
-    reference = None
-    if request.reference is not None:
-        sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
-        reference = open_reference(request.reference, request.project_dir, sizes)
-    predictor = load_predictor(request.weights, request.inference)
-    settings = JobSettings(
-        request.options, file_digest(request.weights), request.inference.precision, request.write_maps
-    )
-    picking = PickJob(job, request.micrographs, request.project_dir, predictor, settings)
-    default = predictor.header.calibration.threshold
-    threshold = ChosenThreshold(
-        settings.options.threshold or default, "as given" if settings.options.threshold else "the weights' own"
-    )
-    _save_settings(job, request, settings, threshold)
-    results: list[MicrographResult] = []
-    try:
-        for number, result in enumerate(picking.run(should_stop), start=1):
-            results.append(result)
-            report(number, result)
-        if settings.options.threshold is None and settings.options.fit_threshold:
-            threshold = picking.fit_threshold(results, default)
-            settings = replace(settings, options=replace(settings.options, threshold=threshold.value))
-            picking = PickJob(job, request.micrographs, request.project_dir, predictor, settings)
-            results = picking.select_again(results)
-            _save_settings(job, request, settings, threshold)
-    finally:
-        everything = results + picking.earlier_results(request.micrographs[len(results) :])
-        write_lists(job, request.micrographs_star, picking.coordinate_path, everything)
-    _check_failures(results, request.max_failures)
-    evaluation = None
-    if reference is not None:
-        done = [result.micrograph for result in results if result.reason is None]
-        evaluation = evaluate_job(
-            picking.results_of(done, threshold.value), reference, request.options.particle_diameter
+    session = PickingSession(job, request)
+    session.pick(request.micrographs, report, should_stop)
+    return session.finish()
+
+
+class PickingSession:
+    """A picking job whose list may grow: the network is loaded once, and what is done is not done again.
+
+    Parameters
+    ----------
+    job, request
+        As for ``run_picking_job``; of ``request.micrographs`` only the names that the reference lists are looked at.
+    """
+
+    def __init__(self, job: JobDirectory, request: PickingRequest) -> None:
+        self._job, self._request = job, request
+        self._reference = None
+        if request.reference is not None:
+            sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
+            self._reference = open_reference(request.reference, request.project_dir, sizes)
+        self._predictor = load_predictor(request.weights, request.inference)
+        self._settings = JobSettings(
+            request.options, file_digest(request.weights), request.inference.precision, request.write_maps
         )
-        write_evaluation(job.path, evaluation)
-    return JobSummary(results, threshold, evaluation)
+        given = request.options.threshold
+        self._threshold = (
+            ChosenThreshold(self._predictor.header.calibration.threshold, "the weights' own")
+            if given is None
+            else ChosenThreshold(given, "as given")
+        )
+        self._store = CandidateStore(job.path / CANDIDATES_FILE)
+        self._results: dict[str, MicrographResult] = {}
+        self._picking: PickJob | None = None
+        _save_settings(job, request, self._settings, self._threshold)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Let ``pick`` look at these again."""
+        for name in names:
+            self._results.pop(name, None)
+
+    def pick(
+        self,
+        micrographs: Sequence[Micrograph],
+        report: Callable[[int, MicrographResult], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Pick those of a list that this session has not done, and write the lists of all that are done.
+
+        Raises
+        ------
+        JobAborted
+            If ``should_stop()`` was true; the lists are written all the same.
+        """
+        picking = self._picking = PickJob(
+            self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
+        )
+        done_before = set(self._results)
+        try:
+            for number, result in enumerate(picking.run(should_stop, done_before), start=1):
+                self._results[result.micrograph.name] = result
+                report(number, result)
+            if self._request.options.threshold is None and self._request.options.fit_threshold:
+                self._fit_threshold(micrographs)
+        finally:
+            missing = picking.earlier_results([m for m in micrographs if m.name not in self._results])
+            known = self._results | {result.micrograph.name: result for result in missing}
+            listed = [known[m.name] for m in micrographs if m.name in known]
+            write_lists(self._job, self._request.micrographs_star, picking.coordinate_path, listed)
+
+    def _fit_threshold(self, micrographs: Sequence[Micrograph]) -> None:
+        """Choose the threshold from the scores of all that is picked, and select the picks anew; no image is read."""
+        assert self._picking is not None
+        names = {micrograph.name for micrograph in micrographs}
+        results = [result for name, result in self._results.items() if name in names]
+        default = self._predictor.header.calibration.threshold
+        self._threshold = self._picking.fit_threshold(results, default)
+        options = replace(self._request.options, threshold=self._threshold.value)
+        settings = replace(self._settings, options=options)
+        self._picking = PickJob(
+            self._job, micrographs, self._request.project_dir, self._predictor, settings, self._store
+        )
+        self._results |= {result.micrograph.name: result for result in self._picking.select_again(results)}
+        _save_settings(self._job, self._request, settings, self._threshold)
+
+    def finish(self) -> JobSummary:
+        """Return what came of everything, evaluated if there is a reference.
+
+        Raises
+        ------
+        InputError
+            If all micrographs failed, or more than the request allows.
+        """
+        results = list(self._results.values())
+        _check_failures(results, self._request.max_failures)
+        evaluation = None
+        if self._reference is not None and self._picking is not None:
+            done = [result.micrograph for result in results if result.reason is None]
+            job_results = self._picking.results_of(done, self._threshold.value)
+            evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
+            write_evaluation(self._job.path, evaluation)
+        return JobSummary(results, self._threshold, evaluation)
 
 
 def _save_settings(

@@ -131,14 +131,22 @@ def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> Lab
 
 
 def _read_labelled(micrograph: Micrograph, path: Path, yx: FloatArray, particle_diameter: float) -> LabelledImage:
+    """Read a micrograph with its labels; particles at the edge, whose refined centres lie just outside, are left out.
+
+    Raises
+    ------
+    InputError
+        If a label lies more than half a diameter outside.
+    """
     image = read_image(path)
-    if len(yx) and ((yx < -0.5).any() or (yx > np.array(image.shape) - 0.5).any()):
+    outside = np.maximum(-0.5 - yx, yx - (np.array(image.shape) - 0.5)).max(axis=1)
+    if (outside > particle_diameter / 2 / micrograph.optics.pixel_size).any():
         raise InputError(
             f"{micrograph.name} has labels outside its image of {image.shape[1]}×{image.shape[0]} pixels: the "
             "coordinates belong to other micrographs or to another binning."
         )
     nothing = np.zeros((0, 2), dtype=np.float32)
-    return LabelledImage(image, micrograph.optics.pixel_size, particle_diameter, yx, nothing)
+    return LabelledImage(image, micrograph.optics.pixel_size, particle_diameter, yx[outside <= 0], nothing)
 
 
 def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:

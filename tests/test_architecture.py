@@ -45,6 +45,7 @@ JOBS = {
     "simulated_data",
     "training_benchmark",
     "training_job",
+    "watching",
 }
 ALLOWED |= dict.fromkeys(JOBS, FOUNDATION | BASE | JOBS | {"inference", "report", "training", "simulation"})
 

@@ -173,6 +173,18 @@ def test_labels_outside_the_image(project: Path, tmp_path: Path, capsys: pytest.
     assert "Traceback" not in message
 
 
+def test_labels_just_outside_the_image_are_left_out(project: Path, tmp_path: Path) -> None:
+    """Class2D moves particles at the edge by some Å: their centres may end up outside."""
+    yx = np.array([[-5.0, 50.0], [0.0, 199.4], [160.0, 20.0], [80.0, 90.0]], dtype=np.float32)
+    write_truth(tmp_path / "a.star", yx)
+    write_coordinate_index(tmp_path / "truth.star", ["Micrographs/mic0001.mrc"], ["a.star"])
+    data = TrainingData(
+        micrographs_star=project / "micrographs.star", coordinates=tmp_path / "truth.star", particle_diameter=150
+    )
+    (read,) = read_labelled_source(data).micrographs
+    np.testing.assert_array_equal(read().yx, yx[[1, 3]])
+
+
 def test_labels_of_other_micrographs(project: Path, tmp_path: Path) -> None:
     write_truth(tmp_path / "a.star", np.array([[10.0, 50.0]], dtype=np.float32))
     write_coordinate_index(tmp_path / "truth.star", ["Micrographs/other.mrc"], ["a.star"])

@@ -13,9 +13,17 @@ import click
 from relion_attn_picker.cli._options import PickingChoices
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.picking_job import JobSummary, MicrographResult, PickingRequest, run_picking_job
+from relion_attn_picker.micrograph_list import ListedMicrographs
+from relion_attn_picker.picking_job import (
+    JobSummary,
+    MicrographResult,
+    PickingRequest,
+    PickingSession,
+    run_picking_job,
+)
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import format_evaluation
+from relion_attn_picker.watching import GrowingList, WatchOptions, watch
 
 if TYPE_CHECKING:
     from relion_attn_picker.cryosparc_job import LiveSource
@@ -37,6 +45,36 @@ def pick_into_job(
     with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
         summary = run_picking_job(job, request, progress.report, job.abort_requested)
     print_summary(job, summary)
+
+
+def watch_into_job(
+    job: JobDirectory, inputs: Sequence[str], choices: PickingChoices, every: float, idle: float | None
+) -> None:
+    """Pick a growing list of micrographs into ``job`` until nothing new comes, or until it is told to stop."""
+    options = WatchOptions(every=every, idle=idle)
+    sessions: list[_WatchedSession] = []
+
+    def start(listed: ListedMicrographs) -> _WatchedSession:
+        request = build_request(listed.micrographs, listed.star_path, listed.project_dir, None, choices)
+        print(f" Watching, with {request.weights.name} ...", flush=True)
+        sessions.append(_WatchedSession(job, request))
+        return sessions[0]
+
+    watch(GrowingList(inputs, choices.pixel_size, job.path), start, options, job.abort_requested)
+    print_summary(job, sessions[0].finish())
+
+
+class _WatchedSession:
+    """A picking session that tells what each round brings."""
+
+    def __init__(self, job: JobDirectory, request: PickingRequest) -> None:
+        self._job = job
+        self._session = PickingSession(job, request)
+        self.forget, self.finish = self._session.forget, self._session.finish
+
+    def pick(self, micrographs: Sequence[Micrograph]) -> None:
+        """Pick what is new."""
+        self._session.pick(micrographs, ProgressLines(len(micrographs)).report, self._job.abort_requested)
 
 
 def build_request(
