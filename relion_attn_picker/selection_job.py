@@ -14,6 +14,7 @@ from typing import Any
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.inference.thresholds import ChosenThreshold
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.job_settings import JobSettings
 from relion_attn_picker.micrograph import Micrograph
@@ -132,7 +133,7 @@ def run_selection_job(
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
         evaluation = evaluate_job(JobResults(store, threshold, done, {}), reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
-    return JobSummary(results, threshold, evaluation)
+    return JobSummary(results, ChosenThreshold(threshold, "as given"), evaluation)
 
 
 def _check(job: JobDirectory, earlier: EarlierJob, threshold: float) -> None:
@@ -172,6 +173,7 @@ def _save_settings(job: JobDirectory, request: SelectionRequest) -> None:
         "version": __version__,
         "command": request.command,
         "threshold": request.options.threshold,
+        "threshold_reason": "as given",
         "options": asdict(request.options),
         "lowest_score": earlier.lowest_score,
         "selected_from": str(earlier.folder),

@@ -83,7 +83,7 @@ def plot_picks(
         Longest side of the picture, pixels; a larger image is reduced by a whole factor.
     """
     points = _sort_points(np.asarray(yx), true_yx, matched, particle_diameter_px)
-    draw_points(image, points, path, particle_diameter_px, max_side)
+    return _plot_points(image, points, particle_diameter_px, max_side)
 
 
 def draw_points(
@@ -93,11 +93,17 @@ def draw_points(
     particle_diameter_px: float,
     max_side: int = 1500,
 ) -> None:
-    """Write a PNG of a micrograph with circles round points of several kinds.
+    """Write a PNG of a micrograph with circles round points of several kinds, by rename.
 
-    Parameters as in ``draw_picks``; ``points`` maps a key of ``STYLES`` to centres ``(n, 2)``, pixels of the image; the
+    Parameters as in ``plot_picks``; ``points`` maps a key of ``STYLES`` to centres ``(n, 2)``, pixels of the image; the
     last kind lies on top.
     """
+    save_png(_plot_points(image, points, particle_diameter_px, max_side), path, dpi=DOTS_PER_INCH)
+
+
+def _plot_points(
+    image: NDArray[Any], points: Mapping[str, NDArray[Any]], particle_diameter_px: float, max_side: int
+) -> Figure:
     step = max(1, int(np.ceil(max(image.shape) / max_side)))
     shown = _smooth_and_reduce(image, particle_diameter_px, step)
     height, width = shown.shape[0] / DOTS_PER_INCH, max(shown.shape[1] / DOTS_PER_INCH, SMALLEST_WIDTH_INCHES)
