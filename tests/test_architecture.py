@@ -49,7 +49,10 @@ JOBS = {
 }
 ALLOWED |= dict.fromkeys(JOBS, FOUNDATION | BASE | JOBS | {"inference", "report", "training", "simulation"})
 
+ALLOWED["ccpem_jobs"] = FOUNDATION
+
 ONLY_IN = {
+    "pipeliner": {"ccpem_jobs.py"},
     "starfile": {"relion/star.py"},
     "mrcfile": {"io/mrc.py", "io/volume.py"},
     "gemmi": {"io/structure.py"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,13 +29,15 @@ from pathlib import Path
 from pipeliner.api.manage_project import PipelinerProject
 
 project = PipelinerProject(make_new_project=True)
-project.run_job(json.loads(sys.argv[1]))
-folder = Path("External/job001")
 end = time.monotonic() + float(sys.argv[2])
-while not list(folder.glob("PIPELINER_JOB_EXIT_*")):
-    if time.monotonic() > end:
-        sys.exit("the job did not end in time")
-    time.sleep(0.2)
+for fields in json.loads(sys.argv[1]):
+    before = set(Path().glob("*/job*"))
+    project.run_job(fields)
+    (folder,) = set(Path().glob("*/job*")) - before
+    while not list(folder.glob("PIPELINER_JOB_EXIT_*")):
+        if time.monotonic() > end:
+            sys.exit("the job did not end in time")
+        time.sleep(0.2)
 """
 """In a process of its own: the package's warnings are not ours to fail at, and its project is the working directory."""
 
@@ -52,8 +55,14 @@ def run_with_pipeliner(project: Path, executable: Path, diameter: float, checkpo
     }
     for number, (label, value) in enumerate(params.items(), start=1):
         fields |= {f"param{number}_label": label, f"param{number}_value": str(value)}
+    run_jobs(project, executable, fields)
+    return project / "External/job001"
+
+
+def run_jobs(project: Path, executable: Path, *jobs: dict[str, str]) -> None:
+    """Run jobs one after the other, each to its end."""
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN_JOB, json.dumps(fields), str(TIMEOUT)],
+        [sys.executable, "-W", "ignore", "-c", RUN_JOB, json.dumps(jobs), str(TIMEOUT)],
         cwd=project,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{executable.parent}:{os.environ['PATH']}"},
         capture_output=True,
@@ -62,7 +71,6 @@ def run_with_pipeliner(project: Path, executable: Path, diameter: float, checkpo
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    return project / "External/job001"
 
 
 def ending(folder: Path) -> set[str]:
@@ -95,6 +103,34 @@ def test_failing_job_is_seen_as_failed(project: Path, external_executable: Path,
     folder = run_with_pipeliner(project, external_executable, -72, tiny_checkpoint)
     assert ending(folder) == {"PIPELINER_JOB_EXIT_FAILED", "RELION_JOB_EXIT_FAILURE"}
     assert "diameter" in (folder / "run.err").read_text()
+
+
+@pytest.mark.slow
+def test_native_jobs(project: Path, external_executable: Path, tiny_checkpoint: Path) -> None:
+    """Pick, cut the picks anew, train on them, and pick with what was trained: found by the package's entry points."""
+    shared = {"gpu": "cpu", "diameter": "72", "in_mics": "micrographs.star"}
+    pick = {"_rlnJobTypeLabel": "attnpick.autopick", "threshold": "0.9", **shared}
+    select = {"_rlnJobTypeLabel": "attnpick.autopick.select", "threshold": "0.99"}
+    train = {"_rlnJobTypeLabel": "attnpick.autopick.train", "steps": "1", "other_args": "--batch_size 2 --crops 40"}
+    run_jobs(
+        project,
+        external_executable,
+        {**pick, "weights": str(tiny_checkpoint)},
+        {**select, "in_coords": "AutoPick/job001/autopick.star"},
+        {**shared, **train, "in_coords": "AutoPick/job002/autopick.star", "weights": str(tiny_checkpoint)},
+        {**pick, "weights": "AutoPick/job003/best.safetensors"},
+    )
+    for number in range(1, 5):
+        folder = project / f"AutoPick/job{number:03}"
+        assert ending(folder) == {"PIPELINER_JOB_EXIT_SUCCESS", "RELION_JOB_EXIT_SUCCESS"}, folder
+    assert len(starfile.read(project / "AutoPick/job002/Micrographs/wide_autopick.star")) == 4
+    nodes = (project / "default_pipeline.star").read_text()
+    for name, kind in (
+        ("job001/autopick.star", "MicrographCoordsGroup.star.attnpick.autopick"),
+        ("job003/best.safetensors", "MlModel.safetensors.attnpick"),
+        ("job003/logfile.pdf", "LogFile.pdf.attnpick"),
+    ):
+        assert re.search(rf"AutoPick/{name}\s+{kind}\s", nodes), nodes
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
