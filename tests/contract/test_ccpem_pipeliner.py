@@ -154,3 +154,36 @@ def test_odd_names_are_valid_cif(tmp_path: Path, name: str) -> None:
     write_micrographs(path, [Micrograph(name, OpticsGroup(1, "one", 1.5))])
     column = cif.read(str(path)).find_block("micrographs").find_loop("_rlnMicrographName")
     assert [cif.as_string(value) for value in column] == [name]
+
+
+READ_JOB = """
+import json, sys
+from pipeliner.job_factory import read_job
+
+job = read_job(sys.argv[1])
+job.output_dir = "External/job001/"
+print(json.dumps(job.get_commands()[0].com))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pick", "attnpick-external --in_mics CtfFind/job003/micrographs_ctf.star --diameter 150"),
+        (
+            "train",
+            "attnpick-train-external --in_mics CtfFind/job003/micrographs_ctf.star --in_parts "
+            "Select/job008/particles.star --diameter 150",
+        ),
+        ("select", "attnpick-select-external --in_coords External/job004/autopick.star --threshold 0.5"),
+    ],
+)
+def test_job_files_of_the_examples(name: str, expected: str) -> None:
+    path = Path(__file__).parent.parent.parent / f"examples/relion_gui/relion_4_and_5/{name}/job.star"
+    command = [sys.executable, "-W", "ignore", "-c", READ_JOB, str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    words = [str(word) for word in json.loads(result.stdout.splitlines()[-1])]
+    at = words.index("--o")
+    assert words[:at] + words[at + 2 : -2] == expected.split()
+    assert words[at : at + 2] + words[-2:] == ["--o", "External/job001/", "--j", "4"]
