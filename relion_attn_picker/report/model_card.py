@@ -12,11 +12,11 @@ DESCRIPTIONS = {
 }
 
 WEAKNESSES = """\
-- A beginning: two real proteins, the same two in training and validation, and among the simulated structures. Figures
-  on other proteins are not known.
+- Two real proteins only; what the same training gives on a protein left out is in the README's section on the weights.
 - The threshold and the best step were chosen on the validation micrographs, so the figures above are slightly
   optimistic.
-- Particles much smaller or larger than the stated diameter, filaments, gold, and crystalline ice were not trained on.
+- Where there is nothing to pick, patches of plain noise are picked: look at a few empty micrographs of the session.
+- Filaments are junk to it; particles much smaller or larger than the stated diameter were not trained on.
 - The map marks centres, not outlines: its pixel recall against full discs is low by design."""
 
 
