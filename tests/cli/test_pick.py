@@ -160,3 +160,58 @@ def test_plain_lines_elsewhere(project: Project, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert "1/2 a.mrc 12 picks" in out
     assert "[###" not in out
+
+
+def test_watch_ends_when_nothing_new_comes(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """The files of a watched session are those of a job, whatever came in how many rounds."""
+    project.run().assert_succeeded()
+    for name in project.centres:
+        os.utime(name, (1, 1))
+    assert pick(project, "Micrographs/*.mrc", "--out", "picks", "--watch", "0.01", "--idle", "0.02") == 0
+    assert texts(Path("picks")) == texts(project.job)
+    assert "from 2 micrographs is 24" in capsys.readouterr().out
+    assert (Path("picks") / "RELION_JOB_EXIT_SUCCESS").exists()
+
+
+def test_rounds_of_a_watched_session(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second round picks what is new, tries what failed and has changed, and lists everything."""
+    from relion_attn_picker import watching
+
+    good = Path("Micrographs/b.mrc").read_bytes()
+    Path("Micrographs/b.mrc").write_bytes(good[:5000])
+    for name in project.centres:
+        os.utime(name, (1, 1))
+
+    def mend_and_add(seconds: float) -> None:
+        if not Path("Micrographs/c.mrc").exists():
+            Path("Micrographs/b.mrc").write_bytes(good)
+            project.add("Micrographs/c.mrc")
+            for name in project.centres:
+                os.utime(name, (2, 2))
+
+    monkeypatch.setattr(watching, "_wait", lambda every, stop, sleep: mend_and_add(every))
+    assert pick(project, "micrographs.star", "--out", "picks", "--watch", "1", "--idle", "1") == 0
+    out = capsys.readouterr().out
+    assert [line.split()[1] for line in out.splitlines() if "/" in line.split(" ")[0]] == [
+        *("a.mrc", "b.mrc"),
+        *("a.mrc", "b.mrc", "c.mrc"),
+    ]
+    assert "from 3 micrographs is 36" in out
+    project.run().assert_succeeded()
+    assert texts(Path("picks")) == texts(project.job)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("--watch 0", "--watch is 0 s"),
+        ("--idle 5", "--idle says when --watch ends"),
+        ("--watch 1 --reference x.star", "--watch cannot evaluate a growing list"),
+        ("--watch 0.01 --idle 0", "No complete micrograph came within 0 s"),
+    ],
+)
+def test_watch_refusals(project: Project, more: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pick(project, "nothing/*.mrc", "--out", "picks", *more.split()) == 1
+    assert words in capsys.readouterr().err
