@@ -3,7 +3,8 @@
 Usage: python keep_classes.py Class2D/job004/run_it010 Select/good [CLASS...]
 
 Writes ``particles.star`` and ``classes.png`` with the averages. Without CLASS, it keeps the classes that hold at least
-half of an even share of the particles and whose estimated resolution is within a factor 1.5 of the best one.
+half of an even share of the particles and whose estimated resolution is within a factor 1.5 of the best one: a rule for
+a tutorial. What is kept is what is learnt: look at the averages, and name the classes, in a project of your own.
 """
 
 from __future__ import annotations

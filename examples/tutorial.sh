@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # From an empty folder to retrained picks, as a RELION 3.1 project: simulate, Import, pick, Extract, Class2D, keep good
 # classes, train on them, pick again, figures before and after.
-#   bash tutorial.sh FOLDER [count=10] [class_iterations=10] [classes=6] [steps=240] [width=720] [height=640]
+#   bash tutorial.sh FOLDER [count=8] [class_iterations=10] [classes=6] [steps=240] [width=720] [height=640]
 # Needs RELION's programs and attnpick on the PATH. Every step is a plain command; nothing needs a window.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=${1:?give the path of a new folder}
-count=10 class_iterations=10 classes=6 steps=240 width=720 height=640 threads=2
+count=8 class_iterations=10 classes=6 steps=240 width=720 height=640 threads=2
 for setting in "${@:2}"; do
     case ${setting%%=*} in
         count | class_iterations | classes | steps | width | height | threads) declare "$setting" ;;
@@ -38,7 +38,7 @@ cd "$folder"
 if [ ! -e micrographs.star ]; then
     echo "== Simulate $count micrographs with known particles"
     attnpick simulate --out . --count "$count" --width "$width" --height "$height" --pixel_size "$pixel_size" \
-        --diameter "$diameter" --coverage 0.15 0.3 --snr 0.15 0.4 --dirt heavy --seed 3
+        --diameter "$diameter" --coverage 0.15 0.3 --seed 3
 fi
 # An empty pipeline makes the folder a RELION project.
 printf '\n# version 30001\n\ndata_pipeline_general\n\n_rlnPipeLineJobCounter 1\n \n' >default_pipeline.star

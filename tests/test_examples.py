@@ -64,7 +64,8 @@ def test_draw_picks(project: Path) -> None:
 
 
 SCRIPTS = (
-    *("examples/quickstart.sh", "examples/environment.sh", "tests/run.sh", ".ci/run"),
+    *("examples/quickstart.sh", "examples/tutorial.sh", "examples/train_weights.sh", "examples/environment.sh"),
+    *("tests/run.sh", ".ci/run"),
     "tests/contract/cryosparc_environments.sh",
 )
 
