@@ -28,7 +28,8 @@ from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pick_evaluation import CANDIDATES_FILE, read_job_results
-from relion_attn_picker.picking_job import JobSummary, MicrographResult, PickingRequest, run_picking_job
+from relion_attn_picker.picking_job import MicrographResult
+from relion_attn_picker.picking_session import JobSummary, PickingRequest, run_picking_job
 from relion_attn_picker.picks import Picks
 from relion_attn_picker.pipeline import select_picks
 from relion_attn_picker.relion.job import JobDirectory

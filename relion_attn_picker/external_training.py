@@ -15,7 +15,7 @@ from typing import Final
 from relion_attn_picker.errors import JobAborted
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.mrc import read_image
-from relion_attn_picker.options import CropOptions, InferenceOptions, PickOptions, RunOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pipeline import pick_micrograph
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.labels import LOGFILE
@@ -31,6 +31,7 @@ from relion_attn_picker.training_job import (
     run_training,
     split_source,
 )
+from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
 MOST_PICTURES: Final = 3
 """Held-out micrographs that are shown with their picks."""

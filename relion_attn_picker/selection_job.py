@@ -20,7 +20,8 @@ from relion_attn_picker.job_settings import JobSettings
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE, JobResults, evaluate_job, open_reference
-from relion_attn_picker.picking_job import JobSummary, MicrographResult, write_lists, write_selection
+from relion_attn_picker.picking_job import MicrographResult, write_lists, write_selection
+from relion_attn_picker.picking_session import JobSummary
 from relion_attn_picker.pipeline import score_floor
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.micrographs import read_micrographs

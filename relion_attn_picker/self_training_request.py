@@ -17,13 +17,14 @@ from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.job_settings import file_digest
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.model_spec import ModelSpec, Normalization
-from relion_attn_picker.options import CropOptions, InferenceOptions, RunOptions, SelfTrainingOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.pseudo_labels import UnlabelledPool, open_pool, refuse_labelled_micrographs
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.training.crops import FieldSource, LabelledSource
 from relion_attn_picker.training_job import TrainingData
+from relion_attn_picker.training_options import CropOptions, RunOptions, SelfTrainingOptions, TrainOptions
 
 CLAIM_NAME = "self_training.json"
 

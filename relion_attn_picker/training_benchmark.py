@@ -16,13 +16,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from relion_attn_picker.inference.predictor import DTYPES
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.simulated_data import open_simulation
 from relion_attn_picker.training.batches import Batch
 from relion_attn_picker.training.crops import cut_crops
 from relion_attn_picker.training.distributed import World
 from relion_attn_picker.training.fit import Trainer, choose_precision, device_of
 from relion_attn_picker.training.state import new_state
+from relion_attn_picker.training_options import CropOptions, TrainOptions
 
 MATRIX_SIDES = {"cpu": 2048, "cuda": 8192}
 """Type of device → side of the matrices whose product gives the ceiling."""

@@ -21,7 +21,7 @@ from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions, InferenceOptions, RunOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
@@ -38,6 +38,7 @@ from relion_attn_picker.training.fit import Progress, fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.validation import prepare_validation_set
+from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
 log = logging.getLogger(__name__)
 

@@ -44,7 +44,7 @@ class WatchOptions:
 
 
 class Session(Protocol):
-    """What picks the micrographs; see ``picking_job.PickingSession``."""
+    """What picks the micrographs; see ``picking_session.PickingSession``."""
 
     def forget(self, names: Sequence[str]) -> None:
         """Let these be picked anew if they failed."""

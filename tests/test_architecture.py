@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "relion_attn_picker"
-FOUNDATION = {"__init__", "errors", "micrograph", "picks", "point_set", "model_spec", "options"}
+FOUNDATION = {"__init__", "errors", "micrograph", "picks", "point_set", "model_spec", "options", "training_options"}
 BASE = {"relion", "io", "imaging", "models", "evaluation"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
@@ -37,6 +37,7 @@ JOBS = {
     "name_matching",
     "pick_evaluation",
     "picking_job",
+    "picking_session",
     "selection_job",
     "pipeline",
     "pseudo_labels",

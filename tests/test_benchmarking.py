@@ -8,8 +8,9 @@ from relion_attn_picker.benchmarking import STEPS, benchmark
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.model_spec import ModelSpec
-from relion_attn_picker.options import InferenceOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_benchmark import benchmark_training
+from relion_attn_picker.training_options import TrainOptions
 
 
 def test_every_step_takes_time_and_the_whole_is_their_sum() -> None:

@@ -11,8 +11,9 @@ import pytest
 from relion_attn_picker.errors import CheckpointError, DeviceError, InputError, JobAborted, PickerError
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec, Normalization
-from relion_attn_picker.options import CropOptions, InferenceOptions, PickOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import Peaks, Picks, ProbabilityMap, peaks_to_picks
+from relion_attn_picker.training_options import CropOptions, TrainOptions
 
 MICROGRAPH = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", 1.5))
 

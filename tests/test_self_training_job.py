@@ -14,13 +14,7 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import (
-    CropOptions,
-    InferenceOptions,
-    SelfTrainingOptions,
-    SimulationOptions,
-    TrainOptions,
-)
+from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.report.self_training import RoundRecord
 from relion_attn_picker.self_training_job import run_self_training
@@ -29,6 +23,7 @@ from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
 from relion_attn_picker.training.fit import Progress
 from relion_attn_picker.training_job import TrainingData
+from relion_attn_picker.training_options import CropOptions, SelfTrainingOptions, TrainOptions
 
 FIRST, SECOND = "iteration_1_self_training", "iteration_2_self_training"
 ANY_STUDENT = 0.999

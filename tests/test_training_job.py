@@ -14,7 +14,7 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
-from relion_attn_picker.options import RECIPES, InferenceOptions, SimulationOptions, follow_recipe
+from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.report.model_card import format_model_card
 from relion_attn_picker.simulated_data import STREAMS, open_simulation, simulate_source
@@ -22,6 +22,7 @@ from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
 from relion_attn_picker.training.starting import find_start
 from relion_attn_picker.training_job import TrainingData, read_labelled_source, split_source
+from relion_attn_picker.training_options import RECIPES, follow_recipe
 
 SMALL = ["--base_features", "8", "--steps", "2", "--batch_size", "2", "--validate_every", "2", "--input_size", "64"]
 

@@ -14,13 +14,8 @@ from relion_attn_picker.cli._options import PickingChoices
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import ListedMicrographs
-from relion_attn_picker.picking_job import (
-    JobSummary,
-    MicrographResult,
-    PickingRequest,
-    PickingSession,
-    run_picking_job,
-)
+from relion_attn_picker.picking_job import MicrographResult
+from relion_attn_picker.picking_session import JobSummary, PickingRequest, PickingSession, run_picking_job
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import format_evaluation
 from relion_attn_picker.watching import GrowingList, WatchOptions, watch

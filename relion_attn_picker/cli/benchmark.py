@@ -9,7 +9,8 @@ import click
 from relion_attn_picker.cli._options import LIKE_RELION
 
 if TYPE_CHECKING:
-    from relion_attn_picker.options import InferenceOptions, TrainOptions
+    from relion_attn_picker.options import InferenceOptions
+    from relion_attn_picker.training_options import TrainOptions
 
 
 @click.command(name="benchmark", context_settings=LIKE_RELION)
@@ -49,7 +50,8 @@ def command(
     """
     from relion_attn_picker.benchmarking import benchmark
     from relion_attn_picker.model_spec import ModelSpec
-    from relion_attn_picker.options import InferenceOptions, TrainOptions
+    from relion_attn_picker.options import InferenceOptions
+    from relion_attn_picker.training_options import TrainOptions
 
     inference = InferenceOptions(gpu=gpu, precision=precision, threads=threads)
     if training:

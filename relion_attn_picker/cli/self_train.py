@@ -10,7 +10,7 @@ import click
 
 from relion_attn_picker.cli import train
 from relion_attn_picker.cli._options import LIKE_RELION
-from relion_attn_picker.options import SelfTrainingOptions
+from relion_attn_picker.training_options import SelfTrainingOptions
 
 if TYPE_CHECKING:
     from relion_attn_picker.report.self_training import RoundRecord

@@ -14,7 +14,8 @@ import click
 from relion_attn_picker.cli._options import LIKE_RELION, threads_option
 from relion_attn_picker.cli._plain_command import log_into
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import RECIPES, InferenceOptions, RunOptions, follow_recipe
+from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
     from relion_attn_picker.training.fit import Progress

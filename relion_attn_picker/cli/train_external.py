@@ -9,7 +9,8 @@ import click
 
 from relion_attn_picker.cli._options import LIKE_RELION, refuse_inputs, threads_option
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import RECIPES, InferenceOptions, RunOptions, follow_recipe
+from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
     from relion_attn_picker.external_training import TrainingSummary

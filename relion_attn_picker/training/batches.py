@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from relion_attn_picker.io.hdf5 import Crop
-from relion_attn_picker.options import TrainOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.training.augment import degrade, flip_and_turn, vary_intensity
 from relion_attn_picker.training.mixture import CropDealer, Mixture
 from relion_attn_picker.training.targets import draw_target, draw_weights
+from relion_attn_picker.training_options import TrainOptions
 
 
 @dataclass(frozen=True)

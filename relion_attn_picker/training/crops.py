@@ -16,8 +16,8 @@ from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
 from relion_attn_picker.io.crop_parts import CropParts
 from relion_attn_picker.io.hdf5 import Crop, CropWriter
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions
 from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.training_options import CropOptions
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.devices import choose_device, device_name, is_faster_in_bfloat16
 from relion_attn_picker.inference.weights import BEST_NAME
-from relion_attn_picker.options import InferenceOptions, RunOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.distributed import World, agree, current_world, distribute, join_world, whole_batch
 from relion_attn_picker.training.keeper import Keeper
@@ -32,6 +32,7 @@ from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.starting import StartingWeights
 from relion_attn_picker.training.state import Saver, TrainingState, start_or_resume
 from relion_attn_picker.training.validation import ValidationScores, ValidationSet
+from relion_attn_picker.training_options import RunOptions, TrainOptions
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,12 @@ from relion_attn_picker.inference.predictor import ModelPredictor
 from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.checkpoint import write_checkpoint
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader
-from relion_attn_picker.options import InferenceOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.starting import StartingWeights, network_spec
 from relion_attn_picker.training.state import TrainingState
 from relion_attn_picker.training.validation import ValidationScores, ValidationSet, list_figures, validate
+from relion_attn_picker.training_options import TrainOptions
 
 LAST_NAME = "last.safetensors"
 CURVES_NAME = "curves.csv"

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.hdf5 import Crop, CropFile
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions
 from relion_attn_picker.training.crops import FieldSource, cut_crops, describe_source
+from relion_attn_picker.training_options import CropOptions
 
 PATTERN_LENGTH = 120
 """Slots after which the order of the sources repeats: weights are met to a part in this many."""

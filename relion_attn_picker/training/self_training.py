@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from relion_attn_picker.options import SelfTrainingOptions
 from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.training_options import SelfTrainingOptions
 
 
 def calibrated_to_score(value: float, teacher_threshold: float) -> float:

@@ -13,7 +13,7 @@ from relion_attn_picker.inference.weights import RELEASED, find_weights, weights
 from relion_attn_picker.io.checkpoint import Checkpoint, read_checkpoint, read_header
 from relion_attn_picker.model_spec import ModelSpec, Normalization
 from relion_attn_picker.models.builders import ARCHITECTURES
-from relion_attn_picker.options import TrainOptions
+from relion_attn_picker.training_options import TrainOptions
 
 SHIPPED = "shipped"
 

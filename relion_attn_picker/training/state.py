@@ -13,9 +13,9 @@ from torch import nn
 
 from relion_attn_picker.io.checkpoint import read_training_state, write_training_state
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import TrainOptions
 from relion_attn_picker.training.average import AveragedNetwork
 from relion_attn_picker.training.starting import StartingWeights, network_spec
+from relion_attn_picker.training_options import TrainOptions
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from relion_attn_picker import picking_job
+from relion_attn_picker import picking_job, picking_session
 from relion_attn_picker.cli._job_command import run_job_command
 from relion_attn_picker.cli.external import command as external
 from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
@@ -171,7 +171,7 @@ def real_project(
 @pytest.fixture
 def project(real_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose job is quick: no torch and no matplotlib, everything else is real."""
-    monkeypatch.setattr(picking_job, "load_predictor", lambda path, _: DarkPredictor(read_header(path)))
+    monkeypatch.setattr(picking_session, "load_predictor", lambda path, _: DarkPredictor(read_header(path)))
     monkeypatch.setattr(picking_job, "write_logfile", lambda path, *_: path.write_bytes(b"%PDF"))
     return real_project
 

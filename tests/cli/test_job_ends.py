@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relion_attn_picker import picking_job
+from relion_attn_picker import picking_job, picking_session
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.relion.job import JobDirectory
 
@@ -47,13 +47,13 @@ def test_bug_in_a_preparing_thread(project: Project, monkeypatch: pytest.MonkeyP
 
 def test_broken_package(real_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     error = ImportError("libcudart.so.12: cannot open shared object file", name="torch")
-    monkeypatch.setattr(picking_job, "load_predictor", raiser(error))
+    monkeypatch.setattr(picking_session, "load_predictor", raiser(error))
     real_project.run().assert_failed_with("The Python package torch cannot be loaded .*libcudart.*install it again")
 
 
 def test_module_of_our_own_that_is_missing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     error = ModuleNotFoundError("gone", name="relion_attn_picker.gone")
-    monkeypatch.setattr(picking_job, "load_predictor", raiser(error))
+    monkeypatch.setattr(picking_session, "load_predictor", raiser(error))
     assert "This is a bug" in project.run().err
 
 
@@ -107,7 +107,7 @@ def test_signal_that_a_library_turns_into_its_own_error(project: Project, monkey
         except Exception as error:
             raise InputError("The file cannot be read.") from error
 
-    monkeypatch.setattr(picking_job, "_save_settings", be_stopped)
+    monkeypatch.setattr(picking_session, "_save_settings", be_stopped)
     run = project.run()
     assert (run.code, run.markers) == ABORTED
 
@@ -117,5 +117,5 @@ def test_nohup_is_respected(project: Project, monkeypatch: pytest.MonkeyPatch) -
         os.kill(os.getpid(), signal.SIGHUP)
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    monkeypatch.setattr(picking_job, "_save_settings", hang_up)
+    monkeypatch.setattr(picking_session, "_save_settings", hang_up)
     project.run().assert_succeeded()

@@ -15,7 +15,7 @@ from relion_attn_picker.io.checkpoint import read_checkpoint
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import ModelSpec, Normalization
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import CropOptions, InferenceOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.crops import LabelledSource, write_crops
 from relion_attn_picker.training.distributed import World, current_world, distribute, join_world, whole_batch
@@ -24,6 +24,7 @@ from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.validation import prepare_validation_set
+from relion_attn_picker.training_options import CropOptions, TrainOptions
 
 OPTIONS = TrainOptions(
     base_features=8, steps=2, batch_size=4, input_size=48, validate_every=1, warmup_steps=1, learning_rate=1e-4, seed=3

@@ -15,13 +15,14 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions, InferenceOptions, RunOptions, TrainOptions
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.crops import LabelledSource, write_crops
 from relion_attn_picker.training.fit import Progress, fit, learning_rate_factor
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set
+from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
 CPU = InferenceOptions(gpu="cpu", precision="float32", threads=1)
 OPTIONS = TrainOptions(

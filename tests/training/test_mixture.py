@@ -17,12 +17,12 @@ import torch
 from relion_attn_picker.errors import InputError, PickerError
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import CropOptions, TrainOptions
 from relion_attn_picker.simulated_data import open_simulation, simulate_on_the_fly
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource, write_crops
 from relion_attn_picker.training.loader import iterate_batches
 from relion_attn_picker.training.mixture import CropDealer, Mixture, Schedule
+from relion_attn_picker.training_options import CropOptions, TrainOptions
 
 SMALL = CropOptions(crop_size=64, crops_per_source=24, seed=4)
 OPTIONS = TrainOptions(batch_size=4, input_size=48, crops_per_field=3, seed=9)

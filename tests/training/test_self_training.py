@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import START_NAMES, THRESHOLD_SCALE_NAMES, SelfTrainingOptions
 from relion_attn_picker.training.self_training import (
     THRESHOLD_SCALES,
     Thresholds,
@@ -18,6 +17,7 @@ from relion_attn_picker.training.self_training import (
     split_candidates,
 )
 from relion_attn_picker.training.validation import ValidationScores, list_figures
+from relion_attn_picker.training_options import START_NAMES, THRESHOLD_SCALE_NAMES, SelfTrainingOptions
 
 TEACHER = {"average_precision": 0.9, "best_f1": 0.85, "f1": 0.8, "threshold": 0.3}
 

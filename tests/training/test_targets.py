@@ -12,7 +12,6 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.io.hdf5 import Crop, CropFile, CropWriter
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import LOSS_NAMES, TARGET_NAMES, CropOptions, TrainOptions
 from relion_attn_picker.training.augment import flip_and_turn, vary_intensity
 from relion_attn_picker.training.batches import BatchMaker
 from relion_attn_picker.training.crops import LabelledSource, cut_crop, write_crops
@@ -20,6 +19,7 @@ from relion_attn_picker.training.loader import iterate_batches
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.targets import TARGETS, draw_target, draw_weights
+from relion_attn_picker.training_options import LOSS_NAMES, TARGET_NAMES, CropOptions, TrainOptions
 
 NOTHING = np.zeros((0, 2), dtype=np.float32)
 SMALL_CROPS = CropOptions(crop_size=64, crops_per_source=12, seed=4)
