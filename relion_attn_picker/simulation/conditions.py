@@ -145,7 +145,7 @@ class Conditions:
 
 
 def draw_conditions(rng: np.random.Generator) -> Conditions:
-    """Draw conditions; every eighth micrograph has nothing to pick, though often all kinds of junk.
+    """Draw conditions; every fifth micrograph has nothing to pick, though often all kinds of junk.
 
     The ranges cover what published simulators use and what real sessions look like: defocus and astigmatism as in
     CryoGEM and parakeet, dose as in roodmus, absorption and water motion as in cisTEM (Himes & Grigorieff 2021), the
@@ -155,7 +155,7 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
     drawn = _draw_image(_draw_junk(drawn, rng), rng)
     if rng.random() < 0.5:
         drawn = _draw_processing(drawn, rng)
-    if rng.random() < 0.125:
+    if rng.random() < 0.2:
         return _draw_nothing_to_pick(drawn, rng)
     return drawn
 
@@ -172,7 +172,7 @@ def _draw_microscope(conditions: Conditions, rng: np.random.Generator) -> Condit
         envelope=log_uniform(60, 600, rng),
         dose=float(rng.triangular(18, 45, 70)),
         efficiency=float(rng.uniform(0.4, 0.9)),
-        snr=log_uniform(0.05, 3, rng),
+        snr=log_uniform(0.15, 4, rng),
     )
 
 
