@@ -30,7 +30,6 @@ from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pick_evaluation import CANDIDATES_FILE, read_job_results
 from relion_attn_picker.picking_job import MicrographResult
 from relion_attn_picker.picking_session import JobSummary, PickingRequest, run_picking_job
-from relion_attn_picker.picks import Picks
 from relion_attn_picker.pipeline import select_picks
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.micrographs import write_micrographs
@@ -267,7 +266,7 @@ def read_selected_picks(
                 f"{exposure.path} in {CANDIDATES_FILE} has {record.image_shape[1]}×{record.image_shape[0]} pixels, "
                 f"but CryoSPARC says {exposure.shape[1]}×{exposure.shape[0]}: it is another file."
             )
-        candidates = Picks(micrograph, record.yx, record.score)
+        candidates = record.candidates(micrograph)
         chosen = select_picks(candidates, record.image_shape, options, threshold)
         picks.append(ExposurePicks(exposure, chosen.yx, chosen.score))
     return picks

@@ -170,7 +170,7 @@ class PickJob:
         assert record is not None
         if record.selected_with == self._settings.selected_with() and self._paths[micrograph.name].exists():
             return record, True
-        return self._select(Picks(micrograph, record.yx, record.score), record.image_shape), True
+        return self._select(record.candidates(micrograph), record.image_shape), True
 
     def _select(self, candidates: Picks, image_shape: tuple[int, int]) -> CandidateRecord:
         """Write the picks among the candidates, then the record that says so: in this order, for a kill in between."""
@@ -184,6 +184,7 @@ class PickJob:
             mean_score=math.nan,
             yx=candidates.yx,
             score=candidates.score,
+            details=candidates.details,
         )
         default_threshold = self._predictor.header.calibration.threshold
         record = write_selection(
@@ -251,8 +252,7 @@ def write_selection(
     path: Path, micrograph: Micrograph, record: CandidateRecord, options: PickOptions, default_threshold: float
 ) -> CandidateRecord:
     """Write the picks among the candidates of a record to ``path``, and return the record with their figures."""
-    candidates = Picks(micrograph, record.yx, record.score)
-    picks = select_picks(candidates, record.image_shape, options, default_threshold)
+    picks = select_picks(record.candidates(micrograph), record.image_shape, options, default_threshold)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picks(path, picks.yx, picks.score, record.image_shape)
     return replace(record, n_picks=len(picks), mean_score=float(picks.score.mean()) if len(picks) else math.nan)

@@ -7,7 +7,8 @@ integer coordinates at the centres of pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,17 +62,29 @@ class Peaks:
 
 @dataclass(frozen=True)
 class Picks:
-    """Particles of one micrograph, highest first: ``yx`` ``(n, 2)`` in pixels of the MICROGRAPH as listed."""
+    """Particles of one micrograph, highest first: ``yx`` ``(n, 2)`` in pixels of the MICROGRAPH as listed.
+
+    ``details`` has further figures of each pick by name, ``(n,)`` each, where the way to the picks gives any.
+    """
 
     micrograph: Micrograph
     yx: FloatArray
     score: FloatArray
+    details: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_points("Picks", self.yx, self.score)
+        for name, values in self.details.items():
+            if values.shape != self.score.shape:
+                raise ValueError(f"Picks.details[{name!r}] has shape {values.shape}: expected {self.score.shape}.")
 
     def __len__(self) -> int:
         return len(self.score)
+
+    def take(self, indices: NDArray[np.intp]) -> Picks:
+        """Return the picks at these places of the list, in this order."""
+        details = {name: values[indices] for name, values in self.details.items()}
+        return Picks(self.micrograph, self.yx[indices], self.score[indices], details)
 
 
 def peaks_to_picks(peaks: Peaks, micrograph: Micrograph) -> Picks:

@@ -65,7 +65,7 @@ def select_picks(
     last = np.array(image_shape) - 1
     inside = ((candidates.yx >= border) & (candidates.yx <= last - border)).all(axis=1)
     kept = np.flatnonzero((candidates.score >= threshold) & inside)[: options.max_picks]
-    return Picks(candidates.micrograph, candidates.yx[kept], candidates.score[kept])
+    return candidates.take(kept)
 
 
 def pick_micrograph(micrograph: Micrograph, project_dir: Path, predictor: Predictor, options: PickOptions) -> Picks:

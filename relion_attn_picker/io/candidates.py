@@ -8,12 +8,14 @@ number costs no look at any image. Only the place of each line is kept in memory
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.picks import FloatArray, Picks
 
 COORDINATE_DECIMALS = 2
@@ -36,6 +38,8 @@ class CandidateRecord:
         How many candidates became picks, and their mean score (NaN without any).
     yx, score
         All candidates, highest first: ``(n, 2)`` pixels of the micrograph, ``(n,)`` in [0, 1].
+    details
+        Further figures of each candidate by name, ``(n,)`` each.
     """
 
     micrograph: str
@@ -46,6 +50,11 @@ class CandidateRecord:
     mean_score: float
     yx: FloatArray
     score: FloatArray
+    details: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def candidates(self, micrograph: Micrograph) -> Picks:
+        """Return all candidates as those of ``micrograph``."""
+        return Picks(micrograph, self.yx, self.score, self.details)
 
 
 def round_candidates(candidates: Picks) -> Picks:
@@ -53,8 +62,14 @@ def round_candidates(candidates: Picks) -> Picks:
     return Picks(
         candidates.micrograph,
         candidates.yx.astype(np.float64).round(COORDINATE_DECIMALS).astype(np.float32),
-        candidates.score.astype(np.float64).round(SCORE_DECIMALS).astype(np.float32),
+        _round_scores(candidates.score),
+        {name: _round_scores(values) for name, values in candidates.details.items()},
     )
+
+
+def _round_scores(values: FloatArray) -> FloatArray:
+    rounded: FloatArray = values.astype(np.float64).round(SCORE_DECIMALS).astype(np.float32)
+    return rounded
 
 
 class CandidateStore:
@@ -81,20 +96,24 @@ class CandidateStore:
         with self._path.open("rb") as file:
             file.seek(self._offsets[micrograph])
             line = json.loads(file.readline())
-        values = np.array(line.pop("candidates"), dtype=np.float32).reshape(-1, 3)
+        names = line.pop("details", [])
+        values = np.array(line.pop("candidates"), dtype=np.float32).reshape(-1, 3 + len(names))
         mean_score = line.pop("mean_score")
         return CandidateRecord(
             **{**line, "image_shape": tuple(line["image_shape"])},
             mean_score=float("nan") if mean_score is None else mean_score,
             yx=values[:, 1::-1],
             score=values[:, 2],
+            details={name: values[:, 3 + place] for place, name in enumerate(names)},
         )
 
     def append(self, record: CandidateRecord) -> None:
         """Add the record of a micrograph; it is on its way to the disk when this returns."""
+        figures_of_each = np.stack([record.score, *record.details.values()], axis=1).tolist()
         candidates = [
-            [round(x, COORDINATE_DECIMALS), round(y, COORDINATE_DECIMALS), round(score, SCORE_DECIMALS)]
-            for (y, x), score in zip(record.yx.tolist(), record.score.tolist(), strict=True)
+            [round(x, COORDINATE_DECIMALS), round(y, COORDINATE_DECIMALS)]
+            + [round(each, SCORE_DECIMALS) for each in figures]
+            for (y, x), figures in zip(record.yx.tolist(), figures_of_each, strict=True)
         ]
         line = json.dumps(
             {
@@ -103,6 +122,7 @@ class CandidateStore:
                 "selected_with": record.selected_with,
                 "image_shape": record.image_shape,
                 "n_picks": record.n_picks,
+                "details": list(record.details),
                 "mean_score": record.mean_score if record.n_picks else None,
                 "candidates": candidates,
             }

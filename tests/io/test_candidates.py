@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_round_trip_through_a_new_process(tmp_path: Path) -> None:
     assert empty.yx.shape == (0, 2)
     assert math.isnan(empty.mean_score)
     assert again.read("c.mrc") is None
+
+
+def test_details_of_the_candidates_come_back_by_name(tmp_path: Path) -> None:
+    details = {"attention": np.array([0.9, 0.5, 0.1], dtype=np.float32), "junk": np.array([0, 2, 0], dtype=np.float32)}
+    written = dataclasses.replace(record("a.mrc"), details=details)
+    CandidateStore(tmp_path / "candidates.jsonl").append(written)
+    read = CandidateStore(tmp_path / "candidates.jsonl").read("a.mrc")
+    assert read is not None
+    assert list(read.details) == ["attention", "junk"]
+    for name, values in details.items():
+        np.testing.assert_allclose(read.details[name], values, atol=6e-5)
+    np.testing.assert_allclose(read.score, written.score, atol=6e-5)
 
 
 def test_last_line_of_a_micrograph_counts(tmp_path: Path) -> None:
