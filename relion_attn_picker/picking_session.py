@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from relion_attn_picker import __version__
+from relion_attn_picker.diameter_job import describe_estimate
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.evaluate import Evaluation
+from relion_attn_picker.inference.diameter import DiameterEstimate
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.thresholds import ChosenThreshold
 from relion_attn_picker.io.candidates import CandidateStore
@@ -55,6 +57,8 @@ class PickingRequest:
         The job fails if more micrographs than this cannot be picked; ``None``: only if all cannot.
     reference
         Reference coordinates to evaluate the picks against, if any.
+    diameter_estimate
+        Where the particle diameter of ``options`` comes from, if it was estimated: saved, so that Continue keeps it.
     command
         The command line, to be saved beside the results.
     """
@@ -68,6 +72,7 @@ class PickingRequest:
     write_maps: bool = False
     max_failures: int | None = None
     reference: Path | None = None
+    diameter_estimate: DiameterEstimate | None = None
     command: str = ""
 
 
@@ -225,6 +230,8 @@ def _save_settings(
         "min_distance": settings.options.min_distance_or_default,
         "options": asdict(request.options),
     }
+    if request.diameter_estimate is not None:
+        record |= describe_estimate(request.diameter_estimate, request.micrographs)
     replace_file(job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
 
 

@@ -30,6 +30,7 @@ JOBS = {
     "coordinate_formats",
     "cryosparc_exchange",
     "cryosparc_job",
+    "diameter_job",
     "exposure_matching",
     "external_training",
     "job_settings",

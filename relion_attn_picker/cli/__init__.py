@@ -12,6 +12,7 @@ from relion_attn_picker import __version__
 
 COMMANDS: Final = {
     "pick": "Pick particles on micrographs, without RELION.",
+    "diameter": "Estimate the particle diameter from a few micrographs.",
     "external": "Pick particles as a RELION External job.",
     "select-external": "Cut an earlier picking job at another threshold, as a RELION External job.",
     "train-external": "Train on RELION's own picks or particles, as a RELION External job.",

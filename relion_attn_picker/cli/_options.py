@@ -35,11 +35,20 @@ NAMED_THRESHOLDS: Final = ("auto", "weights")
 """Thresholds that are no number: fitted to the data set's scores, or as the checkpoint has it."""
 
 
+AUTO_DIAMETER: Final = "auto"
+STAND_IN_DIAMETER: Final = 150.0
+"""Å: what stands for the diameter until it is estimated, so that all other options are checked at once."""
+
+
 @dataclass(frozen=True)
 class PickingChoices:
-    """What the user chose with ``picking_options``, checked before anything heavy is imported."""
+    """What the user chose with ``picking_options``, checked before anything heavy is imported.
+
+    With ``estimate_diameter`` the diameter in ``pick`` is a stand-in that ``build_request`` replaces.
+    """
 
     pick: PickOptions
+    estimate_diameter: bool
     inference: InferenceOptions
     variant: str | None
     weights: Path | None
@@ -50,7 +59,7 @@ class PickingChoices:
 
 def check_choices(
     *,
-    diameter: float,
+    diameter: str,
     threshold: str,
     min_distance: float | None,
     border: float,
@@ -77,13 +86,14 @@ def check_choices(
         raise InputError(f"The maximum number of failures is {max_failures}: expected 0 or more.")
     return PickingChoices(
         PickOptions(
-            particle_diameter=diameter,
+            particle_diameter=STAND_IN_DIAMETER if diameter == AUTO_DIAMETER else _read_diameter(diameter),
             threshold=None if threshold in NAMED_THRESHOLDS else _read_threshold(threshold),
             fit_threshold=threshold == "auto",
             min_distance=min_distance,
             border=border,
             max_picks=max_picks,
         ),
+        diameter == AUTO_DIAMETER,
         InferenceOptions(gpu=gpu, precision=precision, threads=threads),
         variant,
         None if weights is None else Path(weights),
@@ -91,6 +101,13 @@ def check_choices(
         write_maps,
         max_failures,
     )
+
+
+def _read_diameter(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"The particle diameter is {text!r}: expected auto, or a number of Å, such as 150.") from None
 
 
 def _read_threshold(text: str) -> float:
@@ -105,7 +122,11 @@ def _read_threshold(text: str) -> float:
 def picking_options(function: Decorated) -> Decorated:
     """Decorate a command with the options of a picking job."""
     options = [
-        click.option("--diameter", type=float, required=True, help="Particle diameter in Å; the one thing to know."),
+        click.option(
+            "--diameter",
+            required=True,
+            help="Particle diameter in Å; the one thing to know. auto: estimated from a few micrographs first.",
+        ),
         click.option(
             "--variant",
             type=click.Choice(["attention", "standard"]),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from relion_attn_picker.cli._options import PickingChoices
+from relion_attn_picker.diameter_job import estimate_once
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import ListedMicrographs
@@ -35,7 +37,7 @@ def pick_into_job(
     show_bar: bool = False,
 ) -> None:
     """Pick ``micrographs`` into ``job``; tell the progress by plain lines, or by a bar for a person at a terminal."""
-    request = build_request(micrographs, micrographs_star, project_dir, reference, choices)
+    request = build_request(micrographs, micrographs_star, project_dir, reference, choices, job.path)
     print(f" Picking {len(micrographs)} micrographs with {request.weights.name} ...", flush=True)
     with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
         summary = run_picking_job(job, request, progress.report, job.abort_requested)
@@ -50,7 +52,7 @@ def watch_into_job(
     sessions: list[_WatchedSession] = []
 
     def start(listed: ListedMicrographs) -> _WatchedSession:
-        request = build_request(listed.micrographs, listed.star_path, listed.project_dir, None, choices)
+        request = build_request(listed.micrographs, listed.star_path, listed.project_dir, None, choices, job.path)
         print(f" Watching, with {request.weights.name} ...", flush=True)
         sessions.append(_WatchedSession(job, request))
         return sessions[0]
@@ -78,18 +80,25 @@ def build_request(
     project_dir: Path,
     reference: Path | None,
     choices: PickingChoices,
+    folder: Path,
 ) -> PickingRequest:
-    """Return what a picking job is asked to do."""
+    """Return what the picking job in ``folder`` is asked to do, its diameter estimated if the user chose so."""
+    weights = find_weights(choices.variant, choices.weights)
+    options, estimate = choices.pick, None
+    if choices.estimate_diameter:
+        estimate = estimate_once(folder, micrographs, project_dir, weights, choices.inference)
+        options = replace(options, particle_diameter=estimate.diameter)
     return PickingRequest(
         micrographs=micrographs,
         project_dir=project_dir,
         micrographs_star=micrographs_star,
-        weights=find_weights(choices.variant, choices.weights),
-        options=choices.pick,
+        weights=weights,
+        options=options,
         inference=choices.inference,
         write_maps=choices.write_maps,
         max_failures=choices.max_failures,
         reference=reference,
+        diameter_estimate=estimate,
         command=shlex.join(sys.argv),
     )
 

@@ -128,11 +128,13 @@ def run(
         choices = check_choices(**options)
         if choices.pixel_size is not None:
             raise InputError("--pixel_size is not for this command: CryoSPARC knows the pixel size of its exposures.")
+        if choices.estimate_diameter:
+            raise InputError("--diameter auto is not for this command: give the result of attnpick diameter, in Å.")
         from relion_attn_picker.cli._picking import build_request, pick_live
         from relion_attn_picker.cryosparc_job import LiveSource
 
         folder = None if project_dir is None else Path(project_dir)
         source = LiveSource(project=project, workspace=workspace, job=source_job, output=output, project_dir=folder)
-        pick_live(job, source, build_request([], "", Path(), None, choices))
+        pick_live(job, source, build_request([], "", Path(), None, choices, job.path))
 
     return guard_job(job, work)
