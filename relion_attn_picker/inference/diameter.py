@@ -102,10 +102,12 @@ class ScaleScan:
 
 @dataclass(frozen=True)
 class ScaleEvidence:
-    """The scans of several micrographs: ``responses`` ``(m, s)`` of those that show most, the rest summed over these.
+    """The scans of the micrographs that show most.
 
     Parameters
     ----------
+    responses
+        Of each micrograph at each of ``DIAMETERS``, ``(m, s)``; NaN where a diameter was not tried.
     n_clear
         Clear candidates at each diameter, ``(s,)``.
     average
@@ -194,7 +196,7 @@ def sum_boxes(values: FloatArray, yx: FloatArray, half: int) -> tuple[Floats, in
 
 
 def combine_scans(scans: Sequence[ScaleScan]) -> ScaleEvidence:
-    """Combine the scans of several micrographs; the half that shows least is left out, for it may show nothing.
+    """Combine the scans of several micrographs; up to a half of them, if they show no particles, is left out.
 
     Raises
     ------
@@ -208,7 +210,9 @@ def combine_scans(scans: Sequence[ScaleScan]) -> ScaleEvidence:
             f"The particle diameter cannot be estimated: only {seen} of the diameters from {DIAMETERS[0]:.0f} to "
             f"{DIAMETERS[-1]:.0f} Å suit the size and the pixels of all micrographs, expected 5 or more; {ADVICE}."
         )
-    kept = np.argsort(-np.nanmax(responses, axis=1), kind="stable")[: (len(scans) + 1) // 2]
+    best = np.nanmax(responses, axis=1)
+    number = max((len(scans) + 1) // 2, int((best >= LOWEST_RESPONSE).sum()))
+    kept = np.argsort(-best, kind="stable")[:number]
     chosen = [scans[place] for place in kept]
     n_boxes = sum(scan.n_boxes for scan in chosen)
     total = sum(scan.box_sum for scan in chosen)

@@ -139,7 +139,7 @@ def test_several_optics_groups(project: Project) -> None:
         ("--diametre 100", r"No such option: --diametre.* See --help\.$"),
         ("--weights two words", r"unexpected extra argument.*words.*double quotes"),
         ("--threshold  --j 1", r"--threshold has no value \(the next option, --j, follows\): fill in"),
-        ("--diameter abc", r"'--diameter': 'abc' is not a valid float\. See --help\.$"),
+        ("--diameter abc", "The particle diameter is 'abc': expected auto, or a number of Å, such as 150"),
         ("--diameter nan", "diameter is nan Å: expected 10 to 10000"),
         ("--diameter 0.1", "diameter is 0.1 Å: expected 10 to 10000"),
         ("--diameter 2000", "None of the 2 micrographs could be picked.*2000 Å does not fit an image of 1280 Å"),
