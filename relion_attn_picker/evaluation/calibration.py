@@ -228,7 +228,7 @@ def _average_shapes(
     return right + FLOOR[0], wrong + FLOOR[1]
 
 
-def _density(values: FloatVector, edges: FloatVector) -> FloatVector:
+def _density(values: FloatVector, edges: NDArray[np.floating[Any]]) -> FloatVector:
     count = np.histogram(values, edges)[0]
     return np.asarray(count / (max(1, count.sum()) * SHAPE_BIN), dtype=np.float64)
 
