@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.inference.predictor import ModelPredictor
 from relion_attn_picker.io.mrc import read_image, write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
@@ -94,7 +95,7 @@ def _time_once(
     picks = watch.time(
         "peaks",
         lambda: select_picks(
-            candidates_of_map(probability_map, micrograph, options), shape, options, default_threshold=0.5
+            candidates_of_map(probability_map, micrograph, options), shape, options, OperatingPoint(0.5, "any")
         ),
     )
     watch.time("write", lambda: write_picks(path.with_suffix(".star"), picks.yx, picks.score, shape))

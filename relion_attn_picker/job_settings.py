@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pipeline import score_floor
@@ -26,12 +27,15 @@ class JobSettings:
         As it was asked for, ``"auto"`` included: what that comes to may differ from run to run.
     write_maps
         Whether each micrograph's probability map is kept.
+    point
+        The operating point, once it is known.
     """
 
     options: PickOptions
     weights_digest: str
     precision: str
     write_maps: bool = False
+    point: OperatingPoint | None = None
 
     def found_with(self, micrograph: Micrograph) -> str:
         """Return the fingerprint of everything that the candidates of a micrograph depend on."""
@@ -47,7 +51,8 @@ class JobSettings:
 
     def selected_with(self) -> str:
         """Return the fingerprint of everything that the choice of picks among the candidates depends on."""
-        return _fingerprint(self.options.threshold, self.options.border, self.options.max_picks)
+        cut = None if self.point is None else (self.point.threshold, self.point.curve and self.point.curve.to_dict())
+        return _fingerprint(cut, self.options.border, self.options.max_picks)
 
 
 def _fingerprint(*values: object) -> str:

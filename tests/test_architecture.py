@@ -19,7 +19,7 @@ ALLOWED = {
     "imaging": FOUNDATION | {"imaging"},
     "models": FOUNDATION | {"models"},
     "evaluation": FOUNDATION | {"evaluation"},
-    "inference": FOUNDATION | {"imaging", "models", "io", "inference"},
+    "inference": FOUNDATION | {"imaging", "models", "io", "evaluation", "inference"},
     "simulation": FOUNDATION | {"imaging", "models", "io", "relion", "simulation"},
     "training": FOUNDATION | {"imaging", "models", "inference", "evaluation", "io", "training"},
     "report": FOUNDATION | BASE | {"inference", "report"},

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "pick": "Pick particles on micrographs, without RELION.",
     "external": "Pick particles as a RELION External job.",
     "select-external": "Cut an earlier picking job at another threshold, as a RELION External job.",
+    "select": "Cut a picking job anew: another threshold, mode or target, no image read.",
     "train-external": "Train on RELION's own picks or particles, as a RELION External job.",
     "cryosparc": "Take micrographs from CryoSPARC, and give it picks.",
     "evaluate": "Score picks against the ground truth.",

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,7 @@ from relion_attn_picker.watching import GrowingList, WatchOptions, watch
 
 if TYPE_CHECKING:
     from relion_attn_picker.cryosparc_job import LiveSource
+    from relion_attn_picker.selection_job import SelectionRequest
 
 
 def pick_into_job(
@@ -92,6 +93,30 @@ def build_request(
         reference=reference,
         command=shlex.join(sys.argv),
     )
+
+
+def build_selection(
+    earlier_job: str, reference: str | None, pixel_size: float | None, changes: dict[str, Any]
+) -> SelectionRequest:
+    """Return what is asked of cutting an earlier job anew; what is wrong with it is told before any file changes."""
+    from relion_attn_picker.selection_job import SelectionRequest, open_earlier_job
+
+    earlier = open_earlier_job(Path(earlier_job), pixel_size)
+    return SelectionRequest(
+        earlier=earlier,
+        options=earlier.options_with(changes),
+        reference=None if reference is None else Path(reference),
+        command=shlex.join(sys.argv),
+    )
+
+
+def select_into_job(job: JobDirectory, request: SelectionRequest) -> None:
+    """Cut the candidates of an earlier job anew into ``job``, which may be the same."""
+    from relion_attn_picker.selection_job import run_selection_job
+
+    print(f" Selecting among the candidates of {request.earlier.folder} ...", flush=True)
+    report = ProgressLines(len(request.earlier.micrographs)).report
+    print_summary(job, run_selection_job(job, request, report, job.abort_requested))
 
 
 class ProgressBar:
@@ -186,7 +211,11 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     total = sum(result.n_picks for result in done)
     print(f" Total number of particles from {len(done)} micrographs is {total}")
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
-    print(f" at a threshold of {summary.threshold.value:g}, {summary.threshold.reason}")
+    point = summary.point
+    print(f" at a threshold of {point.threshold:g}: {point.reason}")
+    if point.expected is not None:
+        precision, recall = point.expected.precision, point.expected.recall
+        print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")
     if failed:
         print(f" {failed} micrographs could not be picked: see {job.output_name(job.path / 'failed_micrographs.star')}")
     if summary.evaluation is not None:

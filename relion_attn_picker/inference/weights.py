@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import ScoreModel
 from relion_attn_picker.io.checkpoint import read_header
 
 RELEASED = Path(__file__).parent.parent / "weights"
@@ -47,3 +48,8 @@ def weights_in(path: Path) -> Path:
     if not (path / BEST_NAME).is_file():
         raise InputError(f"The folder {path} holds no {BEST_NAME}: give the folder of a finished training, or a file.")
     return path / BEST_NAME
+
+
+def find_score_model(path: Path) -> ScoreModel | None:
+    """Return the model of the scores of the weights at ``path``, or ``None`` where none was made."""
+    return None
