@@ -17,8 +17,9 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.thresholds import ChosenThreshold
+from relion_attn_picker.inference.weights import describe_weights
 from relion_attn_picker.io.candidates import CandidateStore
-from relion_attn_picker.job_settings import JobSettings, file_digest
+from relion_attn_picker.job_settings import JobSettings, digest_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pick_evaluation import (
@@ -46,7 +47,7 @@ class PickingRequest:
     micrographs_star
         The list's own path as the user gave it: RELION 3.1 wants it back.
     weights
-        The checkpoint.
+        The checkpoint, or the folder of a hybrid.
     options, inference
         What counts as a pick; how the network is run.
     write_maps
@@ -73,11 +74,12 @@ class PickingRequest:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """What came of a job; ``evaluation`` if reference coordinates were given."""
+    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given."""
 
     results: Sequence[MicrographResult]
     threshold: ChosenThreshold
     evaluation: Evaluation | None
+    picker: str
 
 
 def run_picking_job(
@@ -128,7 +130,7 @@ class PickingSession:
             self._reference = open_reference(request.reference, request.project_dir, sizes)
         self._predictor = load_predictor(request.weights, request.inference)
         self._settings = JobSettings(
-            request.options, file_digest(request.weights), request.inference.precision, request.write_maps
+            request.options, digest_weights(request.weights), request.inference.precision, request.write_maps
         )
         given = request.options.threshold
         self._threshold = (
@@ -206,7 +208,7 @@ class PickingSession:
             job_results = self._picking.results_of(done, self._threshold.value)
             evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
             write_evaluation(self._job.path, evaluation)
-        return JobSummary(results, self._threshold, evaluation)
+        return JobSummary(results, self._threshold, evaluation, describe_weights(self._request.weights))
 
 
 def _save_settings(
@@ -219,6 +221,7 @@ def _save_settings(
         "micrographs": request.micrographs_star,
         "weights": str(request.weights),
         "weights_sha256": settings.weights_digest,
+        "picker": describe_weights(request.weights),
         "precision": settings.precision,
         "threshold": threshold.value,
         "threshold_reason": threshold.reason,

@@ -45,6 +45,11 @@ class EarlierJob:
         return replace(PickOptions(**self.saved["options"]), threshold=self.saved["threshold"])
 
     @property
+    def picker(self) -> str:
+        """What picked, in words for the user."""
+        return str(self.saved.get("picker", Path(self.saved["weights"]).name))
+
+    @property
     def lowest_score(self) -> float:
         """Candidates reach down to this score."""
         return float(self.saved.get("lowest_score", score_floor(PickOptions(**self.saved["options"]))))
@@ -134,7 +139,7 @@ def run_selection_job(
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
         evaluation = evaluate_job(JobResults(store, threshold, done, {}), reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
-    return JobSummary(results, ChosenThreshold(threshold, "as given"), evaluation)
+    return JobSummary(results, ChosenThreshold(threshold, "as given"), evaluation, earlier.picker)
 
 
 def _check(job: JobDirectory, earlier: EarlierJob, threshold: float) -> None:

@@ -132,6 +132,11 @@ class Strategy:
     parameters: tuple[str, ...]
     purpose: str
 
+    def score(self, attention: Logits, standard: Logits, combination: Combination) -> Logits:
+        """Return the highest logit that any of the rules gives, element by element."""
+        best: Logits = np.maximum.reduce([rule(attention, standard, combination) for rule in self.rules.values()])
+        return best
+
 
 def _average(attention: Logits, standard: Logits, combination: Combination) -> Logits:
     return combination.weight * attention + (1 - combination.weight) * standard
@@ -248,8 +253,7 @@ def _maps_on_one_scale(
 ) -> dict[str, ProbabilityMap]:
     """Return both maps on attention's scale, and the highest that the strategy's rules make of them."""
     a, s = to_logits(attention.values), combination.standard_scale.apply(to_logits(standard.values))
-    combined = np.maximum.reduce([rule(a, s, combination) for rule in STRATEGIES[combination.strategy].rules.values()])
-    logits = {ATTENTION: a, STANDARD: s, COMBINED: combined}
+    logits = {ATTENTION: a, STANDARD: s, COMBINED: STRATEGIES[combination.strategy].score(a, s, combination)}
     return {name: ProbabilityMap(expit(each).astype(np.float32), attention.pixel_size) for name, each in logits.items()}
 
 

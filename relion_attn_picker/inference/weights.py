@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.inference.hybrid_folder import check_hybrid, is_hybrid, read_hybrid
+from relion_attn_picker.io.calibration_file import CALIBRATION_NAME
 from relion_attn_picker.io.checkpoint import read_header
+from relion_attn_picker.options import HYBRID
 
 RELEASED = Path(__file__).parent.parent / "weights"
 DEFAULT_VARIANT = "attention"
@@ -14,15 +17,27 @@ BEST_NAME = "best.safetensors"
 
 
 def find_weights(variant: str | None, path: Path | None) -> Path:
-    """Return the file of weights for a variant, a path (of a file, or of a training's folder), or both.
+    """Return the weights for a variant, a path (of a file, or of a training's or a hybrid's folder), or both.
+
+    A hybrid's folder may be named by one of its files, because the windows of some programs let one choose files only.
+
+    Returns
+    -------
+    Path
+        A checkpoint, or the folder of a hybrid.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read.
+        If a file cannot be read, or the hybrid cannot be used.
     InputError
         If the file at ``path`` holds another variant than ``variant``, or a folder has no weights.
     """
+    folder = RELEASED if path is None else path.parent if path.is_file() else path
+    is_meant = path is not None and (path.name == CALIBRATION_NAME or is_hybrid(path))
+    if variant == HYBRID or (variant is None and is_meant):
+        check_hybrid(folder)
+        return folder
     if path is None:
         path = RELEASED / f"{variant or DEFAULT_VARIANT}.safetensors"
     path = weights_in(path)
@@ -32,6 +47,11 @@ def find_weights(variant: str | None, path: Path | None) -> Path:
             f"{path} holds the network {architecture!r}, but --variant says {variant!r}: leave out one of the two."
         )
     return path
+
+
+def describe_weights(path: Path) -> str:
+    """Return what the weights at ``path``, as ``find_weights`` gives them, are called in a job's lines."""
+    return read_hybrid(path).description if is_hybrid(path) else path.name
 
 
 def weights_in(path: Path) -> Path:
