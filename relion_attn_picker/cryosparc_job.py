@@ -21,6 +21,7 @@ import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import OperatingPoint
+from relion_attn_picker.inference.weights import describe_weights
 from relion_attn_picker.io.cryosparc import Table, as_columns
 from relion_attn_picker.io.cryosparc_exposures import EXPOSURE_SLOTS, Exposure, Exposures, read_exposures
 from relion_attn_picker.io.cryosparc_group import Result
@@ -124,7 +125,7 @@ def run_live_job(
     with running_job(external, source):
         exposures = read_exposures(as_result(external.load_input(INPUT, slots=list(EXPOSURE_SLOTS))))
         request = _fill_request(request, exposures, source.project_dir or project_folder(project), job)
-        external.log(f"attnpick picks {len(exposures.items)} micrographs with {request.weights.name}.")
+        external.log(f"attnpick picks {len(exposures.items)} micrographs with {describe_weights(request.weights)}.")
         to_cryosparc = EventLog(external, len(exposures.items))
 
         def report_both(number: int, result: MicrographResult) -> None:

@@ -7,7 +7,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from relion_attn_picker.inference.hybrid_folder import hybrid_files, is_hybrid
 from relion_attn_picker.inference.operating_point import OperatingPoint
+from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pipeline import score_floor
@@ -22,7 +24,7 @@ class JobSettings:
     options
         What counts as a pick.
     weights_digest
-        SHA-256 of the file of weights.
+        See ``digest_weights``.
     precision
         As it was asked for, ``"auto"`` included: what that comes to may differ from run to run.
     write_maps
@@ -59,6 +61,8 @@ def _fingerprint(*values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digest_weights(path: Path) -> str:
+    """Return the SHA-256 of a checkpoint, or one of all files that a hybrid's picks depend on."""
+    if not is_hybrid(path):
+        return file_digest(path)
+    return hashlib.sha256("".join(file_digest(file) for file in hybrid_files(path)).encode()).hexdigest()

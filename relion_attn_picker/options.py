@@ -9,6 +9,14 @@ from relion_attn_picker.errors import InputError
 MIN_DISTANCE_DIAMETERS = 0.6
 """Default smallest distance between two picks, in particle diameters (measured: README, section on the weights)."""
 
+NETWORKS = ("attention", "standard")
+"""Keys of ``models.builders.ARCHITECTURES``."""
+
+HYBRID = "hybrid"
+
+VARIANTS = (*NETWORKS, HYBRID)
+"""What can pick: one network, or both together."""
+
 PIXEL_TYPES = ("float32", "int16")
 """Keys of ``simulation.project.CONVERT``."""
 

@@ -31,7 +31,7 @@ from relion_attn_picker.pick_evaluation import (
 from relion_attn_picker.picks import Picks
 from relion_attn_picker.pipeline import (
     PreparedMicrograph,
-    candidates_of_map,
+    find_candidates,
     prepare_micrograph,
     select_picks,
 )
@@ -156,12 +156,12 @@ class PickJob:
 
     def _pick(self, micrograph: Micrograph, future: Future[PreparedMicrograph]) -> tuple[CandidateRecord, bool]:
         prepared = future.result()
-        probability_map = self._predictor.predict(prepared.image)
-        candidates = candidates_of_map(probability_map, micrograph, self._settings.options)
+        answer = self._predictor.answer(prepared.image)
+        candidates = find_candidates(answer, prepared, self._settings.options)
         if self._settings.write_maps:
             path = self._map_path(micrograph)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_probability_map(path, probability_map)
+            write_probability_map(path, answer.probability_map)
         return self._select(round_candidates(candidates), prepared.image_shape), False
 
     def _reuse(self, micrograph: Micrograph) -> tuple[CandidateRecord, bool]:

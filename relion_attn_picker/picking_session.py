@@ -18,9 +18,9 @@ from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
 from relion_attn_picker.inference.predictor import load_predictor
-from relion_attn_picker.inference.weights import find_score_model
+from relion_attn_picker.inference.weights import describe_weights, find_score_model
 from relion_attn_picker.io.candidates import CandidateStore
-from relion_attn_picker.job_settings import JobSettings, file_digest
+from relion_attn_picker.job_settings import JobSettings, digest_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pick_evaluation import (
@@ -49,7 +49,7 @@ class PickingRequest:
     micrographs_star
         The list's own path as the user gave it: RELION 3.1 wants it back.
     weights
-        The checkpoint.
+        The checkpoint, or the folder of a hybrid.
     options, inference
         What counts as a pick; how the network is run.
     write_maps
@@ -76,11 +76,12 @@ class PickingRequest:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """What came of a job; ``evaluation`` if reference coordinates were given."""
+    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given."""
 
     results: Sequence[MicrographResult]
     point: OperatingPoint
     evaluation: Evaluation | None
+    picker: str
 
 
 def run_picking_job(
@@ -134,7 +135,7 @@ class PickingSession:
         curve = None if self._score_model is None else self._score_model.curve()
         self._settings = JobSettings(
             request.options,
-            file_digest(request.weights),
+            digest_weights(request.weights),
             request.inference.precision,
             request.write_maps,
             first_point(self._own_threshold, request.options, curve),
@@ -202,6 +203,7 @@ class PickingSession:
             "micrographs": self._request.micrographs_star,
             "weights": str(self._request.weights),
             "weights_sha256": self._settings.weights_digest,
+            "picker": describe_weights(self._request.weights),
             "precision": self._settings.precision,
             **describe_point(self._point),
             "own_threshold": self._own_threshold,
@@ -235,7 +237,7 @@ class PickingSession:
             job_results = self._picking.results_of(done, self._point)
             evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
             write_evaluation(self._job.path, evaluation)
-        return JobSummary(results, self._point, evaluation)
+        return JobSummary(results, self._point, evaluation, describe_weights(self._request.weights))
 
 
 def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.inference.answers import Answer
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
-from relion_attn_picker.inference.peaks import find_peaks
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
-from relion_attn_picker.picks import Picks, ProbabilityMap, peaks_to_picks
+from relion_attn_picker.picks import Picks, peaks_to_picks
 
 SCORE_FLOOR = 0.05
 """Candidates with at least this score are kept beside the picks; a lower threshold lowers it."""
@@ -47,14 +47,10 @@ def prepare_micrograph(
     return PreparedMicrograph(micrograph, (image.shape[0], image.shape[1]), prepared)
 
 
-def candidates_of_map(probability_map: ProbabilityMap, micrograph: Micrograph, options: PickOptions) -> Picks:
-    """Return all candidates of a probability map, from ``score_floor`` upwards, in pixels of the micrograph."""
-    peaks = find_peaks(
-        probability_map,
-        threshold=score_floor(options),
-        min_distance_px=options.min_distance_or_default / probability_map.pixel_size,
-    )
-    return peaks_to_picks(peaks, micrograph)
+def find_candidates(answer: Answer, prepared: PreparedMicrograph, options: PickOptions) -> Picks:
+    """Return all candidates of a predictor's answer, from ``score_floor`` upwards, in pixels of the micrograph."""
+    found = answer.find_peaks(score_floor(options), options.min_distance_or_default / prepared.image.pixel_size)
+    return peaks_to_picks(found.peaks, prepared.micrograph, found.details)
 
 
 def select_picks(candidates: Picks, image_shape: tuple[int, int], options: PickOptions, point: OperatingPoint) -> Picks:
@@ -95,7 +91,7 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, predictor: Predic
         If the micrograph cannot be read, or the diameter is absurd for it.
     """
     prepared = prepare_micrograph(micrograph, project_dir, predictor, options)
-    candidates = candidates_of_map(predictor.predict(prepared.image), micrograph, options)
+    candidates = find_candidates(predictor.answer(prepared.image), prepared, options)
     point = first_point(predictor.header.calibration.threshold, options, None)
     return select_picks(candidates, prepared.image_shape, options, point)
 

@@ -87,6 +87,11 @@ class EarlierJob:
         return float(self.saved.get("own_threshold", self.saved["threshold"]))
 
     @property
+    def picker(self) -> str:
+        """What picked, in words for the user."""
+        return str(self.saved.get("picker", Path(self.saved["weights"]).name))
+
+    @property
     def lowest_score(self) -> float:
         """Candidates reach down to this score."""
         return float(self.saved.get("lowest_score", score_floor(PickOptions(**self.saved["options"]))))
@@ -175,7 +180,7 @@ def run_selection_job(
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
         evaluation = evaluate_job(JobResults(store, point, done, {}), reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
-    return JobSummary(results, point, evaluation)
+    return JobSummary(results, point, evaluation, earlier.picker)
 
 
 def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> OperatingPoint:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, MODES, InferenceOptions, PickOptions
+from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, MODES, VARIANTS, InferenceOptions, PickOptions
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -129,8 +129,9 @@ def picking_options(function: Decorated) -> Decorated:
         click.option("--diameter", type=float, required=True, help="Particle diameter in Å; the one thing to know."),
         click.option(
             "--variant",
-            type=click.Choice(["attention", "standard"]),
-            help="Which network: attention (precise) or standard (finds almost everything).  [default: attention]",
+            type=click.Choice(VARIANTS),
+            help="Which network: attention (precise), standard (finds almost everything), or hybrid: both, combined as "
+            "validation has shown best, in twice the time.  [default: attention]",
         ),
         click.option(
             "--threshold",
@@ -152,7 +153,12 @@ def picking_options(function: Decorated) -> Decorated:
         click.option(
             "--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number."
         ),
-        click.option("--weights", type=str, help="File of weights.  [default: the released ones of the variant]"),
+        click.option(
+            "--weights",
+            type=str,
+            help="File of weights; of a hybrid, the folder that attnpick calibrate wrote.  [default: the released ones "
+            "of the variant]",
+        ),
         click.option(
             "--pixel_size", "--angpix", type=float, help="Å per pixel, if the STAR file has none or a wrong one."
         ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relion_attn_picker.cli._options import PickingChoices
-from relion_attn_picker.inference.weights import find_weights
+from relion_attn_picker.inference.weights import describe_weights, find_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import ListedMicrographs
 from relion_attn_picker.picking_job import MicrographResult
@@ -37,7 +37,7 @@ def pick_into_job(
 ) -> None:
     """Pick ``micrographs`` into ``job``; tell the progress by plain lines, or by a bar for a person at a terminal."""
     request = build_request(micrographs, micrographs_star, project_dir, reference, choices)
-    print(f" Picking {len(micrographs)} micrographs with {request.weights.name} ...", flush=True)
+    print(f" Picking {len(micrographs)} micrographs with {describe_weights(request.weights)} ...", flush=True)
     with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
         summary = run_picking_job(job, request, progress.report, job.abort_requested)
     print_summary(job, summary)
@@ -52,7 +52,7 @@ def watch_into_job(
 
     def start(listed: ListedMicrographs) -> _WatchedSession:
         request = build_request(listed.micrographs, listed.star_path, listed.project_dir, None, choices)
-        print(f" Watching, with {request.weights.name} ...", flush=True)
+        print(f" Watching, with {describe_weights(request.weights)} ...", flush=True)
         sessions.append(_WatchedSession(job, request))
         return sessions[0]
 
@@ -212,7 +212,7 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     print(f" Total number of particles from {len(done)} micrographs is {total}")
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
     point = summary.point
-    print(f" at a threshold of {point.threshold:g}: {point.reason}")
+    print(f" by {summary.picker}, at a threshold of {point.threshold:g}: {point.reason}")
     if point.expected is not None:
         precision, recall = point.expected.precision, point.expected.recall
         print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")

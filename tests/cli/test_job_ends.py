@@ -32,7 +32,7 @@ def raiser(error: BaseException) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("no"), KeyError("x"), SystemExit(0), RecursionError(), OSError()])
 def test_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    monkeypatch.setattr(picking_job, "candidates_of_map", raiser(error))
+    monkeypatch.setattr(picking_job, "find_candidates", raiser(error))
     run = project.run()
     assert (run.code, run.markers) == (1, ["RELION_JOB_EXIT_FAILURE"])
     assert "Traceback" in run.err
@@ -94,7 +94,7 @@ def test_signal(project: Project, monkeypatch: pytest.MonkeyPatch, number: signa
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr(picking_job, "candidates_of_map", be_stopped)
+    monkeypatch.setattr(picking_job, "find_candidates", be_stopped)
     signal.signal(number, signal.SIG_DFL)  # a shell starts background jobs with SIGINT ignored, this test among them
     run = project.run()
     assert (run.code, run.markers) == ABORTED
