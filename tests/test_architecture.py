@@ -26,6 +26,8 @@ ALLOWED = {
 }
 JOBS = {
     "benchmarking",
+    "calibration_job",
+    "calibration_sets",
     "conversion",
     "coordinate_formats",
     "cryosparc_exchange",

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "select": "Cut a picking job anew: another threshold, mode or target, no image read.",
     "train-external": "Train on RELION's own picks or particles, as a RELION External job.",
     "cryosparc": "Take micrographs from CryoSPARC, and give it picks.",
+    "calibrate": "Make scores probabilities, and two networks one picker, from labelled micrographs.",
     "evaluate": "Score picks against the ground truth.",
     "convert": "Convert coordinates between the formats of several programs.",
     "train": "Train a network on labelled micrographs.",

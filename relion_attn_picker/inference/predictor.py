@@ -5,6 +5,7 @@ A predictor is built once per device and passed in.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -164,6 +165,19 @@ def load_predictor(path: Path, options: InferenceOptions) -> Predictor:
         Calibration(hybrid.threshold, "attnpick calibrate"),
         options,
     )
+
+
+def load_pair(checkpoints: Mapping[str, Path], options: InferenceOptions) -> HybridPredictor:
+    """Build both networks as a hybrid that averages them, for whoever needs both answers.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint cannot be used, or the two expect images of different scale or normalisation.
+    """
+    torch.set_num_threads(options.threads)
+    (attention, ours), (standard, theirs) = (_load_model(checkpoints[name]) for name in (ATTENTION, STANDARD))
+    return HybridPredictor((attention, standard), (ours, theirs), Combination("average"), Calibration(), options)
 
 
 def _load_model(path: Path) -> tuple[nn.Module, CheckpointHeader]:
