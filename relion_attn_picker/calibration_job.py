@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 
 SCORE_FLOOR: Final = 0.05
 
+TIE: Final = 0.001
+"""Average precisions that differ by less than this are taken as equal: seeds alone change them by several times it."""
+
 CHOICES: Final[Mapping[str, Sequence[Mapping[str, float]]]] = {
     "average": [{"weight": weight} for weight in (0.25, 0.5, 0.75)],
     "verify": [{"margin": margin} for margin in (0.0, 0.5, 1.0, 2.0)],
@@ -265,10 +268,16 @@ def _decide(
     tried: Mapping[str, Mapping[Combination, Matches]],
     models: Mapping[str, ScoreModel],
 ) -> HybridCalibration:
-    """Return the strategy with the highest cross-fitted average precision, or the better member if none beats it."""
+    """Return the strategy with the best cross-fitted figures, or the better member if none has its average precision.
+
+    Among strategies whose average precisions differ by less than ``TIE`` the precision at equal recall decides.
+    """
     rows = {row["name"]: row for row in table}
     better = max(members, key=lambda name: rows[name]["average_precision"])
-    strategy = max(tried, key=lambda name: rows[name]["average_precision"])
+    highest = max(rows[name]["average_precision"] for name in tried)
+    lowest = max(highest - TIE, min(highest, rows[better]["average_precision"]))
+    level = [name for name in tried if rows[name]["average_precision"] >= lowest]
+    strategy = max(level, key=lambda name: rows[name]["precision_at_equal_recall"])
     ours, theirs = rows[strategy]["average_precision"], rows[better]["average_precision"]
     choice = _best_choice(tried[strategy])
     falls_back = ours < theirs

@@ -25,21 +25,21 @@ from relion_attn_picker.training.crops import LabelledImage
 from tests.conftest import write_tiny_checkpoint
 
 CPU = InferenceOptions(gpu="cpu", precision="float32")
-DIAMETER, PIXEL_SIZE, SIDE = 100.0, 4.0, 480
+DIAMETER, PIXEL_SIZE, SIDE = 100.0, 4.0, 360
 NOTHING = np.zeros((0, 2), dtype=np.float32)
 
 
 def draw_micrograph(rng: np.random.Generator, ignore_traps: bool = False) -> LabelledImage:
     """Return a micrograph with particles, and as many fainter traps, on a shaken lattice of places."""
-    lattice = np.stack(np.meshgrid(np.arange(8), np.arange(8), indexing="ij"), axis=-1).reshape(-1, 2) * 58.0 + 36
+    lattice = np.stack(np.meshgrid(np.arange(6), np.arange(6), indexing="ij"), axis=-1).reshape(-1, 2) * 58.0 + 36
     places = (lattice + rng.uniform(-8, 8, lattice.shape)).astype(np.float32)
     y, x = np.mgrid[:SIDE, :SIDE]
     image = rng.normal(0, 1, (SIDE, SIDE)).astype(np.float32)
-    darkness = np.concatenate([rng.uniform(0.9, 2.2, 32), rng.uniform(0.4, 1.4, 32)])
+    darkness = np.concatenate([rng.uniform(0.9, 2.2, 18), rng.uniform(0.4, 1.4, 18)])
     for (cy, cx), dark in zip(places, darkness, strict=True):
         image[np.hypot(y - cy, x - cx) <= DIAMETER / PIXEL_SIZE / 2] -= dark
-    ignored = places[32:] if ignore_traps else NOTHING
-    return LabelledImage(image, PIXEL_SIZE, DIAMETER, places[:32], ignored)
+    ignored = places[18:] if ignore_traps else NOTHING
+    return LabelledImage(image, PIXEL_SIZE, DIAMETER, places[:18], ignored)
 
 
 def run(pair: dict[str, Path], sets: Sequence[tuple[str, Sequence[LabelledImage]]]) -> CalibrationFile:
@@ -49,7 +49,7 @@ def run(pair: dict[str, Path], sets: Sequence[tuple[str, Sequence[LabelledImage]
 @pytest.fixture(scope="module")
 def calibration(tiny_pair: dict[str, Path]) -> CalibrationFile:
     rng = np.random.default_rng(3)
-    return run(tiny_pair, [(name, [draw_micrograph(rng) for _ in range(3)]) for name in ("one", "two")])
+    return run(tiny_pair, [(name, [draw_micrograph(rng) for _ in range(2)]) for name in ("one", "two")])
 
 
 def test_table_has_every_way_to_pick(calibration: CalibrationFile) -> None:
@@ -67,7 +67,7 @@ def test_hybrid_does_not_lose_to_its_better_member(calibration: CalibrationFile)
 def test_equal_networks_have_equal_figures(tiny_pair: dict[str, Path]) -> None:
     """The two hand-made networks compute the same, so that no strategy can gain anything."""
     rng = np.random.default_rng(4)
-    found = run(tiny_pair, [("one", [draw_micrograph(rng) for _ in range(4)])])
+    found = run(tiny_pair, [("one", [draw_micrograph(rng) for _ in range(2)])])
     figures = [row["average_precision"] for row in found.hybrid.table]
     assert max(figures) - min(figures) < 0.02
 
@@ -76,7 +76,7 @@ def test_ignored_particles_are_neither_right_nor_wrong(tiny_pair: dict[str, Path
     figures = []
     for ignore in (False, True):
         rng = np.random.default_rng(5)
-        found = run(tiny_pair, [("one", [draw_micrograph(rng, ignore) for _ in range(4)])])
+        found = run(tiny_pair, [("one", [draw_micrograph(rng, ignore) for _ in range(2)])])
         figures.append(found.hybrid.table[0]["average_precision"])
     assert figures[1] > figures[0] + 0.02
 
@@ -155,7 +155,7 @@ def test_command(
     arguments += [f"--{name}={path}" for name, path in tiny_pair.items()]
     assert run_plain_command(group, arguments) == 0
     out = capsys.readouterr().out
-    assert "mine: 2 micrographs, 64 particles" in out
+    assert "mine: 2 micrographs, 36 particles" in out
     assert "The hybrid is " in out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "attention.safetensors",

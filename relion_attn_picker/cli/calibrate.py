@@ -60,7 +60,7 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
         exclude=options["exclude"],
         seed=options["seed"],
     )
-    made_with = {"command": shlex.join(sys.argv)}
+    made_with = {"command": shlex.join(["attnpick", *sys.argv[1:]])}
     calibration = calibrate(load_pair(checkpoints, inference), checkpoints, sets.read(), made_with)
     make_hybrid_folder(Path(out), checkpoints, calibration)
     print(format_calibration(calibration))
