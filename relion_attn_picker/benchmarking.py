@@ -15,14 +15,16 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from relion_attn_picker.imaging.prepare import NetworkImage
-from relion_attn_picker.inference.predictor import ModelPredictor
+from relion_attn_picker.inference.combination import Combination
+from relion_attn_picker.inference.operating_point import OperatingPoint
+from relion_attn_picker.inference.predictor import HybridPredictor, ModelPredictor
 from relion_attn_picker.io.mrc import read_image, write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import CheckpointHeader, ModelSpec
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import InferenceOptions, PickOptions
-from relion_attn_picker.pipeline import candidates_of_map, select_picks
+from relion_attn_picker.models.unet import UNet
+from relion_attn_picker.options import HYBRID, NETWORKS, InferenceOptions, PickOptions
+from relion_attn_picker.pipeline import PreparedMicrograph, find_candidates, select_picks
 from relion_attn_picker.relion.job_files import write_picks
 
 Result = TypeVar("Result")
@@ -55,7 +57,8 @@ class Stopwatch:
 
 
 def benchmark(
-    spec: ModelSpec,
+    variant: str,
+    base_features: int,
     shape: tuple[int, int],
     pixel_size: float,
     particle_diameter: float,
@@ -65,10 +68,11 @@ def benchmark(
     """Measure one micrograph of noise, ``repeats`` times after one run that does not count.
 
     The weights are fresh: a network's time does not depend on its weights. Reading is from the page cache.
+    ``variant`` is one of ``options.VARIANTS``.
     """
     torch.set_num_threads(inference.threads)
     torch.manual_seed(1)
-    predictor = ModelPredictor(build_model(spec), CheckpointHeader(spec, 24.0), inference)
+    predictor = make_fresh_predictor(variant, base_features, inference)
     micrograph = Micrograph("benchmark.mrc", OpticsGroup(1, "opticsGroup1", pixel_size))
     options = PickOptions(particle_diameter=particle_diameter)
     with tempfile.TemporaryDirectory() as folder:
@@ -81,24 +85,38 @@ def benchmark(
     )
 
 
+def make_fresh_predictor(
+    variant: str, base_features: int, inference: InferenceOptions
+) -> ModelPredictor | HybridPredictor:
+    """Return a predictor with random weights."""
+    names = NETWORKS if variant == HYBRID else (variant,)
+    models, headers = zip(*(_make_fresh_network(ModelSpec(name, base_features)) for name in names), strict=True)
+    if variant != HYBRID:
+        return ModelPredictor(models[0], headers[0], inference)
+    return HybridPredictor(models, headers, Combination("average"), headers[0].calibration, inference)
+
+
+def _make_fresh_network(spec: ModelSpec) -> tuple[UNet, CheckpointHeader]:
+    return build_model(spec), CheckpointHeader(spec, 24.0)
+
+
 def _time_once(
-    path: Path, micrograph: Micrograph, predictor: ModelPredictor, options: PickOptions
+    path: Path, micrograph: Micrograph, predictor: ModelPredictor | HybridPredictor, options: PickOptions
 ) -> tuple[dict[str, float], tuple[int, int]]:
     watch = Stopwatch()
     image = watch.time("read", lambda: read_image(path))
-    prepared: NetworkImage = watch.time(
+    resampled = watch.time(
         "resample", lambda: predictor.prepare(image, micrograph.optics.pixel_size, options.particle_diameter)
     )
     shape = (image.shape[0], image.shape[1])
-    probability_map = watch.time("network", lambda: predictor.predict(prepared))
+    prepared = PreparedMicrograph(micrograph, shape, resampled)
+    answer = watch.time("network", lambda: predictor.answer(prepared.image))
     picks = watch.time(
         "peaks",
-        lambda: select_picks(
-            candidates_of_map(probability_map, micrograph, options), shape, options, default_threshold=0.5
-        ),
+        lambda: select_picks(find_candidates(answer, prepared, options), shape, options, OperatingPoint(0.5, "any")),
     )
     watch.time("write", lambda: write_picks(path.with_suffix(".star"), picks.yx, picks.score, shape))
-    return watch.seconds, (prepared.values.shape[0], prepared.values.shape[1])
+    return watch.seconds, (resampled.values.shape[0], resampled.values.shape[1])
 
 
 def peak_memory() -> int:

@@ -25,6 +25,7 @@ from pipeliner.nodes import (
 from pipeliner.pipeliner_job import ExternalProgram, PipelinerCommand, PipelinerJob
 
 from relion_attn_picker import __version__
+from relion_attn_picker.options import NETWORKS, VARIANTS
 
 OWN: Final = "attnpick"
 """Keyword of what these jobs make."""
@@ -105,7 +106,7 @@ def weights_option(help_text: str) -> InputNodeJobOption:
         node_type=NODE_MLMODEL,
         node_kwds=[OWN],
         default_value="",
-        pattern=FileDescription("Weights", [".safetensors"]),
+        pattern=FileDescription("Weights", [".safetensors", ".json"]),
         help_text=help_text,
         is_required=False,
     )
@@ -131,14 +132,14 @@ def threshold_option(help_text: str) -> FloatJobOption:
     )
 
 
-def variant_option() -> StringJobOption:
-    """Return the field for the network."""
+def variant_option(names: tuple[str, ...], help_text: str) -> StringJobOption:
+    """Return the field for the network, or for both together."""
     return StringJobOption(
         label="Network:",
         default_value="",
-        validation_regex="^(attention|standard)?$",
-        regex_error_message="Must be attention, standard, or empty",
-        help_text="Which of the released weights: attention or standard. Empty: attention, or that of your weights.",
+        validation_regex=f"^({'|'.join(names)})?$",
+        regex_error_message=f"Must be {', '.join(names)}, or empty",
+        help_text=help_text,
     )
 
 
@@ -164,8 +165,13 @@ class AttnpickAutopick(AttnpickJob):
         self.joboptions["in_mics"] = micrographs_option()
         self.joboptions["diameter"] = diameter_option()
         self.joboptions["threshold"] = threshold_option("Lowest score of a pick, 0 to 1. Empty: the weights' own.")
-        self.joboptions["weights"] = weights_option("best.safetensors of a training job. Empty: the released ones.")
-        self.joboptions["variant"] = variant_option()
+        self.joboptions["weights"] = weights_option(
+            "best.safetensors of a training job, or calibration.json of a hybrid. Empty: the released ones."
+        )
+        self.joboptions["variant"] = variant_option(
+            VARIANTS,
+            "attention, standard, or hybrid: both, in twice the time. Empty: attention, or that of your weights.",
+        )
         self.joboptions["gpu"] = gpu_option()
         self.add_threads()
 
@@ -224,7 +230,9 @@ class AttnpickTrain(AttnpickJob):
         )
         self.joboptions["diameter"] = diameter_option()
         self.joboptions["weights"] = weights_option("Weights to begin with. Empty: the released ones.")
-        self.joboptions["variant"] = variant_option()
+        self.joboptions["variant"] = variant_option(
+            NETWORKS, "Which of the released weights to begin with. Empty: attention, or that of your weights."
+        )
         self.joboptions["hold_out"] = IntJobOption(
             label="Micrographs held out:",
             default_value=None,

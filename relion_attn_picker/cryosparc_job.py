@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.inference.operating_point import OperatingPoint
+from relion_attn_picker.inference.weights import describe_weights
 from relion_attn_picker.io.cryosparc import Table, as_columns
 from relion_attn_picker.io.cryosparc_exposures import EXPOSURE_SLOTS, Exposure, Exposures, read_exposures
 from relion_attn_picker.io.cryosparc_group import Result
@@ -123,7 +125,7 @@ def run_live_job(
     with running_job(external, source):
         exposures = read_exposures(as_result(external.load_input(INPUT, slots=list(EXPOSURE_SLOTS))))
         request = _fill_request(request, exposures, source.project_dir or project_folder(project), job)
-        external.log(f"attnpick picks {len(exposures.items)} micrographs with {request.weights.name}.")
+        external.log(f"attnpick picks {len(exposures.items)} micrographs with {describe_weights(request.weights)}.")
         to_cryosparc = EventLog(external, len(exposures.items))
 
         def report_both(number: int, result: MicrographResult) -> None:
@@ -131,11 +133,11 @@ def run_live_job(
             to_cryosparc.report(number, result)
 
         summary = run_picking_job(job, request, report_both, job.abort_requested)
-        picks = read_selected_picks(job, request.micrographs, exposures.items, request.options, summary.threshold.value)
+        picks = read_selected_picks(job, request.micrographs, exposures.items, request.options, summary.point)
         table = make_pick_table(picks, np.random.default_rng(), min_distance=request.options.min_distance_or_default)
-        _log_plots(external, job, request, picks, summary.threshold.value)
+        _log_plots(external, job, request, picks, summary.point.threshold)
         external.save_output(OUTPUT, as_dataset(table))
-        external.log(f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.threshold.value:g}.")
+        external.log(f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.point.threshold:g}.")
     return str(external.uid), summary
 
 
@@ -246,7 +248,7 @@ def read_selected_picks(
     micrographs: Sequence[Micrograph],
     exposures: Sequence[Exposure],
     options: PickOptions,
-    threshold: float,
+    point: OperatingPoint,
 ) -> list[ExposurePicks]:
     """Return the picks of a job as they were found: the fractions of a pixel that its STAR files have not.
 
@@ -255,7 +257,7 @@ def read_selected_picks(
     InputError
         If an image had another shape than its exposure.
     """
-    store = read_job_results(job.path, {m.name: m.optics.pixel_size for m in micrographs}, threshold).store
+    store = read_job_results(job.path, {m.name: m.optics.pixel_size for m in micrographs}, point).store
     picks = []
     for micrograph, exposure in zip(micrographs, exposures, strict=True):
         record = store.read(micrograph.name)
@@ -267,7 +269,7 @@ def read_selected_picks(
                 f"but CryoSPARC says {exposure.shape[1]}×{exposure.shape[0]}: it is another file."
             )
         candidates = record.candidates(micrograph)
-        chosen = select_picks(candidates, record.image_shape, options, threshold)
+        chosen = select_picks(candidates, record.image_shape, options, point)
         picks.append(ExposurePicks(exposure, chosen.yx, chosen.score))
     return picks
 

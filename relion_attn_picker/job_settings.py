@@ -7,6 +7,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from relion_attn_picker.inference.hybrid_folder import hybrid_files, is_hybrid
+from relion_attn_picker.inference.operating_point import OperatingPoint
+from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pipeline import score_floor
@@ -21,17 +24,20 @@ class JobSettings:
     options
         What counts as a pick.
     weights_digest
-        SHA-256 of the file of weights.
+        See ``digest_weights``.
     precision
         As it was asked for, ``"auto"`` included: what that comes to may differ from run to run.
     write_maps
         Whether each micrograph's probability map is kept.
+    point
+        The operating point, once it is known.
     """
 
     options: PickOptions
     weights_digest: str
     precision: str
     write_maps: bool = False
+    point: OperatingPoint | None = None
 
     def found_with(self, micrograph: Micrograph) -> str:
         """Return the fingerprint of everything that the candidates of a micrograph depend on."""
@@ -47,13 +53,16 @@ class JobSettings:
 
     def selected_with(self) -> str:
         """Return the fingerprint of everything that the choice of picks among the candidates depends on."""
-        return _fingerprint(self.options.threshold, self.options.border, self.options.max_picks)
+        cut = None if self.point is None else (self.point.threshold, self.point.curve and self.point.curve.to_dict())
+        return _fingerprint(cut, self.options.border, self.options.max_picks)
 
 
 def _fingerprint(*values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digest_weights(path: Path) -> str:
+    """Return the SHA-256 of a checkpoint, or one of all files that a hybrid's picks depend on."""
+    if not is_hybrid(path):
+        return file_digest(path)
+    return hashlib.sha256("".join(file_digest(file) for file in hybrid_files(path)).encode()).hexdigest()

@@ -9,8 +9,19 @@ from relion_attn_picker.errors import InputError
 MIN_DISTANCE_DIAMETERS = 0.6
 """Default smallest distance between two picks, in particle diameters (measured: README, section on the weights)."""
 
+NETWORKS = ("attention", "standard")
+"""Keys of ``models.builders.ARCHITECTURES``."""
+
+HYBRID = "hybrid"
+
+VARIANTS = (*NETWORKS, HYBRID)
+"""What can pick: one network, or both together."""
+
 PIXEL_TYPES = ("float32", "int16")
 """Keys of ``simulation.project.CONVERT``."""
+
+MODES = ("precision", "balanced", "recall")
+"""Keys of ``inference.operating_point.BETA``."""
 
 DIRT_NAMES = ("none", "usual", "heavy")
 """Keys of ``simulation.session.DIRT``."""
@@ -41,6 +52,11 @@ class PickOptions:
         Picks whose centre is closer than this to the micrograph's outline are left out, Å.
     max_picks
         Keep at most this many a micrograph, the highest first; ``None`` keeps all.
+    mode
+        What a threshold that the job chooses is to favour, one of ``MODES``.
+    target_precision, target_recall, count_per_micrograph
+        Instead of a threshold: the expected precision or recall, 0 to 1, or the mean number of picks a micrograph,
+        that the job's threshold is to give.
     """
 
     particle_diameter: float
@@ -49,6 +65,10 @@ class PickOptions:
     min_distance: float | None = None
     border: float = 0.0
     max_picks: int | None = None
+    mode: str = "balanced"
+    target_precision: float | None = None
+    target_recall: float | None = None
+    count_per_micrograph: float | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -68,6 +88,33 @@ class PickOptions:
             self.max_picks is None or self.max_picks >= 1,
             f"The maximum number of picks is {self.max_picks}: expected 1 or more.",
         )
+        require(self.mode in MODES, f"The mode is {self.mode!r}: expected one of {', '.join(MODES)}.")
+        for name, value in (("precision", self.target_precision), ("recall", self.target_recall)):
+            require(
+                value is None or 0 < value < 1,
+                f"The target {name} is {value}: expected a number between 0 and 1, such as 0.9.",
+            )
+        count = self.count_per_micrograph
+        require(
+            count is None or 0 < count < float("inf"),
+            f"The number of picks a micrograph is {count}: expected more than 0.",
+        )
+        given = [self.threshold, self.target_precision, self.target_recall, count]
+        require(
+            sum(value is not None for value in given) <= 1,
+            "More than one of threshold, target precision, target recall and count per micrograph is given: give one.",
+        )
+
+    @property
+    def depends_on_data_set(self) -> bool:
+        """Whether the threshold follows from the scores of all micrographs together."""
+        targets = (self.target_precision, self.target_recall, self.count_per_micrograph)
+        return any(target is not None for target in targets) or (self.threshold is None and self.fit_threshold)
+
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether the threshold can only be chosen among calibrated scores."""
+        return self.mode != "balanced" or self.target_precision is not None or self.target_recall is not None
 
     @property
     def min_distance_or_default(self) -> float:

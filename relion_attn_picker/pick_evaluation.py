@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.evaluation.evaluate import ALL_CANDIDATES, EvaluatedMicrograph, Evaluation, evaluate_picks
 from relion_attn_picker.evaluation.orientation import SAMPLE, EvenSample
 from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
+from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.hdf5 import read_probability_map
 from relion_attn_picker.io.mrc import read_header
@@ -43,7 +46,7 @@ class JobResults:
     ----------
     store
         All candidates.
-    threshold
+    point
         The job's operating point.
     pixel_sizes
         Name of each picked micrograph → Å per pixel.
@@ -52,7 +55,7 @@ class JobResults:
     """
 
     store: CandidateStore
-    threshold: float
+    point: OperatingPoint
     pixel_sizes: Mapping[str, float]
     map_paths: Mapping[str, Path]
 
@@ -67,7 +70,8 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
     InputError
         If the reference lists none of the job's micrographs.
     """
-    pixels = PixelCounts(results.threshold) if results.map_paths else None
+    point = results.point
+    pixels = PixelCounts(_map_threshold(point)) if results.map_paths else None
     truths = {name: table for name in results.pixel_sizes if (table := reference.read(name)) is not None}
     _check_overlap(len(truths), len(results.pixel_sizes), "the reference coordinates")
 
@@ -78,10 +82,22 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
                 continue
             if pixels is not None:
                 _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
-            yield EvaluatedMicrograph(name, record.yx, record.score, true.yx, pixel_size, record.image_shape)
+            merit = point.merit(record.score)
+            raw_score = None if point.curve is None else record.score
+            yield EvaluatedMicrograph(name, record.yx, merit, true.yx, pixel_size, record.image_shape, raw_score)
 
     rng = np.random.default_rng(BOOTSTRAP_SEED)
-    return evaluate_picks(evaluated(), particle_diameter, rng, threshold=results.threshold, pixels=pixels)
+    evaluation = evaluate_picks(evaluated(), particle_diameter, rng, threshold=point.threshold, pixels=pixels)
+    if point.expected is None:
+        return evaluation
+    return replace(evaluation, expected=(point.expected.precision, point.expected.recall))
+
+
+def _map_threshold(point: OperatingPoint) -> float:
+    """Return the value of a probability map that the threshold on figures of merit means."""
+    if point.curve is None:
+        return point.threshold
+    return float(np.interp(point.threshold, point.curve.value, point.curve.score))
 
 
 def _count_pixels(
@@ -165,7 +181,10 @@ def evaluate_files(
     )
     truth_coordinates = open_coordinates(truth, project_dir, listed)
     if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
-        results = read_job_results(folder, listed, saved["threshold"] if threshold is None else threshold)
+        point = read_point(saved)
+        if threshold is not None:
+            point = replace(point, threshold=threshold, expected=None)
+        results = read_job_results(folder, listed, point)
         return evaluate_job(results, truth_coordinates, particle_diameter)
     return _evaluate_coordinates(
         open_coordinates(picks, project_dir, listed),
@@ -188,13 +207,34 @@ def map_path(coordinate_path: Path) -> Path:
     return coordinate_path.with_name(coordinate_path.name.removesuffix("_autopick.star") + "_probability.h5")
 
 
-def read_job_results(folder: Path, listed: Mapping[str, float], threshold: float) -> JobResults:
+def read_point(saved: Mapping[str, Any]) -> OperatingPoint:
+    """Return the operating point that a job's saved options tell."""
+    curve, expected = saved.get("score_curve"), saved.get("expected")
+    return OperatingPoint(
+        saved["threshold"],
+        saved["threshold_reason"],
+        None if curve is None else ScoreCurve(tuple(curve["score"]), tuple(curve["value"])),
+        None if expected is None else Expectation(**expected),
+    )
+
+
+def describe_point(point: OperatingPoint) -> dict[str, Any]:
+    """Return an operating point as what a job saves of it; ``read_point`` reads it."""
+    return {
+        "threshold": point.threshold,
+        "threshold_reason": point.reason,
+        "expected": None if point.expected is None else asdict(point.expected),
+        "score_curve": None if point.curve is None else point.curve.to_dict(),
+    }
+
+
+def read_job_results(folder: Path, listed: Mapping[str, float], point: OperatingPoint) -> JobResults:
     """Return what the job in ``folder`` left of the micrographs in ``listed`` (name → Å per pixel)."""
     store = CandidateStore(folder / CANDIDATES_FILE)
     done = [name for name in listed if store.read(name) is not None]
     maps = {name: map_path(folder / coordinate_name(name, PICKNAME).lstrip("/")) for name in done}
     kept = all(path.exists() for path in maps.values())
-    return JobResults(store, threshold, {name: listed[name] for name in done}, maps if kept else {})
+    return JobResults(store, point, {name: listed[name] for name in done}, maps if kept else {})
 
 
 def _evaluate_coordinates(

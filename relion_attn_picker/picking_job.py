@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
-
 from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor
-from relion_attn_picker.inference.thresholds import ChosenThreshold, choose_threshold
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.mrc import read_header
@@ -33,7 +31,7 @@ from relion_attn_picker.pick_evaluation import (
 from relion_attn_picker.picks import Picks
 from relion_attn_picker.pipeline import (
     PreparedMicrograph,
-    candidates_of_map,
+    find_candidates,
     prepare_micrograph,
     select_picks,
 )
@@ -106,6 +104,8 @@ class PickJob:
         )
         self._contradictions: set[tuple[float, float]] = set()
         self._contradictions_lock = Lock()
+        own_threshold = predictor.header.calibration.threshold
+        self._point = settings.point or first_point(own_threshold, settings.options, None)
         self.store = CandidateStore(job.path / CANDIDATES_FILE) if store is None else store
 
     def run(
@@ -156,12 +156,12 @@ class PickJob:
 
     def _pick(self, micrograph: Micrograph, future: Future[PreparedMicrograph]) -> tuple[CandidateRecord, bool]:
         prepared = future.result()
-        probability_map = self._predictor.predict(prepared.image)
-        candidates = candidates_of_map(probability_map, micrograph, self._settings.options)
+        answer = self._predictor.answer(prepared.image)
+        candidates = find_candidates(answer, prepared, self._settings.options)
         if self._settings.write_maps:
             path = self._map_path(micrograph)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_probability_map(path, probability_map)
+            write_probability_map(path, answer.probability_map)
         return self._select(round_candidates(candidates), prepared.image_shape), False
 
     def _reuse(self, micrograph: Micrograph) -> tuple[CandidateRecord, bool]:
@@ -170,15 +170,17 @@ class PickJob:
         assert record is not None
         if record.selected_with == self._settings.selected_with() and self._paths[micrograph.name].exists():
             return record, True
-        return self._select(record.candidates(micrograph), record.image_shape), True
+        record = self._write(micrograph, record)
+        self.store.note_selection(record)
+        return record, True
 
     def _select(self, candidates: Picks, image_shape: tuple[int, int]) -> CandidateRecord:
-        """Write the picks among the candidates, then the record that says so: in this order, for a kill in between."""
+        """Write the picks among new candidates, then the record that says so: in this order, for a kill in between."""
         micrograph = candidates.micrograph
         record = CandidateRecord(
             micrograph=micrograph.name,
             found_with=self._settings.found_with(micrograph),
-            selected_with=self._settings.selected_with(),
+            selected_with="",
             image_shape=image_shape,
             n_picks=0,
             mean_score=math.nan,
@@ -186,18 +188,14 @@ class PickJob:
             score=candidates.score,
             details=candidates.details,
         )
-        default_threshold = self._predictor.header.calibration.threshold
-        record = write_selection(
-            self._paths[micrograph.name], micrograph, record, self._settings.options, default_threshold
-        )
+        record = self._write(micrograph, record)
         self.store.append(record)
         return record
 
-    def fit_threshold(self, results: Sequence[MicrographResult], default: float) -> ChosenThreshold:
-        """Choose a threshold from the candidates of all micrographs that were picked."""
-        records = [self.store.read(result.micrograph.name) for result in results if result.reason is None]
-        scores = [record.score for record in records if record is not None]
-        return choose_threshold(np.concatenate(scores) if scores else np.zeros(0, dtype=np.float32), default)
+    def _write(self, micrograph: Micrograph, record: CandidateRecord) -> CandidateRecord:
+        """Write the picks among the candidates of a record, and return the record of it."""
+        record = replace(record, selected_with=self._settings.selected_with())
+        return write_selection(self._paths[micrograph.name], micrograph, record, self._settings.options, self._point)
 
     def select_again(self, results: Sequence[MicrographResult]) -> list[MicrographResult]:
         """Return the results with the picks that this job's threshold selects; no image is read."""
@@ -225,10 +223,10 @@ class PickJob:
     def _map_path(self, micrograph: Micrograph) -> Path:
         return map_path(self._paths[micrograph.name])
 
-    def results_of(self, micrographs: Sequence[Micrograph], threshold: float) -> JobResults:
+    def results_of(self, micrographs: Sequence[Micrograph], point: OperatingPoint) -> JobResults:
         """Return what the evaluation needs to know of these micrographs."""
         maps = {m.name: self._map_path(m) for m in micrographs} if self._settings.write_maps else {}
-        return JobResults(self.store, threshold, {m.name: m.optics.pixel_size for m in micrographs}, maps)
+        return JobResults(self.store, point, {m.name: m.optics.pixel_size for m in micrographs}, maps)
 
     def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
         """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
@@ -249,10 +247,10 @@ class PickJob:
 
 
 def write_selection(
-    path: Path, micrograph: Micrograph, record: CandidateRecord, options: PickOptions, default_threshold: float
+    path: Path, micrograph: Micrograph, record: CandidateRecord, options: PickOptions, point: OperatingPoint
 ) -> CandidateRecord:
     """Write the picks among the candidates of a record to ``path``, and return the record with their figures."""
-    picks = select_picks(record.candidates(micrograph), record.image_shape, options, default_threshold)
+    picks = select_picks(record.candidates(micrograph), record.image_shape, options, point)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picks(path, picks.yx, picks.score, record.image_shape)
     return replace(record, n_picks=len(picks), mean_score=float(picks.score.mean()) if len(picks) else math.nan)

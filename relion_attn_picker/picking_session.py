@@ -15,17 +15,20 @@ from pathlib import Path
 from relion_attn_picker import __version__
 from relion_attn_picker.diameter_job import describe_estimate
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.diameter import DiameterEstimate
+from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
 from relion_attn_picker.inference.predictor import load_predictor
-from relion_attn_picker.inference.thresholds import ChosenThreshold
+from relion_attn_picker.inference.weights import describe_weights, find_score_model
 from relion_attn_picker.io.candidates import CandidateStore
-from relion_attn_picker.job_settings import JobSettings, file_digest
+from relion_attn_picker.job_settings import JobSettings, digest_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pick_evaluation import (
     CANDIDATES_FILE,
     OPTIONS_FILE,
+    describe_point,
     evaluate_job,
     open_reference,
 )
@@ -48,7 +51,7 @@ class PickingRequest:
     micrographs_star
         The list's own path as the user gave it: RELION 3.1 wants it back.
     weights
-        The checkpoint.
+        The checkpoint, or the folder of a hybrid.
     options, inference
         What counts as a pick; how the network is run.
     write_maps
@@ -78,11 +81,12 @@ class PickingRequest:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """What came of a job; ``evaluation`` if reference coordinates were given."""
+    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given."""
 
     results: Sequence[MicrographResult]
-    threshold: ChosenThreshold
+    point: OperatingPoint
     evaluation: Evaluation | None
+    picker: str
 
 
 def run_picking_job(
@@ -132,19 +136,19 @@ class PickingSession:
             sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
             self._reference = open_reference(request.reference, request.project_dir, sizes)
         self._predictor = load_predictor(request.weights, request.inference)
+        self._score_model = find_score_model(request.weights)
+        curve = None if self._score_model is None else self._score_model.curve()
         self._settings = JobSettings(
-            request.options, file_digest(request.weights), request.inference.precision, request.write_maps
-        )
-        given = request.options.threshold
-        self._threshold = (
-            ChosenThreshold(self._predictor.header.calibration.threshold, "the weights' own")
-            if given is None
-            else ChosenThreshold(given, "as given")
+            request.options,
+            digest_weights(request.weights),
+            request.inference.precision,
+            request.write_maps,
+            first_point(self._own_threshold, request.options, curve),
         )
         self._store = CandidateStore(job.path / CANDIDATES_FILE)
         self._results: dict[str, MicrographResult] = {}
         self._picking: PickJob | None = None
-        _save_settings(job, request, self._settings, self._threshold)
+        self._save_settings()
 
     def forget(self, names: Iterable[str]) -> None:
         """Let ``pick`` look at these again."""
@@ -172,28 +176,57 @@ class PickingSession:
             for number, result in enumerate(picking.run(should_stop, done_before), start=1):
                 self._results[result.micrograph.name] = result
                 report(number, result)
-            if self._request.options.threshold is None and self._request.options.fit_threshold:
-                self._fit_threshold(micrographs)
+            if self._request.options.depends_on_data_set or self._score_model is not None:
+                self._fit_point(micrographs)
         finally:
             missing = picking.earlier_results([m for m in micrographs if m.name not in self._results])
             known = self._results | {result.micrograph.name: result for result in missing}
             listed = [known[m.name] for m in micrographs if m.name in known]
             write_lists(self._job, self._request.micrographs_star, picking.coordinate_path, listed)
 
-    def _fit_threshold(self, micrographs: Sequence[Micrograph]) -> None:
-        """Choose the threshold from the scores of all that is picked, and select the picks anew; no image is read."""
+    def _fit_point(self, micrographs: Sequence[Micrograph]) -> None:
+        """Choose the operating point from all scores of the data set, and select the picks anew; no image is read."""
         assert self._picking is not None
         names = {micrograph.name for micrograph in micrographs}
         results = [result for name, result in self._results.items() if name in names]
-        default = self._predictor.header.calibration.threshold
-        self._threshold = self._picking.fit_threshold(results, default)
-        options = replace(self._request.options, threshold=self._threshold.value)
-        settings = replace(self._settings, options=options)
+        done = [result.micrograph.name for result in results if result.reason is None]
+        scores = self._store.scores(done)
+        curve = None if self._score_model is None else adapt(self._score_model, scores)
+        point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve)
+        self._settings = replace(self._settings, point=point)
         self._picking = PickJob(
-            self._job, micrographs, self._request.project_dir, self._predictor, settings, self._store
+            self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
         )
         self._results |= {result.micrograph.name: result for result in self._picking.select_again(results)}
-        _save_settings(self._job, self._request, settings, self._threshold)
+        self._save_settings()
+
+    def _save_settings(self) -> None:
+        """Save what makes the results reproducible, beside them."""
+        record = {
+            "version": __version__,
+            "command": self._request.command,
+            "micrographs": self._request.micrographs_star,
+            "weights": str(self._request.weights),
+            "weights_sha256": self._settings.weights_digest,
+            "picker": describe_weights(self._request.weights),
+            "precision": self._settings.precision,
+            **describe_point(self._point),
+            "own_threshold": self._own_threshold,
+            "min_distance": self._settings.options.min_distance_or_default,
+            "options": asdict(self._settings.options),
+        }
+        if self._request.diameter_estimate is not None:
+            record |= describe_estimate(self._request.diameter_estimate, self._request.micrographs)
+        replace_file(self._job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
+
+    @property
+    def _own_threshold(self) -> float:
+        return self._predictor.header.calibration.threshold
+
+    @property
+    def _point(self) -> OperatingPoint:
+        assert self._settings.point is not None
+        return self._settings.point
 
     def finish(self) -> JobSummary:
         """Return what came of everything, evaluated if there is a reference.
@@ -208,31 +241,10 @@ class PickingSession:
         evaluation = None
         if self._reference is not None and self._picking is not None:
             done = [result.micrograph for result in results if result.reason is None]
-            job_results = self._picking.results_of(done, self._threshold.value)
+            job_results = self._picking.results_of(done, self._point)
             evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
             write_evaluation(self._job.path, evaluation)
-        return JobSummary(results, self._threshold, evaluation)
-
-
-def _save_settings(
-    job: JobDirectory, request: PickingRequest, settings: JobSettings, threshold: ChosenThreshold
-) -> None:
-    """Save what makes the results reproducible, beside them."""
-    record = {
-        "version": __version__,
-        "command": request.command,
-        "micrographs": request.micrographs_star,
-        "weights": str(request.weights),
-        "weights_sha256": settings.weights_digest,
-        "precision": settings.precision,
-        "threshold": threshold.value,
-        "threshold_reason": threshold.reason,
-        "min_distance": settings.options.min_distance_or_default,
-        "options": asdict(request.options),
-    }
-    if request.diameter_estimate is not None:
-        record |= describe_estimate(request.diameter_estimate, request.micrographs)
-    replace_file(job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
+        return JobSummary(results, self._point, evaluation, describe_weights(self._request.weights))
 
 
 def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,11 +88,13 @@ class Picks:
         return Picks(self.micrograph, self.yx[indices], self.score[indices], details)
 
 
-def peaks_to_picks(peaks: Peaks, micrograph: Micrograph) -> Picks:
+def peaks_to_picks(
+    peaks: Peaks, micrograph: Micrograph, details: Mapping[str, FloatArray] = MappingProxyType({})
+) -> Picks:
     """Carry peaks from pixels of the map to pixels of the micrograph.
 
     Both grids share the centre of their pixel (0, 0) (see ``imaging.resample``), so that the change of frame is one
-    factor: the ratio of the pixel sizes.
+    factor: the ratio of the pixel sizes. ``details``, further figures of each peak, stay as they are.
     """
     factor = peaks.pixel_size / micrograph.optics.pixel_size
-    return Picks(micrograph, np.asarray(peaks.yx * factor, dtype=np.float32), peaks.score)
+    return Picks(micrograph, np.asarray(peaks.yx * factor, dtype=np.float32), peaks.score, details)

@@ -5,18 +5,19 @@ What this module does not do: it writes no files. ``picking_job`` goes this way 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from relion_attn_picker.imaging.prepare import NetworkImage
-from relion_attn_picker.inference.peaks import find_peaks
+from relion_attn_picker.inference.answers import Answer
+from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
-from relion_attn_picker.picks import Picks, ProbabilityMap, peaks_to_picks
+from relion_attn_picker.picks import Picks, peaks_to_picks
 
 SCORE_FLOOR = 0.05
 """Candidates with at least this score are kept beside the picks; a lower threshold lowers it."""
@@ -46,25 +47,22 @@ def prepare_micrograph(
     return PreparedMicrograph(micrograph, (image.shape[0], image.shape[1]), prepared)
 
 
-def candidates_of_map(probability_map: ProbabilityMap, micrograph: Micrograph, options: PickOptions) -> Picks:
-    """Return all candidates of a probability map, from ``score_floor`` upwards, in pixels of the micrograph."""
-    peaks = find_peaks(
-        probability_map,
-        threshold=score_floor(options),
-        min_distance_px=options.min_distance_or_default / probability_map.pixel_size,
-    )
-    return peaks_to_picks(peaks, micrograph)
+def find_candidates(answer: Answer, prepared: PreparedMicrograph, options: PickOptions) -> Picks:
+    """Return all candidates of a predictor's answer, from ``score_floor`` upwards, in pixels of the micrograph."""
+    found = answer.find_peaks(score_floor(options), options.min_distance_or_default / prepared.image.pixel_size)
+    return peaks_to_picks(found.peaks, prepared.micrograph, found.details)
 
 
-def select_picks(
-    candidates: Picks, image_shape: tuple[int, int], options: PickOptions, default_threshold: float
-) -> Picks:
-    """Return the candidates above the threshold and inside the border, at most ``options.max_picks``."""
-    threshold = default_threshold if options.threshold is None else options.threshold
+def select_picks(candidates: Picks, image_shape: tuple[int, int], options: PickOptions, point: OperatingPoint) -> Picks:
+    """Return the candidates above the threshold and inside the border, at most ``options.max_picks``.
+
+    Their scores are the figures of merit of the operating ``point``.
+    """
+    candidates = replace(candidates, score=point.merit(candidates.score))
     border = options.border / candidates.micrograph.optics.pixel_size
     last = np.array(image_shape) - 1
     inside = ((candidates.yx >= border) & (candidates.yx <= last - border)).all(axis=1)
-    kept = np.flatnonzero((candidates.score >= threshold) & inside)[: options.max_picks]
+    kept = np.flatnonzero((candidates.score >= point.threshold) & inside)[: options.max_picks]
     return candidates.take(kept)
 
 
@@ -93,10 +91,11 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, predictor: Predic
         If the micrograph cannot be read, or the diameter is absurd for it.
     """
     prepared = prepare_micrograph(micrograph, project_dir, predictor, options)
-    candidates = candidates_of_map(predictor.predict(prepared.image), micrograph, options)
-    return select_picks(candidates, prepared.image_shape, options, predictor.header.calibration.threshold)
+    candidates = find_candidates(predictor.answer(prepared.image), prepared, options)
+    point = first_point(predictor.header.calibration.threshold, options, None)
+    return select_picks(candidates, prepared.image_shape, options, point)
 
 
 def score_floor(options: PickOptions) -> float:
-    """Return the lowest score of a candidate."""
+    """Return the lowest score of a candidate; a threshold on figures of merit that is lower still lowers it."""
     return SCORE_FLOOR if options.threshold is None else min(SCORE_FLOOR, options.threshold)

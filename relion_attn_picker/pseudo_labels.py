@@ -25,7 +25,7 @@ from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.pipeline import candidates_of_map, prepare_micrograph
+from relion_attn_picker.pipeline import find_candidates, prepare_micrograph
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_failures, write_picks
 from relion_attn_picker.relion.micrographs import read_micrographs
@@ -157,7 +157,7 @@ def _label_micrograph(
     """Write the pseudo-labels of one micrograph, and its picture; return the scores of all candidates."""
     options = PickOptions(particle_diameter=pool.particle_diameter, threshold=thresholds.negative)
     prepared = prepare_micrograph(micrograph, pool.project_dir, predictor, options)
-    candidates = candidates_of_map(predictor.predict(prepared.image), micrograph, options)
+    candidates = find_candidates(predictor.answer(prepared.image), prepared, options)
     labels = split_candidates(candidates.yx, candidates.score, thresholds)
     for kind, yx, score in (
         (POSITIVE, labels.yx, labels.score),

@@ -1,25 +1,35 @@
-"""A job that cuts an earlier picking job's candidates anew: another threshold, border or maximum, no image read.
+"""Cutting a picking job's candidates anew, in its place or into a new job: another cut or border, no image read.
 
-The new job has everything that a picking job has, its candidates included, and can be cut in its turn.
+A new job has everything that a picking job has, its candidates included, and can be cut in its turn.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
-from relion_attn_picker.inference.thresholds import ChosenThreshold
+from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.job_settings import JobSettings
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
-from relion_attn_picker.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE, JobResults, evaluate_job, open_reference
+from relion_attn_picker.pick_evaluation import (
+    CANDIDATES_FILE,
+    OPTIONS_FILE,
+    JobResults,
+    describe_point,
+    evaluate_job,
+    open_reference,
+    read_point,
+)
 from relion_attn_picker.picking_job import MicrographResult, write_lists, write_selection
 from relion_attn_picker.picking_session import JobSummary
 from relion_attn_picker.pipeline import score_floor
@@ -41,8 +51,45 @@ class EarlierJob:
 
     @property
     def options(self) -> PickOptions:
-        """What counted as a pick, with the threshold that it came to."""
-        return replace(PickOptions(**self.saved["options"]), threshold=self.saved["threshold"])
+        """What counted as a pick."""
+        return PickOptions(**self.saved["options"])
+
+    def options_with(self, changes: Mapping[str, Any]) -> PickOptions:
+        """Return the options with some of them changed: a new way to cut takes the place of the earlier one.
+
+        Raises
+        ------
+        InputError
+            If they cannot be meant, or need calibrated scores or candidates that this job has not.
+        """
+        cuts = ("threshold", "mode", "target_precision", "target_recall", "count_per_micrograph")
+        kept = self.saved["options"] | {"fit_threshold": True}
+        if any(name in changes for name in cuts):
+            kept = {name: value for name, value in kept.items() if name not in cuts}
+        options = PickOptions(**kept | dict(changes))
+        point = first_point(self.own_threshold, options, self.point.curve)
+        lowest = float(self.point.merit(np.array([self.lowest_score], dtype=np.float32))[0])
+        if options.threshold is not None and point.threshold < lowest:
+            raise InputError(
+                f"The threshold is {point.threshold:g}, but {self.folder} kept no candidates below {lowest:.2g}: "
+                "pick again with the lower threshold."
+            )
+        return options
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The operating point that it came to."""
+        return read_point(self.saved)
+
+    @property
+    def own_threshold(self) -> float:
+        """The threshold of its weights, on their scores."""
+        return float(self.saved.get("own_threshold", self.saved["threshold"]))
+
+    @property
+    def picker(self) -> str:
+        """What picked, in words for the user."""
+        return str(self.saved.get("picker", Path(self.saved["weights"]).name))
 
     @property
     def lowest_score(self) -> float:
@@ -72,7 +119,7 @@ def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionRequest:
-    """What to cut anew: ``options`` with a threshold; ``reference`` coordinates to evaluate against, if any."""
+    """What to cut anew, by which ``options``; ``reference`` coordinates to evaluate against, if any."""
 
     earlier: EarlierJob
     options: PickOptions
@@ -92,7 +139,7 @@ def run_selection_job(
     Parameters
     ----------
     job
-        The new job's folder.
+        The new job's folder, or the earlier job's own.
     request
         See ``SelectionRequest``.
     report
@@ -103,24 +150,23 @@ def run_selection_job(
     Raises
     ------
     InputError
-        If the new job is the earlier one, the threshold is lower than any candidate that was kept, or there are none.
+        If there are no candidates.
     JobAborted
         If ``should_stop()`` was true.
     """
-    earlier, threshold = request.earlier, request.options.threshold
-    assert threshold is not None
-    _check(job, earlier, threshold)
+    earlier = request.earlier
+    candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
+    point = _choose_point(request, candidates)
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
     reference = None
     if request.reference is not None:
         reference = open_reference(request.reference, request.project_dir, sizes)
     paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
-    (job.path / CANDIDATES_FILE).unlink(missing_ok=True)
-    store = CandidateStore(job.path / CANDIDATES_FILE)
-    _save_settings(job, request)
+    store = _store_of(job, earlier, candidates)
+    _save_settings(job, request, point)
     results: list[MicrographResult] = []
     try:
-        for result in _select_all(request, store, paths, should_stop):
+        for result in _select_all(request, point, candidates, store, paths, should_stop):
             results.append(result)
             report(len(results), result)
     finally:
@@ -132,29 +178,40 @@ def run_selection_job(
     evaluation = None
     if reference is not None:
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
-        evaluation = evaluate_job(JobResults(store, threshold, done, {}), reference, request.options.particle_diameter)
+        evaluation = evaluate_job(JobResults(store, point, done, {}), reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
-    return JobSummary(results, ChosenThreshold(threshold, "as given"), evaluation)
+    return JobSummary(results, point, evaluation, earlier.picker)
 
 
-def _check(job: JobDirectory, earlier: EarlierJob, threshold: float) -> None:
+def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> OperatingPoint:
+    """Return the cut that is asked for."""
+    earlier = request.earlier
+    names = [micrograph.name for micrograph in earlier.micrographs]
+    is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
+    scores = candidates.scores(names if is_needed else [])
+    n_done = sum(name in candidates for name in names)
+    return choose_point(scores, n_done, earlier.own_threshold, request.options, earlier.point.curve)
+
+
+def _store_of(job: JobDirectory, earlier: EarlierJob, candidates: CandidateStore) -> CandidateStore:
+    """Return where the selection is noted: the job's own candidates, or an empty store of a new job."""
     if job.path.resolve() == earlier.folder.resolve():
-        raise InputError(f"{job.name} is itself the job to cut anew: continue it with another threshold instead.")
-    if threshold < earlier.lowest_score:
-        raise InputError(
-            f"The threshold is {threshold:g}, but {earlier.folder} kept no candidates below {earlier.lowest_score:g}: "
-            "pick again with the lower threshold."
-        )
+        return candidates
+    (job.path / CANDIDATES_FILE).unlink(missing_ok=True)
+    return CandidateStore(job.path / CANDIDATES_FILE)
 
 
 def _select_all(
-    request: SelectionRequest, store: CandidateStore, paths: dict[str, Path], should_stop: Callable[[], bool]
+    request: SelectionRequest,
+    point: OperatingPoint,
+    candidates: CandidateStore,
+    store: CandidateStore,
+    paths: dict[str, Path],
+    should_stop: Callable[[], bool],
 ) -> Iterator[MicrographResult]:
     """Cut one micrograph after the other, those that the earlier job has candidates of."""
     earlier = request.earlier
-    candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
-    settings = JobSettings(request.options, earlier.saved["weights_sha256"], earlier.saved["precision"])
-    threshold = earlier.saved["threshold"]
+    settings = JobSettings(request.options, earlier.saved["weights_sha256"], earlier.saved["precision"], point=point)
     for micrograph in earlier.micrographs:
         if should_stop():
             raise JobAborted("The job was asked to stop.")
@@ -162,19 +219,18 @@ def _select_all(
         if record is None:
             continue
         record = replace(record, selected_with=settings.selected_with())
-        record = write_selection(paths[micrograph.name], micrograph, record, request.options, threshold)
-        store.append(record)
+        record = write_selection(paths[micrograph.name], micrograph, record, request.options, point)
+        (store.note_selection if store is candidates else store.append)(record)
         yield MicrographResult(micrograph, record.n_picks, record.mean_score, skipped=True)
 
 
-def _save_settings(job: JobDirectory, request: SelectionRequest) -> None:
+def _save_settings(job: JobDirectory, request: SelectionRequest, point: OperatingPoint) -> None:
     """Save what makes the results reproducible: the earlier job's settings, with what was changed."""
     earlier = request.earlier
     record = earlier.saved | {
         "version": __version__,
         "command": request.command,
-        "threshold": request.options.threshold,
-        "threshold_reason": "as given",
+        **describe_point(point),
         "options": asdict(request.options),
         "lowest_score": earlier.lowest_score,
         "selected_from": str(earlier.folder),

@@ -14,7 +14,7 @@ from typing import Any
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_header
-from relion_attn_picker.job_settings import file_digest
+from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.micrograph_list import find_project_dir
 from relion_attn_picker.model_spec import ModelSpec, Normalization
 from relion_attn_picker.options import InferenceOptions

@@ -11,10 +11,15 @@ from typing import Final
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.simulation.conditions import draw_conditions
+from relion_attn_picker.simulation.conditions import Conditions, draw_conditions, vary_conditions
 from relion_attn_picker.simulation.library import ParticleLibrary, open_particle_library
 from relion_attn_picker.simulation.micrograph import simulate_micrograph
+from relion_attn_picker.simulation.particles import BeadParticle
 from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource
+
+SESSION_SHAPE: Final = (720, 720)
+SESSION_FIELDS: Final = 2
+"""Pixels and number of the micrographs of a session."""
 
 FIELD_SHAPE: Final = (400, 400)
 """Pixels of a field, close to the network's scale already."""
@@ -25,7 +30,7 @@ PIXELS_PER_DIAMETER: Final = (22.0, 30.0)
 PROCEDURAL_EVERY: Final = 3
 """Every so manieth field shows a made-up particle: shapes that no collection of structures holds."""
 
-STREAMS: Final = {"crop file": 3, "on the fly": 5, "validation": 6}
+STREAMS: Final = {"crop file": 3, "on the fly": 5, "validation": 6, "session": 7}
 """Purpose → part of the seed: no two purposes ever see the same field."""
 
 SOURCE_NAME: Final = "simulation"
@@ -58,11 +63,34 @@ class Simulation:
     def make_field(self, purpose: str, number: int) -> LabelledImage:
         """Simulate one field; ``purpose`` is a key of ``STREAMS``."""
         rng = np.random.default_rng([self.seed, STREAMS[purpose], number])
+        particle, pixel_size = self._draw_particle(number, rng)
+        return _simulate(particle, pixel_size, FIELD_SHAPE, draw_conditions(rng), rng)
+
+    def make_session(self, number: int) -> list[LabelledImage]:
+        """Simulate ``SESSION_FIELDS`` micrographs of one particle and one microscope, all with particles."""
+        rng = np.random.default_rng([self.seed, STREAMS["session"], number])
+        particle, pixel_size = self._draw_particle(number, rng)
+        while not (session := draw_conditions(rng)).coverage:
+            pass
+        conditions = [vary_conditions(session, rng) for _ in range(SESSION_FIELDS)]
+        return [_simulate(particle, pixel_size, SESSION_SHAPE, each, rng) for each in conditions]
+
+    def _draw_particle(self, number: int, rng: np.random.Generator) -> tuple[BeadParticle, float]:
+        """Return a particle, and Å per pixel of its fields."""
         is_procedural = self.structures is None or number % PROCEDURAL_EVERY == 0
         particle = (self.procedural if is_procedural else self.structures).draw(rng)  # type: ignore[union-attr]
-        pixel_size = particle.diameter / float(rng.uniform(*PIXELS_PER_DIAMETER))
-        simulated = simulate_micrograph(particle, FIELD_SHAPE, pixel_size, draw_conditions(rng), rng)
-        return LabelledImage(simulated.image, pixel_size, particle.diameter, simulated.yx, simulated.ignored_yx)
+        return particle, particle.diameter / float(rng.uniform(*PIXELS_PER_DIAMETER))
+
+
+def _simulate(
+    particle: BeadParticle,
+    pixel_size: float,
+    shape: tuple[int, int],
+    conditions: Conditions,
+    rng: np.random.Generator,
+) -> LabelledImage:
+    simulated = simulate_micrograph(particle, shape, pixel_size, conditions, rng)
+    return LabelledImage(simulated.image, pixel_size, particle.diameter, simulated.yx, simulated.ignored_yx)
 
 
 def open_simulation(structures: Path | None, seed: int, exclude: Sequence[str] = ()) -> Simulation:

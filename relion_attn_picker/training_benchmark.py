@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from relion_attn_picker.inference.predictor import DTYPES
+from relion_attn_picker.inference.network import DTYPES
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.simulated_data import open_simulation

@@ -28,23 +28,33 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose network answers wherever the prepared image is dark: a picker that needs no training.
+    """A checkpoint whose network answers wherever the prepared image is dark: a picker that needs no training."""
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("weights") / "tiny.safetensors", "attention")
 
-    Only the finest level takes part: it passes the negated image on, and the head scales it.
-    """
+
+@pytest.fixture(scope="session")
+def tiny_pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An attention network and a standard one that answer wherever the prepared image is dark."""
+    folder = tmp_path_factory.mktemp("pair")
+    return {name: write_tiny_checkpoint(folder / f"{name}.safetensors", name) for name in ("attention", "standard")}
+
+
+def write_tiny_checkpoint(path: Path, architecture: str) -> Path:
+    """Write a hand-made network of which only the finest level takes part: it passes the negated image on."""
     import torch
 
     from relion_attn_picker.io.checkpoint import write_checkpoint
     from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec
     from relion_attn_picker.models.builders import build_model
 
-    spec = ModelSpec("attention", 8)
+    spec = ModelSpec(architecture, 8)
     model = build_model(spec)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
         pass_dark(model)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+        if architecture == "standard":
+            model.decoder[0][0].weight[0, 0, 1, 1] = 1  # type: ignore[index,operator,union-attr]  (no gate that halves)
     header = CheckpointHeader(spec, 24.0, calibration=Calibration(0.5, "by hand"), trained_with={"seed": 1})
     write_checkpoint(path, model, header)
     return path

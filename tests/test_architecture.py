@@ -19,13 +19,15 @@ ALLOWED = {
     "imaging": FOUNDATION | {"imaging"},
     "models": FOUNDATION | {"models"},
     "evaluation": FOUNDATION | {"evaluation"},
-    "inference": FOUNDATION | {"imaging", "models", "io", "inference"},
+    "inference": FOUNDATION | {"imaging", "models", "io", "evaluation", "inference"},
     "simulation": FOUNDATION | {"imaging", "models", "io", "relion", "simulation"},
     "training": FOUNDATION | {"imaging", "models", "inference", "evaluation", "io", "training"},
     "report": FOUNDATION | BASE | {"inference", "report"},
 }
 JOBS = {
     "benchmarking",
+    "calibration_job",
+    "calibration_sets",
     "conversion",
     "coordinate_formats",
     "cryosparc_exchange",

@@ -7,14 +7,13 @@ import pytest
 from relion_attn_picker.benchmarking import STEPS, benchmark
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
-from relion_attn_picker.model_spec import ModelSpec
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_benchmark import benchmark_training
 from relion_attn_picker.training_options import TrainOptions
 
 
 def test_every_step_takes_time_and_the_whole_is_their_sum() -> None:
-    result = benchmark(ModelSpec("attention", 8), (300, 400), 2.0, 150.0, InferenceOptions(gpu="cpu"), repeats=1)
+    result = benchmark("attention", 8, (300, 400), 2.0, 150.0, InferenceOptions(gpu="cpu"), repeats=1)
     assert set(result.seconds) == set(STEPS)
     assert all(seconds > 0 for seconds in result.seconds.values())
     assert result.total == pytest.approx(sum(result.seconds.values()))

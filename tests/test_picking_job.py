@@ -12,6 +12,7 @@ import pytest
 
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.inference.answers import NetworkAnswer
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec
@@ -45,6 +46,10 @@ class CountingPredictor:
         values = np.zeros(image.values.shape, np.float32)
         values[6:15, 16:25] = 0.9
         return ProbabilityMap(values, image.pixel_size)
+
+    def answer(self, image: NetworkImage) -> NetworkAnswer:
+        """Answer as a network alone does."""
+        return NetworkAnswer(self.predict(image))
 
     def _count(self, change: int) -> None:
         with self._lock:

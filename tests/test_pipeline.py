@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
@@ -16,6 +18,7 @@ from relion_attn_picker.pipeline import SCORE_FLOOR, pick_micrograph, score_floo
 
 MICROGRAPH = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", 2.0))
 SHAPE = (100, 200)
+POINT = OperatingPoint(0.5, "for the test")
 
 
 def candidates(yx: list[tuple[float, float]], score: list[float]) -> Picks:
@@ -24,7 +27,8 @@ def candidates(yx: list[tuple[float, float]], score: list[float]) -> Picks:
 
 def select(found: Picks, **options: float | int) -> FloatArray:
     """Return the scores of what is selected, with a default threshold of 0.5."""
-    return select_picks(found, SHAPE, PickOptions(particle_diameter=100, **options), 0.5).score  # type: ignore[arg-type]
+    chosen = PickOptions(particle_diameter=100, **options)  # type: ignore[arg-type]
+    return select_picks(found, SHAPE, chosen, first_point(0.5, chosen, None)).score
 
 
 def test_threshold_is_the_lowest_score_of_a_pick() -> None:
@@ -34,16 +38,22 @@ def test_threshold_is_the_lowest_score_of_a_pick() -> None:
     np.testing.assert_allclose(select(found, threshold=0.95), [])
 
 
+def test_threshold_and_scores_of_picks_are_figures_of_merit() -> None:
+    found = candidates([(10, 10), (20, 20), (30, 30)], [0.9, 0.5, 0.3])
+    point = OperatingPoint(0.5, "for the test", ScoreCurve((0.3, 0.5, 0.9), (0.1, 0.6, 0.8)))
+    np.testing.assert_allclose(select_picks(found, SHAPE, PickOptions(particle_diameter=100), point).score, [0.8, 0.6])
+
+
 def test_border_is_in_ångström_from_the_outline() -> None:
     """At 2 Å per pixel, 20 Å are 10 pixels: rows 10 to 89 and columns 10 to 189 stay."""
     found = candidates([(10, 10), (89, 189), (9.9, 50), (50, 9.9), (89.1, 50), (50, 189.1)], [1.0] * 6)
-    kept = select_picks(found, SHAPE, PickOptions(particle_diameter=100, border=20), 0.5)
+    kept = select_picks(found, SHAPE, PickOptions(particle_diameter=100, border=20), POINT)
     assert kept.yx.tolist() == [[10, 10], [89, 189]]
 
 
 def test_centres_outside_the_image_are_never_picks() -> None:
     found = candidates([(-0.4, 50), (50, 199.3), (0, 0), (99, 199)], [1.0] * 4)
-    assert select_picks(found, SHAPE, PickOptions(particle_diameter=100), 0.5).yx.tolist() == [[0, 0], [99, 199]]
+    assert select_picks(found, SHAPE, PickOptions(particle_diameter=100), POINT).yx.tolist() == [[0, 0], [99, 199]]
 
 
 def test_maximum_number_keeps_the_highest_inside_the_border() -> None:

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.inference.answers import NetworkAnswer
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import CheckpointHeader, ModelSpec
@@ -52,6 +53,10 @@ class SpotTeacher:
         """Return the image."""
         self.n_predicted += 1
         return ProbabilityMap(image.values, image.pixel_size)
+
+    def answer(self, image: NetworkImage) -> NetworkAnswer:
+        """Answer as a network alone does."""
+        return NetworkAnswer(self.predict(image))
 
 
 def draw_spots(spots: dict[tuple[int, int], float]) -> FloatArray:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, InferenceOptions, PickOptions
+from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, MODES, VARIANTS, InferenceOptions, PickOptions
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -72,6 +72,9 @@ def check_choices(
     pixel_size: float | None,
     write_maps: bool,
     max_failures: int | None,
+    mode: str = "balanced",
+    target_precision: float | None = None,
+    target_recall: float | None = None,
 ) -> PickingChoices:
     """Return the values of ``picking_options`` as what the library takes.
 
@@ -92,6 +95,9 @@ def check_choices(
             min_distance=min_distance,
             border=border,
             max_picks=max_picks,
+            mode=mode,
+            target_precision=target_precision,
+            target_recall=target_recall,
         ),
         diameter == AUTO_DIAMETER,
         InferenceOptions(gpu=gpu, precision=precision, threads=threads),
@@ -119,6 +125,21 @@ def _read_threshold(text: str) -> float:
         ) from None
 
 
+def cut_options(default_mode: str | None = "balanced") -> list[Callable[[Decorated], Decorated]]:
+    """Return the options by which a threshold is chosen from calibrated scores."""
+    return [
+        click.option(
+            "--mode",
+            type=click.Choice(MODES),
+            default=default_mode,
+            help="What an automatic threshold favours: precision (clean particles), balanced, or recall (a complete "
+            "survey); the job tells what it expects.  [default: balanced]",
+        ),
+        click.option("--target_precision", type=float, help="Instead: the expected precision to cut at, such as 0.9."),
+        click.option("--target_recall", type=float, help="Instead: the expected recall to cut at, such as 0.95."),
+    ]
+
+
 def picking_options(function: Decorated) -> Decorated:
     """Decorate a command with the options of a picking job."""
     options = [
@@ -129,16 +150,18 @@ def picking_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--variant",
-            type=click.Choice(["attention", "standard"]),
-            help="Which network: attention (precise) or standard (finds almost everything).  [default: attention]",
+            type=click.Choice(VARIANTS),
+            help="Which network: attention (precise), standard (finds almost everything), or hybrid: both, combined as "
+            "validation has shown best, in twice the time.  [default: attention]",
         ),
         click.option(
             "--threshold",
             default="auto",
             show_default=True,
-            help="Lowest score of a pick, 0 to 1; auto: the weights' own, moved "
-            "towards the gap in the scores of all micrographs; weights: the weights' own.",
+            help="Lowest figure of merit of a pick, 0 to 1; auto: chosen from the scores of all micrographs by --mode; "
+            "weights: the weights' own.",
         ),
+        *cut_options(),
         click.option(
             "--min_distance",
             type=float,
@@ -151,7 +174,12 @@ def picking_options(function: Decorated) -> Decorated:
         click.option(
             "--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number."
         ),
-        click.option("--weights", type=str, help="File of weights.  [default: the released ones of the variant]"),
+        click.option(
+            "--weights",
+            type=str,
+            help="File of weights; of a hybrid, the folder that attnpick calibrate wrote.  [default: the released ones "
+            "of the variant]",
+        ),
         click.option(
             "--pixel_size", "--angpix", type=float, help="Å per pixel, if the STAR file has none or a wrong one."
         ),
@@ -174,6 +202,47 @@ def picking_options(function: Decorated) -> Decorated:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def selection_options(function: Decorated) -> Decorated:
+    """Decorate a command with the options by which an earlier job is cut anew."""
+    options = [
+        click.option("--threshold", type=float, help="Lowest figure of merit of a pick, 0 to 1."),
+        *cut_options(default_mode=None),
+        click.option(
+            "--count_per_micrograph",
+            type=float,
+            help="Instead: cut where there are so many picks a micrograph on average (one cut for all; no cap).",
+        ),
+        click.option(
+            "--border", type=float, help="Leave out picks this near to the edge, in Å.  [default: as earlier]"
+        ),
+        click.option("--max_picks", type=int, help="Keep at most so many picks a micrograph.  [default: as earlier]"),
+        click.option("--reference", help="Reference coordinates to evaluate the picks against."),
+        click.option(
+            "--pixel_size", "--angpix", type=float, help="Å per pixel, if the micrographs' STAR file has none."
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def given_changes(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the ``selection_options`` that were given.
+
+    Raises
+    ------
+    InputError
+        If none was.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        raise InputError(
+            "Nothing is to be changed: give --threshold, --mode, --target_precision, --target_recall, "
+            "--count_per_micrograph, --border or --max_picks."
+        )
+    return given
 
 
 UNUSED_INPUTS: Final = {

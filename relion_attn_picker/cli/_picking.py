@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relion_attn_picker.cli._options import PickingChoices
 from relion_attn_picker.diameter_job import estimate_once
-from relion_attn_picker.inference.weights import find_weights
+from relion_attn_picker.inference.weights import describe_weights, find_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import ListedMicrographs
 from relion_attn_picker.picking_job import MicrographResult
@@ -24,6 +24,7 @@ from relion_attn_picker.watching import GrowingList, WatchOptions, watch
 
 if TYPE_CHECKING:
     from relion_attn_picker.cryosparc_job import LiveSource
+    from relion_attn_picker.selection_job import SelectionRequest
 
 
 def pick_into_job(
@@ -38,7 +39,7 @@ def pick_into_job(
 ) -> None:
     """Pick ``micrographs`` into ``job``; tell the progress by plain lines, or by a bar for a person at a terminal."""
     request = build_request(micrographs, micrographs_star, project_dir, reference, choices, job.path)
-    print(f" Picking {len(micrographs)} micrographs with {request.weights.name} ...", flush=True)
+    print(f" Picking {len(micrographs)} micrographs with {describe_weights(request.weights)} ...", flush=True)
     with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
         summary = run_picking_job(job, request, progress.report, job.abort_requested)
     print_summary(job, summary)
@@ -53,7 +54,7 @@ def watch_into_job(
 
     def start(listed: ListedMicrographs) -> _WatchedSession:
         request = build_request(listed.micrographs, listed.star_path, listed.project_dir, None, choices, job.path)
-        print(f" Watching, with {request.weights.name} ...", flush=True)
+        print(f" Watching, with {describe_weights(request.weights)} ...", flush=True)
         sessions.append(_WatchedSession(job, request))
         return sessions[0]
 
@@ -101,6 +102,30 @@ def build_request(
         diameter_estimate=estimate,
         command=shlex.join(sys.argv),
     )
+
+
+def build_selection(
+    earlier_job: str, reference: str | None, pixel_size: float | None, changes: dict[str, Any]
+) -> SelectionRequest:
+    """Return what is asked of cutting an earlier job anew; what is wrong with it is told before any file changes."""
+    from relion_attn_picker.selection_job import SelectionRequest, open_earlier_job
+
+    earlier = open_earlier_job(Path(earlier_job), pixel_size)
+    return SelectionRequest(
+        earlier=earlier,
+        options=earlier.options_with(changes),
+        reference=None if reference is None else Path(reference),
+        command=shlex.join(sys.argv),
+    )
+
+
+def select_into_job(job: JobDirectory, request: SelectionRequest) -> None:
+    """Cut the candidates of an earlier job anew into ``job``, which may be the same."""
+    from relion_attn_picker.selection_job import run_selection_job
+
+    print(f" Selecting among the candidates of {request.earlier.folder} ...", flush=True)
+    report = ProgressLines(len(request.earlier.micrographs)).report
+    print_summary(job, run_selection_job(job, request, report, job.abort_requested))
 
 
 class ProgressBar:
@@ -195,7 +220,11 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     total = sum(result.n_picks for result in done)
     print(f" Total number of particles from {len(done)} micrographs is {total}")
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
-    print(f" at a threshold of {summary.threshold.value:g}, {summary.threshold.reason}")
+    point = summary.point
+    print(f" by {summary.picker}, at a threshold of {point.threshold:g}: {point.reason}")
+    if point.expected is not None:
+        precision, recall = point.expected.precision, point.expected.recall
+        print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")
     if failed:
         print(f" {failed} micrographs could not be picked: see {job.output_name(job.path / 'failed_micrographs.star')}")
     if summary.evaluation is not None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from relion_attn_picker.cli._options import LIKE_RELION
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.options import HYBRID, VARIANTS
 
 if TYPE_CHECKING:
     from relion_attn_picker.options import InferenceOptions
@@ -14,9 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="benchmark", context_settings=LIKE_RELION)
-@click.option(
-    "--variant", type=click.Choice(["attention", "standard"]), default="attention", show_default=True, help="Network."
-)
+@click.option("--variant", type=click.Choice(VARIANTS), default="attention", show_default=True, help="What picks.")
 @click.option("--base_features", type=int, default=32, show_default=True, help="Width of the network, 8 to 64.")
 @click.option("--width", type=int, default=4096, show_default=True, help="Pixels of the micrograph along x.")
 @click.option("--height", type=int, default=4096, show_default=True, help="Pixels of the micrograph along y.")
@@ -49,18 +49,21 @@ def command(
     With --training: crops a second of the network's training, beside the speed of a matrix product on this machine.
     """
     from relion_attn_picker.benchmarking import benchmark
-    from relion_attn_picker.model_spec import ModelSpec
     from relion_attn_picker.options import InferenceOptions
     from relion_attn_picker.training_options import TrainOptions
 
     inference = InferenceOptions(gpu=gpu, precision=precision, threads=threads)
     if training:
+        if variant == HYBRID:
+            raise InputError(
+                "--training measures one network, and a hybrid is two: give --variant attention or standard."
+            )
         options = TrainOptions(
             architecture=variant, base_features=base_features, batch_size=batch_size, input_size=input_size
         )
         _benchmark_training(options, inference, repeats)
         return
-    result = benchmark(ModelSpec(variant, base_features), (height, width), pixel_size, diameter, inference, repeats)
+    result = benchmark(variant, base_features, (height, width), pixel_size, diameter, inference, repeats)
     size = f"{width}×{height} pixels of {pixel_size:g} Å, particles of {diameter:g} Å"
     print(f"{variant}, {base_features} base features, {result.precision}, {threads} threads; {size}")
     print(f"the network sees {result.network_shape[1]}×{result.network_shape[0]} pixels; medians of {repeats} runs")

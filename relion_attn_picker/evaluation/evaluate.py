@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.bootstrap import ScoreIntervals, bootstrap_intervals
+from relion_attn_picker.evaluation.calibration import Reliability, measure_reliability
 from relion_attn_picker.evaluation.matching import Points
 from relion_attn_picker.evaluation.metrics import (
     MicrographMatches,
@@ -56,6 +57,8 @@ class EvaluatedMicrograph:
         Å per pixel of the micrograph.
     image_shape
         Height and width, pixels; only the chance precision needs it.
+    raw_score
+        The network's scores, shape ``(n,)``, where ``score`` is a probability made of them.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class EvaluatedMicrograph:
     true_yx: Points
     pixel_size: float
     image_shape: tuple[int, int] | None = None
+    raw_score: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         for what, values in (("score", self.score), ("coordinate of a pick", self.predicted_yx)):
@@ -138,6 +142,11 @@ class Evaluation:
     orientation
         Whether the picks would fit better mirrored, and their constant shift, from a sample of the micrographs; None
         if no micrograph has both picks and particles.
+    expected
+        Precision and recall that the scores had promised without any truth, if they were calibrated.
+    reliability
+        Whether probabilities come true: of the network's own scores, and of the calibrated ones; None if the scores
+        were not calibrated.
     """
 
     particle_diameter: float
@@ -149,6 +158,8 @@ class Evaluation:
     pixels: PixelScores | None
     chance_precision: float | None
     orientation: OrientationCheck | None = None
+    expected: tuple[float, float] | None = None
+    reliability: tuple[Reliability, Reliability] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the curve in the types of JSON, lengths in Å; what is not finite becomes None."""
@@ -196,8 +207,9 @@ def evaluate_picks(
     if not 0 < particle_diameter < math.inf:
         raise InputError(f"The particle diameter is {particle_diameter}: expected a positive number of Å.")
     sample = EvenSample[OrientationSample](SAMPLE)
-    matched = []
+    matched, raw_scores = [], []
     for each in micrographs:
+        raw_scores.append(each.raw_score)
         sample.offer(_sample_picks(each, threshold))
         wide_matches = _match_in_angstrom(each, particle_diameter / 2)
         narrow_matches = _match_in_angstrom(each, particle_diameter / 4)
@@ -217,7 +229,19 @@ def evaluate_picks(
         pixels=None if pixels is None else pixels.scores(),
         chance_precision=_average_coverage(coverage, [row.scores.n_predicted for row in rows]),
         orientation=check_orientation(sample.items, particle_diameter / 2),
+        reliability=_compare_reliability(raw_scores, pooled),
     )
+
+
+def _compare_reliability(
+    raw_scores: Sequence[NDArray[Any] | None], pooled: MicrographMatches
+) -> tuple[Reliability, Reliability] | None:
+    """Return the reliability of the network's own scores and of the probabilities made of them."""
+    known = [score for score in raw_scores if score is not None]
+    if len(known) < len(raw_scores):
+        return None
+    right = pooled.is_true_positive
+    return measure_reliability(np.concatenate(known), right), measure_reliability(pooled.score, right)
 
 
 def _sample_picks(micrograph: EvaluatedMicrograph, threshold: float) -> OrientationSample:
@@ -278,6 +302,8 @@ def _to_json(value: Any) -> Any:
         return [_to_json(each) for each in value]
     if isinstance(value, dict):
         return {key: _to_json(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return [_to_json(each) for each in value.tolist()]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

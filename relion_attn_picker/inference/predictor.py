@@ -1,43 +1,32 @@
-"""From a micrograph's pixels to its probability map.
+"""From a micrograph's pixels to what a picker says of it: one network, or the hybrid of two, behind one interface.
 
-A predictor is built once per device and passed in. Whatever stands behind it (one network now), ``predict`` takes the
-pixels of a micrograph and gives a ``ProbabilityMap`` at the network's own scale.
+A predictor is built once per device and passed in.
 """
 
 from __future__ import annotations
 
-import copy
-import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import nn
 
 from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
-from relion_attn_picker.imaging.tiles import TileBlender, plan_tiles
-from relion_attn_picker.inference.devices import choose_device, is_faster_in_bfloat16
+from relion_attn_picker.inference.answers import Answer, HybridAnswer, NetworkAnswer
+from relion_attn_picker.inference.combination import ATTENTION, STANDARD, Combination
+from relion_attn_picker.inference.hybrid_folder import is_hybrid, read_hybrid, refuse_different_scales
+from relion_attn_picker.inference.network import DeviceNetwork, run_networks
 from relion_attn_picker.io.checkpoint import read_checkpoint
-from relion_attn_picker.model_spec import CheckpointHeader
+from relion_attn_picker.model_spec import Calibration, CheckpointHeader
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.models.unet import STRIDE, receptive_field
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
 
-log = logging.getLogger(__name__)
-
-HALO: Final = receptive_field() // 2 + 1
-"""Network pixels on each side of a pixel that its answer can depend on."""
-
-PRECISION_TOLERANCE: Final = 0.03
-"""Largest difference of a probability that bfloat16 may make before float32 is taken instead."""
-
-DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
 
 class Predictor(Protocol):
-    """What the pipeline needs of a picker: preparing (CPU threads) and predicting (the device) are separate steps."""
+    """What the pipeline needs of a picker: preparing (CPU threads), looking (the device) and finding are separate."""
 
     @property
     def header(self) -> CheckpointHeader:
@@ -45,6 +34,9 @@ class Predictor(Protocol):
 
     def prepare(self, image: FloatArray, pixel_size: float, particle_diameter: float) -> NetworkImage:
         """Bring an image ``(h, w)`` of ``pixel_size`` Å per pixel to the network's scale."""
+
+    def answer(self, image: NetworkImage) -> Answer:
+        """Look at a prepared image; the answer has the map and finds the peaks."""
 
     def predict(self, image: NetworkImage) -> ProbabilityMap:
         """Return the probability map of a prepared image."""
@@ -65,83 +57,131 @@ class ModelPredictor:
 
     def __init__(self, model: nn.Module, header: CheckpointHeader, options: InferenceOptions) -> None:
         self.header = header
-        self.device = choose_device(options.gpu)
-        self._tile_size = options.tile_size
-        self._threads = options.threads
-        fused = fuse_batch_norms(copy.deepcopy(model).eval())
-        self._model = fused.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.precision = options.precision
-        self._unchecked = False
-        if self.precision == "auto":
-            self._unchecked = is_faster_in_bfloat16(self.device)
-            self.precision = "bfloat16" if self._unchecked else "float32"
+        self._network = DeviceNetwork(model, options)
+        self._options = options
+
+    @property
+    def precision(self) -> str:
+        """In which the network runs now."""
+        return self._network.precision
 
     def prepare(self, image: FloatArray, pixel_size: float, particle_diameter: float) -> NetworkImage:
         """Bring an image ``(h, w)`` of ``pixel_size`` Å per pixel to the network's scale."""
-        return prepare_image(
-            image,
-            pixel_size,
-            particle_diameter,
-            self.header.particle_diameter_px,
-            self.header.normalization,
-            workers=self._threads,
-        )
+        return _prepare(image, pixel_size, particle_diameter, self.header, self._options.threads)
+
+    def answer(self, image: NetworkImage) -> NetworkAnswer:
+        """Look at a prepared image, tile by tile where it is large."""
+        return NetworkAnswer(*run_networks([self._network], image, self._options.tile_size))
 
     def predict(self, image: NetworkImage) -> ProbabilityMap:
-        """Return the probability map of a prepared image, tile by tile where it is large."""
-        if self._unchecked:
-            self._compare_precisions(image)
-        shape = (image.values.shape[0], image.values.shape[1])
-        blender = TileBlender(shape)
-        for row, column in plan_tiles(shape, self._tile_size, HALO, STRIDE):
-            tile = image.values[row.start : row.stop, column.start : column.stop]
-            blender.add(row, column, self._probabilities(tile, self.precision))
-        return ProbabilityMap(blender.result(), image.pixel_size)
-
-    @torch.inference_mode()
-    def _probabilities(self, values: FloatArray, precision: str) -> FloatArray:
-        images: Tensor = torch.from_numpy(values[None, None]).to(self.device, memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, dtype=DTYPES[precision], enabled=precision != "float32"):
-            logits = self._model(images)
-        probabilities: FloatArray = torch.sigmoid(logits[0, 0].float()).cpu().numpy()
-        return probabilities
-
-    def _compare_precisions(self, image: NetworkImage) -> None:
-        """Keep bfloat16 only if it gives the probabilities of float32 on the middle of the first image."""
-        self._unchecked = False
-        height, width = image.values.shape
-        top, left = max(0, height // 2 - 256), max(0, width // 2 - 256)
-        window = image.values[top : top + 512, left : left + 512]
-        difference = abs(self._probabilities(window, "bfloat16") - self._probabilities(window, "float32")).max()
-        if difference > PRECISION_TOLERANCE:
-            log.warning("bfloat16 changes probabilities by up to %.3f here: float32 is used instead.", difference)
-            self.precision = "float32"
+        """Return the probability map of a prepared image."""
+        return self.answer(image).probability_map
 
 
-def fuse_batch_norms(model: nn.Module) -> nn.Module:
-    """Fold every batch norm into the convolution before it, in place: the same answer with less to compute."""
-    for module in list(model.modules()):
-        if isinstance(module, nn.Sequential):
-            for index in range(len(module) - 1):
-                convolution, norm = module[index], module[index + 1]
-                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    module[index] = fuse_conv_bn_eval(convolution, norm)
-                    module[index + 1] = nn.Identity()
-    return model
+class HybridPredictor:
+    """Two networks on one device that look at the same prepared image in one pass.
 
-
-def load_predictor(path: Path, options: InferenceOptions) -> ModelPredictor:
-    """Build the predictor of the checkpoint at ``path``; torch gets ``options.threads`` threads in this process.
+    Parameters
+    ----------
+    models, headers
+        The attention network and the standard network, and the headers of their checkpoints, in this order.
+    combination
+        How two answers become one.
+    calibration
+        The operating point of the hybrid.
+    options
+        Device, precision and tile size.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint cannot be used.
+        If the two networks expect images of different scale or normalisation.
+    """
+
+    def __init__(
+        self,
+        models: tuple[nn.Module, nn.Module],
+        headers: tuple[CheckpointHeader, CheckpointHeader],
+        combination: Combination,
+        calibration: Calibration,
+        options: InferenceOptions,
+    ) -> None:
+        refuse_different_scales(*headers)
+        self.header = replace(headers[0], calibration=calibration)
+        self._networks = [DeviceNetwork(model, options) for model in models]
+        self._combination = combination
+        self._options = options
+
+    @property
+    def precision(self) -> str:
+        """In which the networks run now."""
+        return " and ".join(dict.fromkeys(network.precision for network in self._networks))
+
+    def prepare(self, image: FloatArray, pixel_size: float, particle_diameter: float) -> NetworkImage:
+        """Bring an image ``(h, w)`` of ``pixel_size`` Å per pixel to the scale of both networks."""
+        return _prepare(image, pixel_size, particle_diameter, self.header, self._options.threads)
+
+    def answer(self, image: NetworkImage) -> HybridAnswer:
+        """Let both networks look at a prepared image."""
+        attention, standard = run_networks(self._networks, image, self._options.tile_size)
+        return HybridAnswer(attention, standard, self._combination)
+
+    def predict(self, image: NetworkImage) -> ProbabilityMap:
+        """Return the combined map of a prepared image."""
+        return self.answer(image).probability_map
+
+
+def _prepare(
+    image: FloatArray, pixel_size: float, particle_diameter: float, header: CheckpointHeader, threads: int
+) -> NetworkImage:
+    return prepare_image(
+        image, pixel_size, particle_diameter, header.particle_diameter_px, header.normalization, workers=threads
+    )
+
+
+def load_predictor(path: Path, options: InferenceOptions) -> Predictor:
+    """Build the predictor of a checkpoint, or of a hybrid's folder; torch gets ``options.threads`` threads.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint or the hybrid's calibration cannot be used.
     DeviceError
         If the GPU that was asked for is not there.
     """
     torch.set_num_threads(options.threads)
+    if not is_hybrid(path):
+        return ModelPredictor(*_load_model(path), options)
+    hybrid = read_hybrid(path)
+    if hybrid.falls_back_to is not None:
+        return ModelPredictor(*_load_model(hybrid.checkpoints[hybrid.falls_back_to]), options)
+    (attention, attention_header), (standard, standard_header) = (
+        _load_model(hybrid.checkpoints[name]) for name in (ATTENTION, STANDARD)
+    )
+    return HybridPredictor(
+        (attention, standard),
+        (attention_header, standard_header),
+        hybrid.combination,
+        Calibration(hybrid.threshold, "attnpick calibrate"),
+        options,
+    )
+
+
+def load_pair(checkpoints: Mapping[str, Path], options: InferenceOptions) -> HybridPredictor:
+    """Build both networks as a hybrid that averages them, for whoever needs both answers.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint cannot be used, or the two expect images of different scale or normalisation.
+    """
+    torch.set_num_threads(options.threads)
+    (attention, ours), (standard, theirs) = (_load_model(checkpoints[name]) for name in (ATTENTION, STANDARD))
+    return HybridPredictor((attention, standard), (ours, theirs), Combination("average"), Calibration(), options)
+
+
+def _load_model(path: Path) -> tuple[nn.Module, CheckpointHeader]:
     checkpoint = read_checkpoint(path)
     model = build_model(checkpoint.header.spec)
     checkpoint.load_into(model, path)
-    return ModelPredictor(model, checkpoint.header, options)
+    return model, checkpoint.header

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.errors import CheckpointError, InputError
+from relion_attn_picker.evaluation.calibration import ScoreModel
+from relion_attn_picker.inference.hybrid_folder import check_hybrid, is_hybrid, read_hybrid
+from relion_attn_picker.io.calibration_file import CALIBRATION_NAME, find_score_record
 from relion_attn_picker.io.checkpoint import read_header
+from relion_attn_picker.options import HYBRID
+
+log = logging.getLogger(__name__)
 
 RELEASED = Path(__file__).parent.parent / "weights"
 DEFAULT_VARIANT = "attention"
@@ -14,15 +21,27 @@ BEST_NAME = "best.safetensors"
 
 
 def find_weights(variant: str | None, path: Path | None) -> Path:
-    """Return the file of weights for a variant, a path (of a file, or of a training's folder), or both.
+    """Return the weights for a variant, a path (of a file, or of a training's or a hybrid's folder), or both.
+
+    A hybrid's folder may be named by one of its files, because the windows of some programs let one choose files only.
+
+    Returns
+    -------
+    Path
+        A checkpoint, or the folder of a hybrid.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read.
+        If a file cannot be read, or the hybrid cannot be used.
     InputError
         If the file at ``path`` holds another variant than ``variant``, or a folder has no weights.
     """
+    folder = RELEASED if path is None else path.parent if path.is_file() else path
+    is_meant = path is not None and (path.name == CALIBRATION_NAME or is_hybrid(path))
+    if variant == HYBRID or (variant is None and is_meant):
+        check_hybrid(folder)
+        return folder
     if path is None:
         path = RELEASED / f"{variant or DEFAULT_VARIANT}.safetensors"
     path = weights_in(path)
@@ -32,6 +51,11 @@ def find_weights(variant: str | None, path: Path | None) -> Path:
             f"{path} holds the network {architecture!r}, but --variant says {variant!r}: leave out one of the two."
         )
     return path
+
+
+def describe_weights(path: Path) -> str:
+    """Return what the weights at ``path``, as ``find_weights`` gives them, are called in a job's lines."""
+    return read_hybrid(path).description if is_hybrid(path) else path.name
 
 
 def weights_in(path: Path) -> Path:
@@ -47,3 +71,31 @@ def weights_in(path: Path) -> Path:
     if not (path / BEST_NAME).is_file():
         raise InputError(f"The folder {path} holds no {BEST_NAME}: give the folder of a finished training, or a file.")
     return path / BEST_NAME
+
+
+def find_score_model(path: Path) -> ScoreModel | None:
+    """Return the model of the scores of the weights at ``path``, or ``None`` where none was made.
+
+    Parameters
+    ----------
+    path
+        As ``find_weights`` gives it; the calibration lies beside a checkpoint, and counts if it was made for it.
+
+    Raises
+    ------
+    CheckpointError
+        If the calibration is damaged or of another version.
+    """
+    calibration_path = (path if path.is_dir() else path.parent) / CALIBRATION_NAME
+    if not calibration_path.is_file():
+        return None
+    record = find_score_record(calibration_path, None if path.is_dir() else path)
+    if record is None:
+        log.warning("%s was made for other weights than %s: its scores stay uncalibrated.", calibration_path, path)
+        return None
+    try:
+        return ScoreModel.from_dict(record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{calibration_path} is damaged ({error}): get the file again, or calibrate again with attnpick calibrate."
+        ) from error

@@ -8,10 +8,11 @@ number costs no look at any image. Only the place of each line is kept in memory
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,12 +73,25 @@ def _round_scores(values: FloatArray) -> FloatArray:
     return rounded
 
 
+def _selection_of(record: CandidateRecord) -> dict[str, Any]:
+    return {
+        "micrograph": record.micrograph,
+        "selected_with": record.selected_with,
+        "n_picks": record.n_picks,
+        "mean_score": record.mean_score if record.n_picks else None,
+    }
+
+
 class CandidateStore:
-    """Reads and appends the candidates of one job; the last line of a micrograph counts."""
+    """Reads and appends the candidates of one job; the last line of a micrograph counts.
+
+    A line without candidates says that other picks were selected among those of the line before.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offsets: dict[str, int] = {}
+        self._selections: dict[str, dict[str, Any]] = {}
         if path.is_file():
             self._index_lines()
 
@@ -86,8 +100,24 @@ class CandidateStore:
         with self._path.open("rb") as file:
             for line in file:
                 with suppress(ValueError, KeyError, TypeError):  # a line torn by a kill: as if never written
-                    self._offsets[json.loads(line)["micrograph"]] = offset
+                    self._index_line(json.loads(line), offset)
                 offset += len(line)
+
+    def _index_line(self, line: dict[str, Any], offset: int) -> None:
+        name = line["micrograph"]
+        if "candidates" in line:
+            self._offsets[name] = offset
+            self._selections.pop(name, None)
+        else:
+            self._selections[name] = {key: line[key] for key in ("selected_with", "n_picks", "mean_score")}
+
+    def scores(self, names: Iterable[str]) -> FloatArray:
+        """Return the scores of all candidates of these micrographs, ``(n,)``; those that are not done have none."""
+        records = (self.read(name) for name in names)
+        return np.concatenate([np.zeros(0, dtype=np.float32), *(r.score for r in records if r is not None)])
+
+    def __contains__(self, micrograph: str) -> bool:
+        return micrograph in self._offsets
 
     def read(self, micrograph: str) -> CandidateRecord | None:
         """Return the record of a micrograph, or ``None`` if it is not done."""
@@ -95,7 +125,7 @@ class CandidateStore:
             return None
         with self._path.open("rb") as file:
             file.seek(self._offsets[micrograph])
-            line = json.loads(file.readline())
+            line = json.loads(file.readline()) | self._selections.get(micrograph, {})
         names = line.pop("details", [])
         values = np.array(line.pop("candidates"), dtype=np.float32).reshape(-1, 3 + len(names))
         mean_score = line.pop("mean_score")
@@ -115,25 +145,31 @@ class CandidateStore:
             + [round(each, SCORE_DECIMALS) for each in figures]
             for (y, x), figures in zip(record.yx.tolist(), figures_of_each, strict=True)
         ]
-        line = json.dumps(
-            {
-                "micrograph": record.micrograph,
-                "found_with": record.found_with,
-                "selected_with": record.selected_with,
-                "image_shape": record.image_shape,
-                "n_picks": record.n_picks,
-                "details": list(record.details),
-                "mean_score": record.mean_score if record.n_picks else None,
-                "candidates": candidates,
-            }
-        )
+        found = {
+            "found_with": record.found_with,
+            "image_shape": record.image_shape,
+            "details": list(record.details),
+            "candidates": candidates,
+        }
+        self._offsets[record.micrograph] = self._append_line(_selection_of(record) | found)
+        self._selections.pop(record.micrograph, None)
+
+    def note_selection(self, record: CandidateRecord) -> None:
+        """Add that other picks were selected among the candidates that are known of a micrograph."""
+        line = _selection_of(record)
+        self._append_line(line)
+        self._selections[line.pop("micrograph")] = line
+
+    def _append_line(self, record: dict[str, Any]) -> int:
+        """Add a line, and return where it begins."""
+        line = json.dumps(record)
         with self._path.open("ab") as file:
             offset = file.tell()
             if offset and self._last_byte() != b"\n":
                 file.write(b"\n")
                 offset += 1
             file.write(line.encode() + b"\n")
-        self._offsets[record.micrograph] = offset
+        return offset
 
     def _last_byte(self) -> bytes:
         with self._path.open("rb") as file:

@@ -15,11 +15,13 @@ from relion_attn_picker.relion.labels import MICROGRAPH_NAME
 from relion_attn_picker.relion.star import write_table
 from relion_attn_picker.report.figure import replace_file
 from relion_attn_picker.report.precision_recall import draw_precision_recall, write_precision_recall
+from relion_attn_picker.report.reliability import draw_reliability
 
 JSON_NAME = "evaluation.json"
 STAR_NAME = "evaluation.star"
 CURVE_CSV_NAME = "precision_recall.csv"
 CURVE_PNG_NAME = "precision_recall.png"
+RELIABILITY_NAME = "reliability.png"
 
 STAR_COLUMNS = {
     "attnpickPrecision": "precision",
@@ -53,7 +55,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
     -------
     tuple of Path
         ``evaluation.json`` (all figures, lengths in Å, null where undefined), ``evaluation.star`` (one row a
-        micrograph, at the headline match radius), ``precision_recall.csv`` and ``precision_recall.png``.
+        micrograph, at the headline match radius), ``precision_recall.csv`` and ``precision_recall.png``; also
+        ``reliability.png`` if the scores were calibrated.
     """
     paths = tuple(folder / name for name in (JSON_NAME, STAR_NAME, CURVE_CSV_NAME, CURVE_PNG_NAME))
     json_path, star_path, csv_path, png_path = paths
@@ -62,7 +65,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
     write_evaluation_star(star_path, evaluation)
     write_precision_recall(csv_path, evaluation)
     draw_precision_recall(png_path, evaluation)
-    return paths
+    if evaluation.reliability is None:
+        return paths
+    draw_reliability(folder / RELIABILITY_NAME, *evaluation.reliability)
+    return *paths, folder / RELIABILITY_NAME
 
 
 def write_evaluation_star(path: Path, evaluation: Evaluation) -> None:
@@ -100,6 +106,11 @@ def _format_lines(evaluation: Evaluation) -> Iterator[str]:
     yield _format_row("particles", f"{wide.pooled.n_true}")
     yield _format_row("picks", f"{wide.pooled.n_predicted}")
     yield _format_row("matched", f"{wide.pooled.n_matched}", f"{narrow.pooled.n_matched}")
+    if evaluation.expected is not None:
+        yield _format_row("promised", "precision {:.3f}, recall {:.3f}".format(*evaluation.expected))
+    if evaluation.reliability is not None:
+        before, after = (each.expected_error for each in evaluation.reliability)
+        yield _format_row("calibration error", f"{after:.3f} (network's own scores: {before:.3f})")
     if evaluation.chance_precision is not None:
         yield _format_row("random picks", f"precision {evaluation.chance_precision:.3f}")
     if evaluation.orientation is not None:

@@ -265,3 +265,44 @@ def _draw_nothing_to_pick(conditions: Conditions, rng: np.random.Generator) -> C
         blobs=int(rng.integers(0, 8)) if dirty else conditions.blobs,
         micelles=int(rng.integers(0, 80)) if dirty else conditions.micelles,
     )
+
+
+SAME_IN_A_SESSION = (
+    "voltage",
+    "spherical_aberration",
+    "amplitude_contrast",
+    "phase_shift",
+    "envelope",
+    "dose",
+    "efficiency",
+    "ice_thickness",
+    "protein_noise",
+    "protein_noise_radius",
+    "min_separation",
+    "clustering",
+    "lattice",
+    "second_layer",
+    "contrast_spread",
+    "preferred",
+    "damaged",
+    "particles_on_carbon",
+    "border",
+    "border_kind",
+    "border_both",
+    "lowpass",
+    "processing",
+)
+"""Fields that the microscope, the sample and the later programs set for all micrographs of a session alike."""
+
+
+def vary_conditions(session: Conditions, rng: np.random.Generator) -> Conditions:
+    """Draw the conditions of another micrograph of a session: other defocus and junk, nearly its SNR and coverage."""
+    while not (drawn := draw_conditions(rng)).coverage:
+        pass
+    kept = {name: getattr(session, name) for name in SAME_IN_A_SESSION}
+    return replace(
+        drawn,
+        **kept,
+        snr=session.snr * float(np.exp(rng.normal(0, 0.12))),
+        coverage=min(0.7, session.coverage * float(np.exp(rng.normal(0, 0.2)))),
+    )

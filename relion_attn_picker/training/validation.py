@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from relion_attn_picker.evaluation.metrics import MicrographMatches, average_precision, match_micrograph, pool_matches
 from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
 from relion_attn_picker.inference.peaks import find_peaks
-from relion_attn_picker.inference.predictor import ModelPredictor
+from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
 from relion_attn_picker.picks import FloatArray
@@ -80,7 +80,7 @@ def prepare_validation_set(
     return ValidationSet(source.name, particle_diameter_px, micrographs)
 
 
-def validate(predictor: ModelPredictor, sets: Sequence[ValidationSet]) -> ValidationScores:
+def validate(predictor: Predictor, sets: Sequence[ValidationSet]) -> ValidationScores:
     """Pick every validation micrograph and score the picks against the truth within half a diameter."""
     curves, precisions = [], []
     for validation_set in sets:
@@ -114,7 +114,7 @@ def list_figures(scores: ValidationScores) -> dict[str, float]:
     return row
 
 
-def match_set(predictor: ModelPredictor, validation_set: ValidationSet) -> MicrographMatches:
+def match_set(predictor: Predictor, validation_set: ValidationSet) -> MicrographMatches:
     """Pick all micrographs of a set and match the candidates with the truth within half a diameter."""
     diameter = validation_set.particle_diameter_px
     matches = []

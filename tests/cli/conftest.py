@@ -20,6 +20,7 @@ from relion_attn_picker import picking_job, picking_session
 from relion_attn_picker.cli._job_command import run_job_command
 from relion_attn_picker.cli.external import command as external
 from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
+from relion_attn_picker.inference.answers import NetworkAnswer
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
@@ -155,6 +156,10 @@ class DarkPredictor:
         """Return the logistic function of a linear one."""
         dark = uniform_filter(-image.values, 5, mode="constant")
         return ProbabilityMap((1 / (1 + np.exp(4 - 4 * dark))).astype(np.float32), image.pixel_size)
+
+    def answer(self, image: NetworkImage) -> NetworkAnswer:
+        """Answer as a network alone does."""
+        return NetworkAnswer(self.predict(image))
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def test_several_optics_groups(project: Project) -> None:
         ("--angpix nan", "pixel size is nan: expected Å per pixel"),
         ("--precision half", "precision is 'half'"),
         ("--gpu first", "GPU is 'first': expected auto, cpu, or one number"),
-        ("--variant unet", "'unet' is not one of 'attention', 'standard'"),
+        ("--variant unet", "'unet' is not one of 'attention', 'standard', 'hybrid'"),
         ("--variant standard", "holds the network 'attention', but --variant says 'standard'"),
         ("--weights nowhere.safetensors", "nowhere.safetensors"),
         ("--weights micrographs.star", "micrographs.star"),

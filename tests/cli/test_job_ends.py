@@ -12,6 +12,7 @@ import pytest
 
 from relion_attn_picker import picking_job, picking_session
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.relion.job import JobDirectory
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def raiser(error: BaseException) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("no"), KeyError("x"), SystemExit(0), RecursionError(), OSError()])
 def test_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    monkeypatch.setattr(picking_job, "candidates_of_map", raiser(error))
+    monkeypatch.setattr(picking_job, "find_candidates", raiser(error))
     run = project.run()
     assert (run.code, run.markers) == (1, ["RELION_JOB_EXIT_FAILURE"])
     assert "Traceback" in run.err
@@ -93,7 +94,8 @@ def test_signal(project: Project, monkeypatch: pytest.MonkeyPatch, number: signa
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr(picking_job, "candidates_of_map", be_stopped)
+    monkeypatch.setattr(picking_job, "find_candidates", be_stopped)
+    signal.signal(number, signal.SIG_DFL)  # a shell starts background jobs with SIGINT ignored, this test among them
     run = project.run()
     assert (run.code, run.markers) == ABORTED
     assert run.err == f"Aborted. The job got the signal {number.name}.\n"
@@ -107,15 +109,18 @@ def test_signal_that_a_library_turns_into_its_own_error(project: Project, monkey
         except Exception as error:
             raise InputError("The file cannot be read.") from error
 
-    monkeypatch.setattr(picking_session, "_save_settings", be_stopped)
+    monkeypatch.setattr(picking_session, "describe_point", be_stopped)
     run = project.run()
     assert (run.code, run.markers) == ABORTED
 
 
 def test_nohup_is_respected(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang_up(*_: object) -> None:
+    describe_point = picking_session.describe_point
+
+    def hang_up(point: OperatingPoint) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGHUP)
+        return describe_point(point)
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    monkeypatch.setattr(picking_session, "_save_settings", hang_up)
+    monkeypatch.setattr(picking_session, "describe_point", hang_up)
     project.run().assert_succeeded()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from relion_attn_picker import selection_job
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.cli.select_external import command as select_external
 from relion_attn_picker.pick_evaluation import evaluate_files
 from tests.cli.conftest import DIAMETER, Project, Run
@@ -22,7 +25,11 @@ def picked(project: Project) -> Project:
     return project
 
 
-def select(project: Project, *more: str, source: str = "External/job001/autopick.star", job: str = JOB) -> Run:
+def texts(job: Path) -> dict[str, str]:
+    return {str(path.relative_to(job)): path.read_text() for path in sorted(job.rglob("*.star"))}
+
+
+def select_anew(project: Project, *more: str, source: str = "External/job001/autopick.star", job: str = JOB) -> Run:
     given = ["--o", job, "--in_coords", source, *more, "--j", "1"]
     return project.run_command(select_external, given, Path(job))
 
@@ -33,33 +40,77 @@ def test_as_if_picked_with_the_new_options(picked: Project, more: str, source: s
     images = [(picked.folder / name) for name in picked.centres]
     for image in images:
         image.rename(image.with_suffix(".away"))
-    run = select(picked, *more.split(), source=f"External/job001/{source}").assert_succeeded()
+    run = select_anew(picked, *more.split(), source=f"External/job001/{source}").assert_succeeded()
     for image in images:
         image.with_suffix(".away").rename(image)
-    got = {str(path.relative_to(JOB)): path.read_text() for path in sorted(Path(JOB).rglob("*.star"))}
+    got = texts(Path(JOB))
     picked.run(*more.split()).assert_succeeded()
     expected = {name: text.replace("External/job001/", JOB) for name, text in picked.picks_text().items()}
     assert got == expected
     assert "a.mrc" in run.out and "done before" in run.out
 
 
+def in_place(project: Project, capsys: pytest.CaptureFixture[str], *more: str) -> Run:
+    capsys.readouterr()
+    code = run_plain_command(group, ["select", "External/job001", *more])
+    return Run(code, *capsys.readouterr(), project.markers())
+
+
+@pytest.mark.parametrize("more", ["--threshold 0.2", "--border 250", "--count_per_micrograph 16"])
+def test_in_place_as_into_a_new_job(picked: Project, capsys: pytest.CaptureFixture[str], more: str) -> None:
+    select_anew(picked, *more.split()).assert_succeeded()
+    expected = {name: text.replace(JOB, "External/job001/") for name, text in texts(Path(JOB)).items()}
+    size = (picked.job / "candidates.jsonl").stat().st_size
+    in_place(picked, capsys, *more.split()).assert_succeeded()
+    assert texts(picked.job) == expected
+    assert (picked.job / "candidates.jsonl").stat().st_size < size + 600
+    assert "done before" in picked.run("--threshold", "0.5").assert_succeeded().out
+
+
+def test_count_is_a_mean_and_no_cap(picked: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    run = in_place(picked, capsys, "--count-per-micrograph", "16").assert_succeeded()
+    assert "Total number of particles from 2 micrographs is 32" in run.out
+    assert "16 picks a micrograph on average" in run.out
+    run = in_place(picked, capsys, "--count-per-micrograph", "10000").assert_succeeded()
+    assert "all candidates: there are only" in run.out
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("--mode precision", "needs calibrated scores, and these weights have none: make them with attnpick calibrate"),
+        ("--target_recall 0.9", "needs calibrated scores"),
+        ("--threshold 0.5 --count_per_micrograph 5", "More than one of threshold, target precision"),
+        ("--target_precision 1.5", r"target precision is 1\.5: expected a number between 0 and 1"),
+    ],
+)
+def test_impossible_cuts_change_nothing(
+    picked: Project, capsys: pytest.CaptureFixture[str], more: str, sentence: str
+) -> None:
+    before = texts(picked.job)
+    run = in_place(picked, capsys, *more.split())
+    assert re.search(sentence, run.err)
+    assert (run.code, run.markers) == (1, ["RELION_JOB_EXIT_SUCCESS"])
+    assert texts(picked.job) == before
+
+
 def test_a_selection_is_selected_from_and_evaluated(picked: Project) -> None:
-    select(picked, "--border", "250").assert_succeeded()
-    select(picked, "--border", "0", source=JOB, job="External/job003/").assert_succeeded()
+    select_anew(picked, "--border", "250").assert_succeeded()
+    select_anew(picked, "--border", "0", source=JOB, job="External/job003/").assert_succeeded()
     text = {path.name: path.read_text() for path in Path("External/job003/Micrographs").iterdir()}
     assert text == {path.name: path.read_text() for path in picked.job.glob("Micrographs/*.star")}
     assert evaluate_files(Path("External/job003"), picked.job, DIAMETER).headline.pooled.f1 == 1
 
 
 def test_reference_evaluates(picked: Project) -> None:
-    run = select(picked, "--threshold", "0.5", "--reference", "External/job001/autopick.star").assert_succeeded()
+    run = select_anew(picked, "--threshold", "0.5", "--reference", "External/job001/autopick.star").assert_succeeded()
     assert "Picks against ground truth: 2 micrographs" in run.out
     assert Path(JOB, "evaluation.json").exists()
 
 
 def test_what_was_not_picked_is_left_out_and_told(picked: Project) -> None:
     picked.add("Micrographs/c.mrc")
-    run = select(picked, "--threshold", "0.5").assert_succeeded()
+    run = select_anew(picked, "--threshold", "0.5").assert_succeeded()
     assert "WARNING: 1 micrographs were not picked by External/job001 and are left out." in run.err
     assert "c.mrc" not in Path(JOB, "autopick.star").read_text()
 
@@ -75,17 +126,19 @@ def test_what_was_not_picked_is_left_out_and_told(picked: Project) -> None:
     ],
 )
 def test_bad_input(picked: Project, more: str, sentence: str) -> None:
-    select(picked, *more.split()).assert_failed_with(sentence)
+    select_anew(picked, *more.split()).assert_failed_with(sentence)
 
 
 def test_other_sources_are_refused(picked: Project) -> None:
-    select(picked, "--threshold", "0.5", source="micrographs.star").assert_failed_with(
+    select_anew(picked, "--threshold", "0.5", source="micrographs.star").assert_failed_with(
         "does not belong to a picking job"
     )
-    select(picked, "--threshold", "0.5", job="External/job001/").assert_failed_with("is itself the job to cut anew")
+    select_anew(picked, "--threshold", "0.5", job="External/job001/").assert_failed_with(
+        "is itself the job to cut anew"
+    )
     assert picked.picks("Micrographs/a.mrc").size
     picked.star.rename("moved.star")
-    select(picked, "--threshold", "0.5").assert_failed_with(r"no STAR file at micrographs\.star")
+    select_anew(picked, "--threshold", "0.5").assert_failed_with(r"no STAR file at micrographs\.star")
 
 
 def test_every_candidate_is_read_once(picked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +148,7 @@ def test_every_candidate_is_read_once(picked: Project, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         selection_job.CandidateStore, "read", lambda store, name: (read.append(name), real(store, name))[1]
     )
-    select(picked, "--threshold", "0.5").assert_succeeded()
+    select_anew(picked, "--threshold", "0.5").assert_succeeded()
     assert read == list(picked.centres)
 
 
@@ -103,6 +156,6 @@ def test_abort_keeps_what_is_done(picked: Project, monkeypatch: pytest.MonkeyPat
     shutil.rmtree(JOB, ignore_errors=True)
     asked = iter([False, True])
     monkeypatch.setattr("relion_attn_picker.relion.job.JobDirectory.abort_requested", lambda job: next(asked))
-    run = select(picked, "--threshold", "0.5")
+    run = select_anew(picked, "--threshold", "0.5")
     assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
     assert "a.mrc" in Path(JOB, "autopick.star").read_text()

@@ -10,7 +10,7 @@ import torch
 
 from relion_attn_picker.errors import DeviceError, InputError
 from relion_attn_picker.imaging.prepare import NetworkImage
-from relion_attn_picker.inference import predictor as predictor_module
+from relion_attn_picker.inference import network as network_module
 from relion_attn_picker.inference.devices import choose_device
 from relion_attn_picker.inference.predictor import ModelPredictor, load_predictor
 from relion_attn_picker.inference.weights import find_weights
@@ -53,8 +53,8 @@ def test_prediction_leaves_the_given_model_alone() -> None:
 def test_bfloat16_that_changes_the_map_is_given_up_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(predictor_module, "is_faster_in_bfloat16", lambda device: True)
-    monkeypatch.setattr(predictor_module, "PRECISION_TOLERANCE", 0.0)
+    monkeypatch.setattr(network_module, "is_faster_in_bfloat16", lambda device: True)
+    monkeypatch.setattr(network_module, "PRECISION_TOLERANCE", 0.0)
     model, header = random_network("standard")
     image = NetworkImage(np.random.default_rng(5).normal(size=(64, 64)).astype(np.float32), 5.0)
     automatic = ModelPredictor(model, header, InferenceOptions(gpu="cpu"))
@@ -65,8 +65,8 @@ def test_bfloat16_that_changes_the_map_is_given_up_with_a_warning(
 
 
 def test_bfloat16_stays_where_it_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictor_module, "is_faster_in_bfloat16", lambda device: True)
-    monkeypatch.setattr(predictor_module, "PRECISION_TOLERANCE", 1.0)
+    monkeypatch.setattr(network_module, "is_faster_in_bfloat16", lambda device: True)
+    monkeypatch.setattr(network_module, "PRECISION_TOLERANCE", 1.0)
     model, header = random_network("standard")
     automatic = ModelPredictor(model, header, InferenceOptions(gpu="cpu"))
     automatic.predict(NetworkImage(np.zeros((64, 64), dtype=np.float32), 5.0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from relion_attn_picker.errors import CheckpointError
-from relion_attn_picker.inference.predictor import fuse_batch_norms
+from relion_attn_picker.inference.network import fuse_batch_norms
 from relion_attn_picker.model_spec import ModelSpec
 from relion_attn_picker.models.attention_gate import AttentionGate
 from relion_attn_picker.models.attention_unet import AttentionUNet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -36,6 +37,21 @@ def test_files_are_written_and_nothing_beside_them(tmp_path):
     names = {"evaluation.json", "evaluation.star", "precision_recall.csv", "precision_recall.png"}
     assert {path.name for path in write_evaluation(tmp_path, make_evaluation())} == names
     assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_promises_stand_beside_what_came_of_them(tmp_path):
+    true = np.stack(np.meshgrid(np.arange(5), np.arange(5)), axis=-1).reshape(-1, 2) * 90.0 + 50
+    yx = np.concatenate([true[:20], true[:20] + 40])
+    raw, merit = np.repeat([0.6, 0.3], 20), np.repeat([0.95, 0.15], 20)
+    micrograph = EvaluatedMicrograph("mic.mrc", yx, merit, true, 1.0, raw_score=raw)
+    evaluation = evaluate_picks([micrograph], 50.0, np.random.default_rng(0), threshold=0.5)
+    evaluation = dataclasses.replace(evaluation, expected=(0.9, 0.7))
+    assert (tmp_path / "reliability.png") in write_evaluation(tmp_path, evaluation)
+    text = " ".join(format_evaluation(evaluation).split())
+    assert "promised precision 0.900, recall 0.700" in text
+    assert "calibration error 0.100 (network's own scores: 0.350)" in text
+    read = json.loads((tmp_path / "evaluation.json").read_text())
+    assert [each["expected_error"] for each in read["reliability"]] == pytest.approx([0.35, 0.1])
 
 
 def test_json_holds_the_figures(tmp_path):

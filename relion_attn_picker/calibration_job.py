@@ -1,0 +1,314 @@
+"""Calibrating a pair of networks on labelled micrographs: their scores, and how the two become one picker.
+
+Everything is chosen on the labelled micrographs, each data set counting the same, and the table of figures is measured
+by cross-fitting: what is chosen on one half of the micrographs is measured on the other half. What this module does
+not do: it trains nothing, and it cannot know whether the networks have seen these micrographs before.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import Sample, ScoreModel, fit_score_model
+from relion_attn_picker.evaluation.metrics import (
+    MicrographMatches,
+    average_precision,
+    match_micrograph,
+    pool_matches,
+    precision_recall_curve,
+)
+from relion_attn_picker.inference.answers import HybridAnswer, NetworkAnswer
+from relion_attn_picker.inference.combination import ATTENTION, STANDARD, STRATEGIES, Combination, LogitScale
+from relion_attn_picker.inference.hybrid_folder import MEMBERS, hybrid_checkpoints
+from relion_attn_picker.inference.predictor import HybridPredictor
+from relion_attn_picker.io.calibration_file import (
+    CALIBRATION_NAME,
+    CalibrationFile,
+    HybridCalibration,
+    MemberCalibration,
+    write_calibration,
+)
+from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
+from relion_attn_picker.picks import FloatArray, Peaks
+from relion_attn_picker.training.crops import LabelledImage
+from relion_attn_picker.training.validation import THRESHOLDS, f1_at_thresholds
+
+log = logging.getLogger(__name__)
+
+SCORE_FLOOR: Final = 0.05
+
+TIE: Final = 0.001
+"""Average precisions that differ by less than this are taken as equal: seeds alone change them by several times it."""
+
+CHOICES: Final[Mapping[str, Sequence[Mapping[str, float]]]] = {
+    "average": [{"weight": weight} for weight in (0.25, 0.5, 0.75)],
+    "verify": [{"margin": margin} for margin in (0.0, 0.5, 1.0, 2.0)],
+    "rescue": [{"margin": margin, "handicap": handicap} for margin in (0.5, 1.0) for handicap in (0.3, 1.0)],
+    "union": [{}],
+    "intersection": [{}],
+}
+"""Strategy → the parameters among which its best are chosen."""
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """What both networks say of one labelled micrograph, and its truth in network pixels."""
+
+    answer: HybridAnswer
+    yx: FloatArray
+    ignored_yx: FloatArray
+    diameter_px: float
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A member alone, or a combination: ``name`` as in the table, ``choice`` what it is."""
+
+    name: str
+    choice: Combination | None
+
+    def find_peaks(self, micrograph: LookedAt) -> Peaks:
+        """Return its peaks of a micrograph."""
+        distance = MIN_DISTANCE_DIAMETERS * micrograph.diameter_px
+        if self.choice is not None:
+            return replace(micrograph.answer, combination=self.choice).find_peaks(SCORE_FLOOR, distance).peaks
+        own = micrograph.answer.attention if self.name == ATTENTION else micrograph.answer.standard
+        return NetworkAnswer(own).find_peaks(SCORE_FLOOR, distance).peaks
+
+
+AnyChoice = TypeVar("AnyChoice", Combination, None)
+
+Matches = Sequence[Sequence[MicrographMatches]]
+"""Of each data set, of each micrograph."""
+
+
+def calibrate(
+    predictor: HybridPredictor,
+    checkpoints: Mapping[str, Path],
+    data_sets: Iterable[tuple[str, Sequence[LabelledImage]]],
+    made_with: Mapping[str, Any],
+) -> CalibrationFile:
+    """Return the calibration of two networks from labelled micrographs that they were not trained on.
+
+    Parameters
+    ----------
+    predictor
+        Both networks; how it combines them does not matter.
+    checkpoints
+        Name of a member → its file.
+    data_sets
+        Name and micrographs of each set; read one after the other, their pixels are not kept.
+    made_with
+        What is to be told to people.
+
+    Raises
+    ------
+    InputError
+        If there are too few labels.
+    """
+    names, sets = [], []
+    for name, images in data_sets:
+        names.append(name)
+        sets.append([_look(predictor, image) for image in images])
+        log.info("%s: %d micrographs, %d particles", name, len(sets[-1]), sum(len(each.yx) for each in sets[-1]))
+    _check_enough(sets)
+    members = {name: _match_all(Contender(name, None), sets) for name in MEMBERS}
+    models = {name: fit_score_model(_samples(matches)) for name, matches in members.items()}
+    scale = _scale_of_standard(models)
+    reach = sets[0][0].diameter_px / 4
+    tried = {
+        strategy: {
+            choice: _match_all(Contender(strategy, choice), sets)
+            for parameters in CHOICES[strategy]
+            for choice in [Combination(strategy, standard_scale=scale, reach_px=reach, **parameters)]
+        }
+        for strategy in STRATEGIES
+    }
+    table = [_row(name, {None: matches}) for name, matches in members.items()]
+    table += [_row(strategy, choices) for strategy, choices in tried.items()]
+    _add_precision_at_equal_recall(table, members, tried)
+    hybrid = _decide(table, members, tried, models)
+    log.info("The hybrid: %s", hybrid.reason)
+    return CalibrationFile(
+        {name: MemberCalibration(file_digest(checkpoints[name]), models[name].to_dict()) for name in MEMBERS},
+        hybrid,
+        {**made_with, "data_sets": names},
+    )
+
+
+def _look(predictor: HybridPredictor, image: LabelledImage) -> LookedAt:
+    prepared = predictor.prepare(image.image, image.pixel_size, image.particle_diameter)
+    factor = image.pixel_size / prepared.pixel_size
+    answer = predictor.answer(prepared)
+    return LookedAt(answer, image.yx * factor, image.ignored_yx * factor, predictor.header.particle_diameter_px)
+
+
+def _check_enough(sets: Sequence[Sequence[LookedAt]]) -> None:
+    count = sum(len(each) for each in sets)
+    if count < 2:
+        raise InputError(
+            f"There are {count} labelled micrographs to calibrate with: expected 2 or more, half to choose on and half "
+            "to measure on; label more, or add --simulated."
+        )
+
+
+def _match_all(contender: Contender, sets: Sequence[Sequence[LookedAt]]) -> Matches:
+    return [[_match(contender.find_peaks(each), each) for each in data_set] for data_set in sets]
+
+
+def _match(peaks: Peaks, micrograph: LookedAt) -> MicrographMatches:
+    """Match peaks with the truth within half a diameter; wrong ones on ignored particles are left out."""
+    radius = micrograph.diameter_px / 2
+    matches = match_micrograph(peaks.yx, peaks.score, micrograph.yx, radius)
+    if not len(micrograph.ignored_yx) or not len(peaks.yx):
+        return matches
+    near_ignored = cKDTree(micrograph.ignored_yx).query(peaks.yx)[0] <= radius
+    counts = matches.is_true_positive | ~near_ignored
+    return MicrographMatches(
+        matches.score[counts], matches.is_true_positive[counts], matches.distance[counts], matches.n_true
+    )
+
+
+def _samples(matches: Matches) -> list[Sample]:
+    pooled = [pool_matches(each) for each in matches]
+    return [(each.score, each.is_true_positive) for each in pooled]
+
+
+def _scale_of_standard(models: Mapping[str, ScoreModel]) -> LogitScale:
+    """Return the line that carries the standard network's logits to those of attention that are right as often."""
+    ours, theirs = models[ATTENTION], models[STANDARD]
+    return LogitScale(theirs.slope / ours.slope, (theirs.offset - ours.offset) / ours.slope)
+
+
+def _mean_precision(matches: Matches) -> float:
+    """Return the mean average precision of the data sets that have particles."""
+    pooled = [pool_matches(each) for each in matches]
+    return float(
+        np.mean([average_precision(each.score, each.is_true_positive, each.n_true) for each in pooled if each.n_true])
+    )
+
+
+def _halves(matches: Matches) -> Iterator[tuple[Matches, Matches]]:
+    """Yield a half of the micrographs to choose on and the other to measure on, then the other way round."""
+    numbered = [
+        [(place + number, each) for number, each in enumerate(data_set)] for place, data_set in enumerate(matches)
+    ]
+    halves = [[[each for n, each in data_set if n % 2 == half] for data_set in numbered] for half in (0, 1)]
+    even, odd = ([data_set for data_set in half if data_set] for half in halves)
+    yield even, odd
+    yield odd, even
+
+
+def _row(name: str, choices: Mapping[AnyChoice, Matches]) -> dict[str, Any]:
+    """Return the cross-fitted figures of a member or a strategy, with the settings that all micrographs choose."""
+    halves = {choice: list(_halves(matches)) for choice, matches in choices.items()}
+    precisions, curves = [], []
+    for half in (0, 1):
+        best = max(choices, key=lambda choice: _mean_precision(halves[choice][half][0]))
+        measured = halves[best][half][1]
+        precisions.append(_mean_precision(measured))
+        curves.append(np.mean([f1_at_thresholds(pool_matches(each)) for each in measured], axis=0))
+    chosen = _best_choice(choices)
+    parameters: tuple[str, ...] = () if chosen is None else STRATEGIES[name].parameters
+    return {
+        "name": name,
+        "average_precision": float(np.mean(precisions)),
+        "f1": float(np.mean(curves, axis=0).max()),
+        "settings": ", ".join(f"{parameter} {getattr(chosen, parameter):g}" for parameter in parameters),
+    }
+
+
+def _best_choice(choices: Mapping[AnyChoice, Matches]) -> AnyChoice:
+    return max(choices, key=lambda choice: _mean_precision(choices[choice]))
+
+
+def _add_precision_at_equal_recall(
+    table: list[dict[str, Any]], members: Mapping[str, Matches], tried: Mapping[str, Mapping[Combination, Matches]]
+) -> None:
+    """Add to each row its mean precision at the recall that the better member has at its best F1, set by set."""
+    better = max(members, key=lambda name: _mean_precision(members[name]))
+    recalls = [_recall_at_best_f1(pool_matches(each)) for each in members[better]]
+    for row in table:
+        choices = tried.get(row["name"])
+        matches = members[row["name"]] if choices is None else choices[_best_choice(choices)]
+        values = [_precision_at(pool_matches(each), recall) for each, recall in zip(matches, recalls, strict=True)]
+        row["precision_at_equal_recall"] = float(np.nanmean(values))
+
+
+def _recall_at_best_f1(matches: MicrographMatches) -> float:
+    curve = precision_recall_curve(matches.score, matches.is_true_positive, matches.n_true)
+    if not len(curve.recall):
+        return float("nan")
+    f1 = 2 * curve.precision * curve.recall / np.maximum(curve.precision + curve.recall, 1e-12)
+    return float(curve.recall[int(np.argmax(f1))])
+
+
+def _precision_at(matches: MicrographMatches, recall: float) -> float:
+    """Return the precision of the highest cut that reaches a recall; 0 if none does."""
+    curve = precision_recall_curve(matches.score, matches.is_true_positive, matches.n_true)
+    if np.isnan(recall):
+        return float("nan")
+    enough = np.flatnonzero(curve.recall >= recall)
+    return float(curve.precision[enough[0]]) if len(enough) else 0.0
+
+
+def _decide(
+    table: Sequence[Mapping[str, Any]],
+    members: Mapping[str, Matches],
+    tried: Mapping[str, Mapping[Combination, Matches]],
+    models: Mapping[str, ScoreModel],
+) -> HybridCalibration:
+    """Return the strategy with the best cross-fitted figures, or the better member if none has its average precision.
+
+    Among strategies whose average precisions differ by less than ``TIE`` the precision at equal recall decides.
+    """
+    rows = {row["name"]: row for row in table}
+    better = max(members, key=lambda name: rows[name]["average_precision"])
+    highest = max(rows[name]["average_precision"] for name in tried)
+    lowest = max(highest - TIE, min(highest, rows[better]["average_precision"]))
+    level = [name for name in tried if rows[name]["average_precision"] >= lowest]
+    strategy = max(level, key=lambda name: rows[name]["precision_at_equal_recall"])
+    ours, theirs = rows[strategy]["average_precision"], rows[better]["average_precision"]
+    choice = _best_choice(tried[strategy])
+    falls_back = ours < theirs
+    matches = members[better] if falls_back else tried[strategy][choice]
+    model = models[better] if falls_back else fit_score_model(_samples(matches))
+    sign = "below" if falls_back else "against"
+    curves = np.mean([f1_at_thresholds(pool_matches(each)) for each in matches], axis=0)
+    return HybridCalibration(
+        combination=choice.to_dict(),
+        threshold=round(float(THRESHOLDS[int(np.argmax(curves))]), 2),
+        falls_back_to=better if falls_back else None,
+        reason=f"average precision {ours:.4f} with {strategy}, {sign} {theirs:.4f} with {better} alone (cross-fitted)",
+        score_model=model.to_dict(),
+        table=[dict(row) for row in table],
+    )
+
+
+def make_hybrid_folder(folder: Path, checkpoints: Mapping[str, Path], calibration: CalibrationFile) -> None:
+    """Put a calibration and, where they are not there yet, its checkpoints into the folder of a hybrid.
+
+    Raises
+    ------
+    InputError
+        If another checkpoint is in the place of one.
+    """
+    places = hybrid_checkpoints(folder)
+    for name, source in checkpoints.items():
+        if places[name].exists() and file_digest(places[name]) != file_digest(source):
+            raise InputError(f"{places[name]} is another checkpoint than {source}: give another folder with --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, source in checkpoints.items():
+        if not places[name].exists():
+            shutil.copyfile(source, places[name])
+    write_calibration(folder / CALIBRATION_NAME, calibration)

@@ -1,0 +1,67 @@
+"""``attnpick calibrate``: making scores probabilities, and two networks one picker, from labelled micrographs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relion_attn_picker.cli._options import LIKE_RELION, threads_option
+
+
+@click.command(name="calibrate", context_settings=LIKE_RELION)
+@click.option("--out", required=True, help="Folder of the hybrid: both checkpoints and calibration.json.")
+@click.option("--attention", help="Checkpoint of the attention network.  [default: the released one]")
+@click.option("--standard", help="Checkpoint of the standard network.  [default: the released one]")
+@click.option(
+    "--data",
+    type=(str, str, float),
+    multiple=True,
+    metavar="MICS COORDS DIAMETER",
+    help="Labelled micrographs that the networks were not trained on, as for attnpick train. Repeatable.",
+)
+@click.option(
+    "--last",
+    type=int,
+    multiple=True,
+    help="Only the last N micrographs, for all sets or once for each.  [default: all]",
+)
+@click.option("--simulated", type=int, default=0, show_default=True, help="Simulated sessions of two micrographs each.")
+@click.option("--structures", help="Folder of bead files (*.npz) for the simulation.  [default: procedural particles]")
+@click.option("--exclude", multiple=True, help="Leave out structures that this word fits. Repeatable.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulation.")
+@click.option("--gpu", default="auto", show_default=True, help="auto, cpu, or a GPU's number.")
+@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@threads_option()
+def command(out: str, attention: str | None, standard: str | None, **options: Any) -> None:
+    """Calibrate a pair of networks: scores become probabilities, and the best way to combine both is chosen.
+
+    Afterwards `attnpick pick --weights OUT` picks with the hybrid, and OUT/attention.safetensors alone has calibrated
+    scores too. The table is measured on other micrographs than its settings are chosen on.
+    """
+    from relion_attn_picker.calibration_job import calibrate, make_hybrid_folder
+    from relion_attn_picker.calibration_sets import CalibrationSets
+    from relion_attn_picker.inference.predictor import load_pair
+    from relion_attn_picker.inference.weights import find_weights
+    from relion_attn_picker.options import InferenceOptions
+    from relion_attn_picker.report.calibration import format_calibration
+
+    given = {"attention": attention, "standard": standard}
+    checkpoints = {name: find_weights(name, None if path is None else Path(path)) for name, path in given.items()}
+    inference = InferenceOptions(gpu=options["gpu"], precision=options["precision"], threads=options["threads"])
+    sets = CalibrationSets(
+        data=options["data"],
+        last=options["last"],
+        simulated=options["simulated"],
+        structures=options["structures"],
+        exclude=options["exclude"],
+        seed=options["seed"],
+    )
+    made_with = {"command": shlex.join(["attnpick", *sys.argv[1:]])}
+    calibration = calibrate(load_pair(checkpoints, inference), checkpoints, sets.read(), made_with)
+    make_hybrid_folder(Path(out), checkpoints, calibration)
+    print(format_calibration(calibration))
+    print(f"Written: {Path(out) / 'calibration.json'}")

@@ -1,0 +1,28 @@
+"""``attnpick select``: cutting a picking job anew where it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from relion_attn_picker.cli._options import LIKE_RELION, given_changes, selection_options
+
+
+@click.command(name="select", context_settings=LIKE_RELION)
+@click.argument("job")
+@selection_options
+def command(job: str, reference: str | None, pixel_size: float | None, **changes: Any) -> int:
+    """Cut the picking job in the folder JOB anew: its STAR files are written again, and no image is read.
+
+    Give one of --threshold, --mode, --target_precision, --target_recall and --count_per_micrograph, or another --border
+    or --max_picks. What the figures of merit promise at the new cut is printed; with --reference, what comes of it too.
+    """
+    given = given_changes(changes)
+    from relion_attn_picker.cli._job_command import guard_job
+    from relion_attn_picker.cli._picking import build_selection, select_into_job
+    from relion_attn_picker.relion.job import JobDirectory
+
+    request = build_selection(job, reference, pixel_size, given)
+    directory = JobDirectory.open(str(request.earlier.folder))
+    return guard_job(directory, lambda: select_into_job(directory, request))

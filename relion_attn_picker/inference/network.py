@@ -1,0 +1,117 @@
+"""Networks on a device: in which precision they run, and how a large image goes through them, tile by tile.
+
+What this module does not do: it finds no peaks; ``predictor`` does.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.imaging.tiles import TileBlender, plan_tiles
+from relion_attn_picker.inference.devices import choose_device, is_faster_in_bfloat16
+from relion_attn_picker.models.unet import STRIDE, receptive_field
+from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.picks import FloatArray, ProbabilityMap
+
+log = logging.getLogger(__name__)
+
+HALO: Final = receptive_field() // 2 + 1
+"""Network pixels on each side of a pixel that its answer can depend on."""
+
+PRECISION_TOLERANCE: Final = 0.03
+"""Largest difference of a probability that bfloat16 may make before float32 is taken instead."""
+
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class DeviceNetwork:
+    """One network on one device, in the precision that suits both.
+
+    Parameters
+    ----------
+    model
+        A network of ``models``; a copy of it is fused and moved, the original stays as it is.
+    options
+        Device and precision.
+    """
+
+    def __init__(self, model: nn.Module, options: InferenceOptions) -> None:
+        self.device = choose_device(options.gpu)
+        fused = fuse_batch_norms(copy.deepcopy(model).eval())
+        self._model = fused.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.precision = options.precision
+        self._unchecked = False
+        if self.precision == "auto":
+            self._unchecked = is_faster_in_bfloat16(self.device)
+            self.precision = "bfloat16" if self._unchecked else "float32"
+
+    def load(self, values: FloatArray) -> Tensor:
+        """Bring pixels ``(h, w)`` to the device, as the network takes them."""
+        return torch.from_numpy(values[None, None]).to(self.device, memory_format=torch.channels_last)
+
+    def probabilities(self, images: Tensor) -> FloatArray:
+        """Return the probabilities ``(h, w)`` of what ``load`` gave."""
+        return self._run(images, self.precision)
+
+    @torch.inference_mode()
+    def _run(self, images: Tensor, precision: str) -> FloatArray:
+        with torch.autocast(self.device.type, dtype=DTYPES[precision], enabled=precision != "float32"):
+            logits = self._model(images)
+        probabilities: FloatArray = torch.sigmoid(logits[0, 0].float()).cpu().numpy()
+        return probabilities
+
+    def check_precision(self, image: NetworkImage) -> None:
+        """Keep bfloat16 only if it gives the probabilities of float32 on the middle of the first image."""
+        if not self._unchecked:
+            return
+        self._unchecked = False
+        height, width = image.values.shape
+        top, left = max(0, height // 2 - 256), max(0, width // 2 - 256)
+        window = self.load(image.values[top : top + 512, left : left + 512])
+        difference = abs(self._run(window, "bfloat16") - self._run(window, "float32")).max()
+        if difference > PRECISION_TOLERANCE:
+            log.warning("bfloat16 changes probabilities by up to %.3f here: float32 is used instead.", difference)
+            self.precision = "float32"
+
+
+def run_networks(networks: Sequence[DeviceNetwork], image: NetworkImage, tile_size: int) -> list[ProbabilityMap]:
+    """Return the probability map of each network for one image, in one pass over its tiles.
+
+    Parameters
+    ----------
+    networks
+        All on one device: each tile goes there once.
+    image
+        As ``imaging.prepare`` makes it.
+    tile_size
+        Largest side, in network pixels, of what goes through a network at once.
+    """
+    for network in networks:
+        network.check_precision(image)
+    shape = (image.values.shape[0], image.values.shape[1])
+    blenders = [TileBlender(shape) for _ in networks]
+    for row, column in plan_tiles(shape, tile_size, HALO, STRIDE):
+        tile = networks[0].load(image.values[row.start : row.stop, column.start : column.stop])
+        for network, blender in zip(networks, blenders, strict=True):
+            blender.add(row, column, network.probabilities(tile))
+    return [ProbabilityMap(blender.result(), image.pixel_size) for blender in blenders]
+
+
+def fuse_batch_norms(model: nn.Module) -> nn.Module:
+    """Fold every batch norm into the convolution before it, in place: the same answer with less to compute."""
+    for module in list(model.modules()):
+        if isinstance(module, nn.Sequential):
+            for index in range(len(module) - 1):
+                convolution, norm = module[index], module[index + 1]
+                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    module[index] = fuse_conv_bn_eval(convolution, norm)
+                    module[index + 1] = nn.Identity()
+    return model

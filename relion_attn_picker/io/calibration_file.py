@@ -1,0 +1,154 @@
+"""``calibration.json``: what labelled micrographs taught about a pair of checkpoints, in a file beside them.
+
+The file names its checkpoints by their SHA-256, because another training's scores mean something else. What this module
+does not do: it knows neither strategies nor score models; it carries their records as JSON has them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from relion_attn_picker.errors import CheckpointError
+from relion_attn_picker.io.digest import file_digest
+
+CALIBRATION_NAME: Final = "calibration.json"
+
+FORMAT_VERSION: Final = 1
+"""Version of the file that this program writes and reads."""
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class MemberCalibration:
+    """What is known of one network: the SHA-256 of its checkpoint, and the record of its score model."""
+
+    sha256: str
+    score_model: Record
+
+
+@dataclass(frozen=True)
+class HybridCalibration:
+    """What is known of both networks together.
+
+    Parameters
+    ----------
+    combination
+        The record of how two answers become one.
+    threshold
+        The operating point.
+    falls_back_to
+        The name of the member that is taken alone, because no strategy is better; ``None`` for a true hybrid.
+    reason
+        Why, in words for the user.
+    score_model
+        The record of the score model of what is taken.
+    table
+        One row of figures a strategy, as measured when the calibration was made.
+    """
+
+    combination: Record
+    threshold: float
+    falls_back_to: str | None
+    reason: str
+    score_model: Record
+    table: Sequence[Record] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CalibrationFile:
+    """All of a calibration; ``made_with`` is for people, nothing is computed from it."""
+
+    members: Mapping[str, MemberCalibration]
+    hybrid: HybridCalibration
+    made_with: Record = field(default_factory=dict)
+
+
+def write_calibration(path: Path, calibration: CalibrationFile) -> None:
+    """Write a calibration, by a temporary file and a rename; figures that are not finite become null."""
+    record = _to_json({"format_version": FORMAT_VERSION, **asdict(calibration)})
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _to_json(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_json(each) for each in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+
+
+def read_calibration(path: Path, checkpoints: Mapping[str, Path]) -> CalibrationFile:
+    """Read a calibration that belongs to these checkpoints.
+
+    Parameters
+    ----------
+    path
+        The file.
+    checkpoints
+        Name of a member → its checkpoint; members that are not named here are not looked at.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, it is damaged or of another format version, or it was made for other checkpoints.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no calibration at {path}: make it from labelled micrographs with attnpick calibrate."
+        )
+    calibration = _parse(path)
+    for name, checkpoint in checkpoints.items():
+        if calibration.members[name].sha256 != file_digest(checkpoint):
+            raise CheckpointError(
+                f"{path} was made for another checkpoint than {checkpoint}: calibrate again with attnpick calibrate, "
+                "or put the file back that it belongs to."
+            )
+    return calibration
+
+
+def find_score_record(path: Path, checkpoint: Path | None) -> Record | None:
+    """Return the record of the score model of a checkpoint, or of the hybrid (``None``); ``None`` if not known here.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged or of another format version.
+    """
+    calibration = _parse(path)
+    if checkpoint is None:
+        return calibration.hybrid.score_model
+    digest = file_digest(checkpoint)
+    known = [member.score_model for member in calibration.members.values() if member.sha256 == digest]
+    return known[0] if known else None
+
+
+def _parse(path: Path) -> CalibrationFile:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        _check_version(path, record["format_version"])
+        members = {name: MemberCalibration(**each) for name, each in record["members"].items()}
+        hybrid = HybridCalibration(**record["hybrid"])
+        if not 0 < hybrid.threshold < 1 or hybrid.falls_back_to not in (None, *members):
+            raise ValueError(f"threshold {hybrid.threshold}, falls back to {hybrid.falls_back_to}")
+        for name in ("attention", "standard"):
+            members[name]
+        return CalibrationFile(members, hybrid, dict(record["made_with"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}): get the file again, or calibrate again with attnpick calibrate."
+        ) from error
+
+
+def _check_version(path: Path, version: object) -> None:
+    if version == FORMAT_VERSION:
+        return
+    is_newer = isinstance(version, int) and version > FORMAT_VERSION
+    advice = "install a newer attnpick" if is_newer else "calibrate again with attnpick calibrate"
+    raise CheckpointError(f"{path} has calibration format {version}, this program reads {FORMAT_VERSION}: {advice}.")

@@ -1,0 +1,106 @@
+"""Cuts by what calibrated scores promise, against counting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, expect, first_point
+from relion_attn_picker.options import PickOptions
+from relion_attn_picker.picks import FloatArray
+
+CURVE = ScoreCurve((0.1, 0.9), (0.05, 0.95))
+
+
+def options(**given: object) -> PickOptions:
+    return PickOptions(particle_diameter=100, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def score(rng: np.random.Generator) -> FloatArray:
+    return np.concatenate([rng.beta(6, 2, 400), rng.beta(1, 6, 1500)]).astype(np.float32)
+
+
+def promised(score: FloatArray, point: OperatingPoint) -> tuple[float, float]:
+    """Return precision and recall by summing over the candidates one after the other."""
+    merit = [float(CURVE.probability(np.array([each]))[0]) for each in score]
+    kept = [each for each in merit if each >= point.threshold]
+    return sum(kept) / len(kept), sum(kept) / sum(merit)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.7, 0.85])
+def test_target_precision_is_the_lowest_cut_that_promises_it(score: FloatArray, target: float) -> None:
+    point = choose_point(score, 5, 0.4, options(target_precision=target), CURVE)
+    precision, recall = promised(score, point)
+    assert precision >= target
+    assert point.expected is not None
+    assert (point.expected.precision, point.expected.recall) == pytest.approx((precision, recall), abs=1e-4)
+    lower = OperatingPoint(point.threshold - 0.01, "")
+    assert promised(score, lower)[0] < target
+
+
+def test_target_recall_is_the_highest_cut_that_promises_it(score: FloatArray) -> None:
+    point = choose_point(score, 5, 0.4, options(target_recall=0.8), CURVE)
+    assert promised(score, point)[1] >= 0.8
+    assert promised(score, OperatingPoint(point.threshold + 0.01, ""))[1] < 0.8
+
+
+def test_impossible_target_gives_the_best_and_says_so(score: FloatArray) -> None:
+    point = choose_point(score, 5, 0.4, options(target_precision=0.999), CURVE)
+    assert "no cut is expected to reach a precision of 0.999: the best that can be had is 0.9" in point.reason
+    assert promised(score, point)[0] > 0.9
+
+
+def test_modes_trade_precision_for_recall(score: FloatArray) -> None:
+    points = [choose_point(score, 5, 0.4, options(mode=mode), CURVE) for mode in ("precision", "balanced", "recall")]
+    figures = [promised(score, point) for point in points]
+    assert [p for p, _ in figures] == sorted((p for p, _ in figures), reverse=True)
+    assert [r for _, r in figures] == sorted(r for _, r in figures)
+
+
+@pytest.mark.parametrize(("mode", "beta"), [("precision", 0.5), ("recall", 2.0)])
+def test_mode_is_the_highest_f_measure(score: FloatArray, mode: str, beta: float) -> None:
+    def f_measure(point: OperatingPoint) -> float:
+        precision, recall = promised(score, point)
+        return (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
+
+    best = f_measure(choose_point(score, 5, 0.4, options(mode=mode), CURVE))
+    others = [f_measure(OperatingPoint(threshold, "")) for threshold in np.arange(0.05, 0.9, 0.02)]
+    assert best >= max(others) - 1e-4
+
+
+def test_count_is_a_mean_over_the_micrographs(score: FloatArray) -> None:
+    point = choose_point(score, 10, 0.4, options(count_per_micrograph=7), None)
+    assert (score >= point.threshold).sum() == pytest.approx(70, abs=1)
+
+
+def test_given_threshold_stays_with_what_it_promises(score: FloatArray) -> None:
+    point = choose_point(score, 5, 0.4, options(threshold=0.6), CURVE)
+    assert (point.threshold, point.reason) == (0.6, "as given")
+    assert point.expected is not None
+    assert point.expected.precision == pytest.approx(promised(score, point)[0], abs=1e-4)
+
+
+def test_weights_own_threshold_is_carried_to_figures_of_merit() -> None:
+    assert first_point(0.5, options(fit_threshold=False), CURVE).threshold == pytest.approx(0.5)
+    assert first_point(0.1, options(), CURVE).threshold == pytest.approx(0.05)
+    uncalibrated = first_point(0.3, options(), None)
+    assert (uncalibrated.threshold, uncalibrated.curve) == (pytest.approx(0.3), None)
+
+
+@pytest.mark.parametrize("given", [{"mode": "recall"}, {"target_precision": 0.9}, {"target_recall": 0.9}])
+def test_promises_need_calibrated_scores(score: FloatArray, given: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="needs calibrated scores"):
+        choose_point(score, 5, 0.4, options(**given), None)
+
+
+@pytest.mark.parametrize("given", [{}, {"mode": "precision"}, {"target_recall": 0.5}, {"count_per_micrograph": 3}])
+def test_no_candidates(given: dict[str, object]) -> None:
+    nothing = np.zeros(0, dtype=np.float32)
+    point = choose_point(nothing, 2, 0.4, options(**given), CURVE)
+    assert 0 < point.threshold < 1
+    assert point.expected is not None
+    assert np.isnan(point.expected.precision)
+    assert len(expect(nothing).precision) == 0
