@@ -21,6 +21,8 @@ from relion_attn_picker.inference.diameter import (
     estimate_diameter,
     scan_diameters,
 )
+from relion_attn_picker.inference.combination import ATTENTION
+from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints, is_hybrid
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
@@ -46,6 +48,14 @@ def sample_evenly(micrographs: Sequence[Micrograph], count: int) -> list[Microgr
     """Return at most ``count`` micrographs, from the middles of ``count`` equal parts of the list."""
     count = min(count, len(micrographs))
     return [micrographs[(2 * part + 1) * len(micrographs) // (2 * count)] for part in range(count)]
+
+
+def load_scout(weights: Path, inference: InferenceOptions) -> Predictor:
+    """Build what looks for the diameter: one network; of a hybrid the attention network alone.
+
+    The scores that count as particles in ``inference.diameter`` were measured with single networks.
+    """
+    return load_predictor(hybrid_checkpoints(weights)[ATTENTION] if is_hybrid(weights) else weights, inference)
 
 
 def gather_evidence(
@@ -86,7 +96,7 @@ def estimate_once(
     if saved is not None:
         log.info(" Particle diameter, as estimated before: %s", saved)
         return saved
-    evidence = gather_evidence(micrographs, project_dir, load_predictor(weights, inference))
+    evidence = gather_evidence(micrographs, project_dir, load_scout(weights, inference))
     estimate = estimate_diameter(evidence, np.random.default_rng(SEED))
     log.info(" Particle diameter: %s", estimate)
     return estimate

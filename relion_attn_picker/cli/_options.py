@@ -83,8 +83,7 @@ def check_choices(
     InputError
         If one of them cannot be meant.
     """
-    if pixel_size is not None and not 0 < pixel_size < math.inf:
-        raise InputError(f"The pixel size is {pixel_size:g}: expected Å per pixel, more than 0, such as 1.35.")
+    check_pixel_size(pixel_size)
     if max_failures is not None and max_failures < 0:
         raise InputError(f"The maximum number of failures is {max_failures}: expected 0 or more.")
     return PickingChoices(
@@ -107,6 +106,18 @@ def check_choices(
         write_maps,
         max_failures,
     )
+
+
+def check_pixel_size(pixel_size: float | None) -> None:
+    """Refuse a pixel size, if one is given, that no image has.
+
+    Raises
+    ------
+    InputError
+        If it is not a number above 0.
+    """
+    if pixel_size is not None and not 0 < pixel_size < math.inf:
+        raise InputError(f"The pixel size is {pixel_size:g}: expected Å per pixel, more than 0, such as 1.35.")
 
 
 def _read_diameter(text: str) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, check_pixel_size, threads_option
 from relion_attn_picker.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def command(
     """
     if count < 1:
         raise InputError(f"The number of micrographs to look at is {count}: expected 1 or more, such as 6.")
+    check_pixel_size(pixel_size)
     import numpy as np
 
-    from relion_attn_picker.diameter_job import SEED, gather_evidence
+    from relion_attn_picker.diameter_job import SEED, gather_evidence, load_scout
     from relion_attn_picker.inference.diameter import estimate_diameter
-    from relion_attn_picker.inference.predictor import load_predictor
     from relion_attn_picker.inference.weights import find_weights
     from relion_attn_picker.micrograph_list import list_micrographs
     from relion_attn_picker.options import InferenceOptions
@@ -57,7 +57,7 @@ def command(
     path = find_weights(variant, None if weights is None else Path(weights))
     with tempfile.TemporaryDirectory() as folder:
         listed = list_micrographs(inputs, pixel_size, Path(folder))
-    evidence = gather_evidence(listed.micrographs, listed.project_dir, load_predictor(path, inference), count)
+    evidence = gather_evidence(listed.micrographs, listed.project_dir, load_scout(path, inference), count)
     print_evidence(evidence)
     estimate = estimate_diameter(evidence, np.random.default_rng(SEED))
     print(f"Particle diameter: {estimate}")
