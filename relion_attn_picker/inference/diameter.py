@@ -282,9 +282,9 @@ def _check_hill(curve: Floats, top: int) -> None:
             f"expected {expit(LOWEST_RESPONSE):.2f} or more, so there may be no particles here, or very faint ones"
         )
     before, after = curve[known[known < top]], curve[known[known > top]]
-    if not len(before) or not len(after) or height - min(before.min(), after.min()) < LOWEST_FALL:
+    if not len(before) or not len(after):
         _refuse(f"the scores are best at {diameter:.0f} Å, the end of what could be tried on these micrographs")
-    if height - before.min() < LOWEST_FALL or height - after.min() < LOWEST_FALL:
+    if height - max(before.min(), after.min()) < LOWEST_FALL:
         _refuse(f"the scores hardly depend on the diameter near {diameter:.0f} Å")
     rival = find_rival(curve, top)
     if rival is not None:
