@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.inference.combination import ATTENTION
 from relion_attn_picker.inference.diameter import (
     DiameterEstimate,
     ScaleEvidence,
@@ -21,7 +22,6 @@ from relion_attn_picker.inference.diameter import (
     estimate_diameter,
     scan_diameters,
 )
-from relion_attn_picker.inference.combination import ATTENTION
 from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints, is_hybrid
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.mrc import read_image
