@@ -65,7 +65,13 @@ ONE_MICROGRAPH: Final = 0.08
 """The same of what one micrograph more or less changes: used where there is only one to look at."""
 
 LOWEST_RESPONSE: Final = 0.85
-"""Logit of the score (0.70) that the best candidates must reach at the top; noise and dirt reach 0.75 at most."""
+"""Logit of the score (0.70) that the best candidates must reach at the top; those of noise and dirt reach 0.67."""
+
+MANY: Final = 30
+"""So many clear candidates a micrograph are no dirt, of which the dirtiest simulated micrographs show 16 at most ..."""
+
+LOWEST_OF_MANY: Final = 0.4
+"""... so that a lower logit (score 0.60) is enough: a protein that a network was not trained on looks like that."""
 
 LOWEST_FALL: Final = 0.25
 """The hill must fall by this many logits on either side."""
@@ -211,13 +217,20 @@ def combine_scans(scans: Sequence[ScaleScan]) -> ScaleEvidence:
             f"{DIAMETERS[-1]:.0f} Å suit the size and the pixels of all micrographs, expected 5 or more; {ADVICE}."
         )
     best = np.nanmax(responses, axis=1)
-    number = max((len(scans) + 1) // 2, int((best >= LOWEST_RESPONSE).sum()))
+    clear = [int(scan.n_clear[np.nanargmax(scan.response)]) for scan in scans]
+    shows = [response >= lowest_response(count) for response, count in zip(best, clear, strict=True)]
+    number = max((len(scans) + 1) // 2, sum(shows))
     kept = np.argsort(-best, kind="stable")[:number]
     chosen = [scans[place] for place in kept]
     n_boxes = sum(scan.n_boxes for scan in chosen)
     total = sum(scan.box_sum for scan in chosen)
     average = total / np.maximum(n_boxes, 1)[:, None, None]
     return ScaleEvidence(responses[kept], np.sum([scan.n_clear for scan in chosen], axis=0), average)
+
+
+def lowest_response(n_clear: float) -> float:
+    """Return the logit that the best candidates must reach where there are ``n_clear`` clear ones a micrograph."""
+    return LOWEST_OF_MANY if n_clear >= MANY else LOWEST_RESPONSE
 
 
 def estimate_diameter(evidence: ScaleEvidence, rng: np.random.Generator) -> DiameterEstimate:
@@ -237,6 +250,7 @@ def estimate_diameter(evidence: ScaleEvidence, rng: np.random.Generator) -> Diam
     """
     curve = evidence.curve
     top = int(np.nanargmax(curve))
+    _check_height(curve[top], top, evidence.n_clear[top] / len(evidence.responses))
     _check_hill(curve, top)
     place = top_of_hill(np.log(DIAMETERS), curve)
     spread = _bootstrap_spread(evidence.responses, rng)
@@ -272,15 +286,20 @@ def _bootstrap_spread(responses: Floats, rng: np.random.Generator) -> float:
     return float(np.std([top_of_hill(np.log(DIAMETERS), responses[draw].mean(axis=0)) for draw in draws]))
 
 
+def _check_height(height: float, top: int, n_clear: float) -> None:
+    """Refuse a height that noise or dirt may reach; ``n_clear`` candidates a micrograph are clear there."""
+    lowest = lowest_response(n_clear)
+    if height < lowest:
+        _refuse(
+            f"the best candidates reach a score of {expit(height):.2f} at most (at {DIAMETERS[top]:.0f} Å), expected "
+            f"{expit(lowest):.2f} or more, so there may be no particles here, or very faint ones"
+        )
+
+
 def _check_hill(curve: Floats, top: int) -> None:
     """Refuse a curve ``(s,)`` that is no single clear hill with its ``top`` inside."""
     known = np.flatnonzero(np.isfinite(curve))
     height, diameter = curve[top], DIAMETERS[top]
-    if height < LOWEST_RESPONSE:
-        _refuse(
-            f"the best candidates reach a score of {expit(height):.2f} at most (at {diameter:.0f} Å), "
-            f"expected {expit(LOWEST_RESPONSE):.2f} or more, so there may be no particles here, or very faint ones"
-        )
     before, after = curve[known[known < top]], curve[known[known > top]]
     if not len(before) or not len(after):
         _refuse(f"the scores are best at {diameter:.0f} Å, the end of what could be tried on these micrographs")

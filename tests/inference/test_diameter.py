@@ -22,6 +22,7 @@ def hill(top: float, height: float = 1.4, width: float = 0.6) -> NDArray[np.floa
 
 
 def evidence(*responses: NDArray[np.float64]) -> ScaleEvidence:
+    """Return evidence with 0, 1, 2 ... clear candidates at one diameter after another."""
     count = len(DIAMETERS)
     return ScaleEvidence(np.array(responses), np.arange(count), np.zeros((count, 5, 5)))
 
@@ -107,6 +108,20 @@ def test_empty_micrographs_are_left_out_up_to_half() -> None:
     assert combined.n_clear[0] == 6
     np.testing.assert_allclose(combined.average, 1)
     assert len(diameter.combine_scans([scan(hill(200))] * 5).responses) == 5
+
+
+def test_many_candidates_may_score_lower() -> None:
+    """A protein that the network was not trained on: every particle is seen, none of them surely."""
+    faint = diameter.combine_scans([scan(hill(200, height=0.5), n_clear) for n_clear in (30, 31)])
+    assert diameter.estimate_diameter(faint, np.random.default_rng(1)).n_particles == 61
+    few = diameter.combine_scans([scan(hill(200, height=0.5), n_clear) for n_clear in (29, 30)])
+    assert len(few.responses) == 1
+    few = diameter.combine_scans([scan(hill(200, height=0.5), 29)] * 2)
+    with pytest.raises(InputError, match=r"0\.6. at most .* expected 0\.70 or more"):
+        diameter.estimate_diameter(few, np.random.default_rng(1))
+    fainter = diameter.combine_scans([scan(hill(200, height=0.3), 100)] * 2)
+    with pytest.raises(InputError, match=r"0\.57 at most .* expected 0\.60 or more"):
+        diameter.estimate_diameter(fainter, np.random.default_rng(1))
 
 
 def test_too_few_diameters_are_refused() -> None:
