@@ -14,6 +14,9 @@ from relion_attn_picker.picks import FloatArray, Peaks, ProbabilityMap
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
+SMOOTHING_PX = 1.0
+"""Standard deviation of the Gaussian that a map is smoothed with before its peaks are looked for, map pixels."""
+
 
 def find_peaks(
     probability_map: ProbabilityMap,
@@ -21,7 +24,7 @@ def find_peaks(
     min_distance_px: float,
     border_px: float = 0.0,
     max_peaks: int | None = None,
-    smoothing_px: float = 1.0,
+    smoothing_px: float = SMOOTHING_PX,
 ) -> Peaks:
     """Find the local maxima of a probability map.
 
@@ -51,15 +54,21 @@ def find_peaks(
         Highest first.
     """
     values = probability_map.values
-    smooth = gaussian_filter(values, smoothing_px, mode="nearest") if smoothing_px > 0 else values
+    smooth = smooth_values(values, smoothing_px)
     candidates = _local_maxima(smooth, threshold)
     candidates = candidates[_inside(candidates, values.shape, border_px)]
     score = smooth[candidates[:, 0], candidates[:, 1]]
     order = np.lexsort((candidates[:, 1], candidates[:, 0], -score))
     candidates, score = candidates[order], score[order]
     centres = _refine_centres(smooth, candidates)
-    kept = _suppress_neighbours(centres, min_distance_px)[:max_peaks]
+    kept = suppress_neighbours(centres, min_distance_px)[:max_peaks]
     return Peaks(centres[kept], score[kept].astype(np.float32), probability_map.pixel_size)
+
+
+def smooth_values(values: FloatArray, smoothing_px: float = SMOOTHING_PX) -> FloatArray:
+    """Smooth a map lightly, as ``find_peaks`` does before it looks."""
+    smooth: FloatArray = gaussian_filter(values, smoothing_px, mode="nearest") if smoothing_px > 0 else values
+    return smooth
 
 
 def _local_maxima(values: FloatArray, threshold: float) -> NDArray[np.intp]:
@@ -99,7 +108,7 @@ def _refine_centres(values: FloatArray, pixels: NDArray[np.intp]) -> FloatArray:
     return centres
 
 
-def _suppress_neighbours(yx: FloatArray, min_distance_px: float) -> NDArray[np.intp]:
+def suppress_neighbours(yx: FloatArray, min_distance_px: float) -> NDArray[np.intp]:
     """Return the indices that survive when each point, in the given order, removes all later ones that are too near."""
     if len(yx) < 2 or min_distance_px <= 0:
         return np.arange(len(yx))

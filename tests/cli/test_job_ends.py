@@ -94,6 +94,7 @@ def test_signal(project: Project, monkeypatch: pytest.MonkeyPatch, number: signa
         time.sleep(10)
 
     monkeypatch.setattr(picking_job, "candidates_of_map", be_stopped)
+    signal.signal(number, signal.SIG_DFL)  # a shell starts background jobs with SIGINT ignored, this test among them
     run = project.run()
     assert (run.code, run.markers) == ABORTED
     assert run.err == f"Aborted. The job got the signal {number.name}.\n"

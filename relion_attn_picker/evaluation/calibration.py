@@ -1,0 +1,327 @@
+"""From scores to probabilities: of the picks near 0.8, about 80 % shall be right, on data sets without any truth too.
+
+One network scores the particles of one sample round .8 and those of another round .4, so that no fixed curve turns
+scores into probabilities. A ``ScoreModel``, learnt from labelled sets, holds what such curves have in common: the
+shapes that the logits of right and of wrong candidates have, and how far the places, widths and numbers of the two
+vary from set to set. ``adapt`` finds the most probable places for the scores of one data set (a mixture of two
+components with a Gaussian prior on its parameters, maximum a posteriori: Bishop, Pattern Recognition and Machine
+Learning, 2006, sections 9.2 and 3.3), and the mixture's ratio is the probability (its section 4.2).
+
+What this module does not do: it finds no candidates and chooses no threshold (``inference.operating_point`` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.optimize import minimize
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.picks import FloatArray
+
+FloatVector = NDArray[np.float64]
+
+LOWEST_SCORE: Final = 0.05
+"""Scores below this are no candidates; the model looks at nothing there."""
+
+BIN: Final = 0.05
+"""Width in logits of the bins in which a data set's scores are counted."""
+
+EDGES: Final = np.arange(np.log(LOWEST_SCORE / (1 - LOWEST_SCORE)), 7.0, BIN)
+MIDDLES: Final = (EDGES[:-1] + EDGES[1:]) / 2
+
+SHAPE_BIN: Final = 0.1
+RIGHT_EDGES: Final = np.linspace(-14, 8, 221)
+"""Logits of right candidates, less their median, over their spread."""
+
+WRONG_EDGES: Final = np.linspace(0, 14, 141)
+"""Logits of wrong candidates above ``LOWEST_SCORE``'s, over their mean."""
+
+FLOOR: Final = (1e-4, 1e-5)
+"""Density that the shapes of right and of wrong have everywhere: nothing is impossible."""
+
+MIN_OF_A_KIND: Final = 20
+"""A set with fewer right or fewer wrong candidates than this teaches no shape."""
+
+TYPICAL_SPREAD: Final = (0.4, 0.5, 0.3, 1.3)
+"""Standard deviations of the parameters between data sets, believed where few labelled sets tell them; measured over 50
+simulated and real sets (median and log spread of right ones, log mean of wrong ones, log ratio of their numbers)."""
+
+TYPICAL_WORTH: Final = 6
+"""As many labelled sets as ``TYPICAL_SPREAD`` counts for."""
+
+EVIDENCE: Final = 250
+"""However many candidates a data set has, they count as this many: its scores never have quite the model's shapes, and
+the prior must not be drowned (of 125, 250, 500, 1000 and 10,000, the best on left-out proteins and simulated sets)."""
+
+KNOTS: Final = np.round(np.concatenate([np.arange(0.05, 0.98, 0.02), [0.98, 0.99, 0.995]]), 4)
+"""Scores between which the probability is interpolated."""
+
+Sample = tuple[FloatArray, NDArray[np.bool_]]
+"""Scores ``(n,)`` of the candidates of one labelled data set, and which are right ``(n,)``."""
+
+
+@dataclass(frozen=True)
+class ScoreModel:
+    """What scores of right and of wrong candidates look like, learnt from labelled data sets.
+
+    Parameters
+    ----------
+    right, wrong
+        Densities over ``RIGHT_EDGES`` and ``WRONG_EDGES``.
+    mean, covariance
+        Of a data set's parameters: median and log spread of the logits of right candidates, log mean of those of wrong
+        ones above the lowest, log of the ratio of the numbers of both; ``(4,)`` and ``(4, 4)``.
+    slope, offset
+        Of the one curve for all sets, probability = σ(slope · logit + offset) (Platt scaling; Platt 1999, Advances in
+        Large Margin Classifiers, 61).
+    n_sets
+        Number of labelled sets.
+    """
+
+    right: tuple[float, ...]
+    wrong: tuple[float, ...]
+    mean: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    slope: float
+    offset: float
+    n_sets: int
+
+    def __post_init__(self) -> None:
+        shapes = (len(self.right), len(self.wrong), len(self.mean), np.shape(self.covariance))
+        if shapes != (len(RIGHT_EDGES) - 1, len(WRONG_EDGES) - 1, 4, (4, 4)):
+            raise ValueError(f"The score model's arrays have {shapes} elements.")
+        if not self.slope > 0:
+            raise ValueError(f"slope is {self.slope!r}: expected a positive number; higher scores must mean more.")
+
+    def logit(self, score: FloatArray) -> FloatVector:
+        """Return calibrated logits of scores, with the one curve for all data sets."""
+        return self.slope * logit(score) + self.offset
+
+    def probability(self, score: FloatArray) -> FloatVector:
+        """Return the probability that candidates with these scores are right, on a data set like the labelled ones."""
+        return 1 / (1 + np.exp(-self.logit(score)))
+
+    def curve(self) -> ScoreCurve:
+        """Return ``probability`` as a curve."""
+        return ScoreCurve(tuple(KNOTS), tuple(self.probability(KNOTS)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as what JSON can hold."""
+        return {
+            "right": [round(value, 5) for value in self.right],
+            "wrong": [round(value, 5) for value in self.wrong],
+            "mean": list(self.mean),
+            "covariance": [list(row) for row in self.covariance],
+            "slope": self.slope,
+            "offset": self.offset,
+            "n_sets": self.n_sets,
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> ScoreModel:
+        """Rebuild a model from ``to_dict``'s record.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If a field is missing or misshapen.
+        """
+        return cls(
+            right=tuple(map(float, record["right"])),
+            wrong=tuple(map(float, record["wrong"])),
+            mean=tuple(map(float, record["mean"])),
+            covariance=tuple(tuple(map(float, row)) for row in record["covariance"]),
+            slope=float(record["slope"]),
+            offset=float(record["offset"]),
+            n_sets=int(record["n_sets"]),
+        )
+
+
+@dataclass(frozen=True)
+class ScoreCurve:
+    """The probability of being right by score: straight lines between knots, rising everywhere."""
+
+    score: tuple[float, ...]
+    value: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(np.all(np.diff(values) > 0) for values in (self.score, self.value))
+        if len(self.score) != len(self.value) or len(self.score) < 2 or not rising:
+            raise ValueError("A curve of scores needs two knots or more, rising in score and in probability.")
+
+    def probability(self, score: FloatArray) -> FloatArray:
+        """Return the probability ``(n,)`` that candidates with these scores ``(n,)`` are right."""
+        knots, values = (0.0, *self.score, 1.0), (0.0, *self.value, (1.0 + 3 * self.value[-1]) / 4)
+        result: FloatArray = np.interp(score, knots, values).astype(np.float32)
+        return result
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return the curve as what JSON can hold; ``ScoreCurve(**record)`` with tuples rebuilds it."""
+        return {"score": list(self.score), "value": [round(value, 6) for value in self.value]}
+
+
+def logit(score: FloatArray) -> FloatVector:
+    """Return log(s / (1 - s)) of scores, clipped to 1e-4 from 0 and from 1."""
+    clipped = np.clip(score.astype(np.float64), 1e-4, 1 - 1e-4)
+    return np.log(clipped / (1 - clipped))
+
+
+def fit_score_model(samples: Sequence[Sample]) -> ScoreModel:
+    """Learn a score model from labelled data sets, each of which counts the same.
+
+    Raises
+    ------
+    InputError
+        If no set has enough right and wrong candidates.
+    """
+    logits = [(logit(score[score >= LOWEST_SCORE]), is_right[score >= LOWEST_SCORE]) for score, is_right in samples]
+    usable = [(x, right) for x, right in logits if min(right.sum(), (~right).sum()) >= MIN_OF_A_KIND]
+    if not usable:
+        found = max((int(min(right.sum(), (~right).sum())) for _, right in logits), default=0)
+        raise InputError(
+            f"The labelled micrographs give {found} right or wrong candidates of the rarer kind: expected "
+            f"{MIN_OF_A_KIND} or more of each to calibrate scores; label more particles or more micrographs."
+        )
+    parameters = np.array([_describe(x, right) for x, right in usable])
+    right, wrong = _average_shapes(usable, parameters)
+    typical = np.diag(np.square(TYPICAL_SPREAD))
+    deviation = parameters - parameters.mean(axis=0)
+    covariance = (deviation.T @ deviation + TYPICAL_WORTH * typical) / (len(usable) - 1 + TYPICAL_WORTH)
+    slope, offset = _fit_curve(usable)
+    return ScoreModel(
+        right=tuple(right.tolist()),
+        wrong=tuple(wrong.tolist()),
+        mean=tuple(parameters.mean(axis=0).tolist()),
+        covariance=tuple(tuple(row) for row in covariance.tolist()),
+        slope=slope,
+        offset=offset,
+        n_sets=len(usable),
+    )
+
+
+def _describe(x: FloatVector, is_right: NDArray[np.bool_]) -> FloatVector:
+    """Return the four parameters of a labelled set."""
+    right, wrong = x[is_right], x[~is_right]
+    quartiles = np.quantile(right, [0.25, 0.75])
+    spread = max(BIN, float(quartiles[1] - quartiles[0]) / 1.349)
+    return np.array(
+        [np.median(right), np.log(spread), np.log((wrong - EDGES[0]).mean() + 1e-3), np.log(len(right) / len(wrong))]
+    )
+
+
+def _average_shapes(
+    samples: Sequence[tuple[FloatVector, NDArray[np.bool_]]], parameters: FloatVector
+) -> tuple[FloatVector, FloatVector]:
+    """Return the mean densities of standardised logits of right and of wrong candidates."""
+    right, wrong = np.zeros(len(RIGHT_EDGES) - 1), np.zeros(len(WRONG_EDGES) - 1)
+    for (x, is_right), (median, log_spread, log_mean, _) in zip(samples, parameters, strict=True):
+        right += _density((x[is_right] - median) / np.exp(log_spread), RIGHT_EDGES)
+        wrong += _density((x[~is_right] - EDGES[0]) / np.exp(log_mean), WRONG_EDGES)
+    right = gaussian_filter1d(right / len(samples), 2.5)
+    wrong = gaussian_filter1d(wrong / len(samples), 1.5, mode="nearest")
+    return right + FLOOR[0], wrong + FLOOR[1]
+
+
+def _density(values: FloatVector, edges: NDArray[np.floating[Any]]) -> FloatVector:
+    count = np.histogram(values, edges)[0]
+    return np.asarray(count / (max(1, count.sum()) * SHAPE_BIN), dtype=np.float64)
+
+
+def _fit_curve(samples: Sequence[tuple[FloatVector, NDArray[np.bool_]]]) -> tuple[float, float]:
+    """Return slope and offset of the logistic curve of least mean cross-entropy over the sets."""
+
+    def cross_entropy(values: FloatVector) -> float:
+        losses = [
+            np.logaddexp(0, -(2.0 * right - 1) * (np.exp(values[0]) * x + values[1])).mean() for x, right in samples
+        ]
+        return float(np.mean(losses))
+
+    log_slope, offset = minimize(cross_entropy, np.array([0.7, 0.0]), method="Nelder-Mead").x
+    return float(np.exp(log_slope)), float(offset)
+
+
+def adapt(model: ScoreModel, score: FloatArray) -> ScoreCurve:
+    """Return the curve of probabilities for a data set with these scores of candidates, without any truth.
+
+    Parameters
+    ----------
+    model
+        Of the network that gave the scores.
+    score
+        Scores of all candidates of the data set from ``LOWEST_SCORE`` on, ``(n,)``, those of noise included.
+    """
+    count = np.histogram(logit(score[score >= LOWEST_SCORE]), EDGES)[0].astype(np.float64)
+    if not count.any():
+        return model.curve()
+    count *= min(1.0, EVIDENCE / count.sum())
+    mean, precision = np.array(model.mean), np.linalg.inv(np.array(model.covariance))
+
+    def cost(parameters: FloatVector) -> float:
+        right, wrong = _components(model, parameters)
+        deviation = parameters - mean
+        return float(-(count * np.log(right + wrong)).sum() + deviation @ precision @ deviation / 2)
+
+    starts = [mean + np.array([shift, 0.0, 0.0, 0.0]) for shift in (0.0, -1.0, 0.7)]
+    tolerance = {"xatol": 0.005, "fatol": 0.01, "maxiter": 800}
+    fits = [minimize(cost, start, method="Nelder-Mead", options=tolerance) for start in starts]
+    right, wrong = _components(model, min(fits, key=lambda fit: float(fit.fun)).x)
+    return _rising_curve(right / (right + wrong))
+
+
+def _components(model: ScoreModel, parameters: FloatVector) -> tuple[FloatVector, FloatVector]:
+    """Return the densities of right and of wrong candidates over ``MIDDLES``; together they sum to one."""
+    median, log_spread, log_mean, log_ratio = parameters
+    z = (MIDDLES - median) / np.exp(log_spread)
+    u = (MIDDLES - EDGES[0]) / np.exp(log_mean)
+    right = np.interp(z, (RIGHT_EDGES[:-1] + RIGHT_EDGES[1:]) / 2, model.right, FLOOR[0] / 10, FLOOR[0] / 10)
+    wrong = np.interp(u, (WRONG_EDGES[:-1] + WRONG_EDGES[1:]) / 2, model.wrong, None, FLOOR[1] / 10)
+    share = 1 / (1 + np.exp(-log_ratio))
+    return share * right / right.sum(), (1 - share) * wrong / wrong.sum()
+
+
+def _rising_curve(ratio: FloatVector) -> ScoreCurve:
+    """Return the probabilities of ``MIDDLES`` as a curve that never falls: beyond its top it stays there."""
+    top = int(np.argmax(ratio))
+    ratio = np.concatenate([ratio[: top + 1], np.full(len(ratio) - top - 1, ratio[top])])
+    rising = np.maximum.accumulate(ratio)
+    value = np.interp(np.log(KNOTS / (1 - KNOTS)), MIDDLES, rising)
+    slope = np.linspace(0, 1e-3, len(KNOTS))
+    return ScoreCurve(tuple(KNOTS.tolist()), tuple(np.clip(value, 1e-4, 0.998) * (1 - 1e-3) + slope))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What probabilities promise and what comes of them, in ten bins of equal width; NaN where a bin is empty.
+
+    Parameters
+    ----------
+    promised, achieved
+        Mean probability, and share of right ones among the candidates of each bin, ``(10,)``.
+    count
+        Candidates of each bin, ``(10,)``.
+    expected_error
+        Mean difference between the two, weighted by the counts (expected calibration error; Naeini, Cooper &
+        Hauskrecht 2015, AAAI, 2901).
+    """
+
+    promised: FloatVector
+    achieved: FloatVector
+    count: NDArray[np.int64]
+    expected_error: float
+
+
+def measure_reliability(probability: FloatArray, is_right: NDArray[np.bool_]) -> Reliability:
+    """Compare probabilities ``(n,)`` with what is right ``(n,)``."""
+    place = np.clip((probability * 10).astype(np.intp), 0, 9)
+    count = np.bincount(place, minlength=10)
+    with np.errstate(invalid="ignore"):
+        promised = np.bincount(place, probability.astype(np.float64), 10) / count
+        achieved = np.bincount(place, is_right, 10) / count
+    error = float(np.nansum(np.abs(promised - achieved) * count) / max(1, count.sum()))
+    return Reliability(promised, achieved, count.astype(np.int64), error if count.any() else float("nan"))

@@ -1,0 +1,104 @@
+"""Scores become probabilities: on the labelled sets, and on sets whose scores have drifted."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import (
+    LOWEST_SCORE,
+    MIN_OF_A_KIND,
+    Sample,
+    ScoreCurve,
+    ScoreModel,
+    adapt,
+    fit_score_model,
+    measure_reliability,
+)
+
+
+def draw(rng: np.random.Generator, centre: float, n_right: int = 600, n_wrong: int = 900) -> Sample:
+    """Return right scores round ``centre`` logits and exponentially rarer wrong ones, as networks give them."""
+    right = centre - rng.gumbel(0, 0.3, n_right)
+    wrong = np.log(LOWEST_SCORE / (1 - LOWEST_SCORE)) + rng.exponential(0.9, n_wrong)
+    x = np.concatenate([right, wrong])
+    is_right = np.arange(len(x)) < n_right
+    return (1 / (1 + np.exp(-x))).astype(np.float32), is_right
+
+
+@pytest.fixture
+def model(rng: np.random.Generator) -> ScoreModel:
+    return fit_score_model([draw(rng, centre) for centre in (-0.2, 0.2, 0.5, 0.8, 1.2)])
+
+
+def error(probability: NDArray[np.float32], sample: Sample) -> float:
+    kept = sample[0] >= LOWEST_SCORE
+    return measure_reliability(probability[kept], sample[1][kept]).expected_error
+
+
+@pytest.mark.parametrize("centre", [-0.4, 0.5, 1.4])
+@pytest.mark.parametrize("n_right", [60, 600, 3000])
+def test_adapted_probabilities_come_true_on_drifted_sets(
+    model: ScoreModel, rng: np.random.Generator, centre: float, n_right: int
+) -> None:
+    sample = draw(rng, centre, n_right)
+    assert error(adapt(model, sample[0]).probability(sample[0]), sample) < 0.05
+
+
+def test_one_curve_for_all_sets_does_not(model: ScoreModel, rng: np.random.Generator) -> None:
+    low, high = draw(rng, -0.4), draw(rng, 1.4)
+    fixed = [error(model.curve().probability(sample[0]), sample) for sample in (low, high)]
+    adapted = [error(adapt(model, sample[0]).probability(sample[0]), sample) for sample in (low, high)]
+    assert max(fixed) > 2 * max(adapted)
+
+
+def test_probabilities_rise_with_the_score(model: ScoreModel, rng: np.random.Generator) -> None:
+    score = np.linspace(0.01, 0.999, 500, dtype=np.float32)
+    for curve in (model.curve(), adapt(model, draw(rng, 0.3)[0])):
+        probability = curve.probability(score)
+        assert np.all(np.diff(probability) > 0)
+        assert 0 <= probability.min() <= probability.max() < 1
+
+
+def test_noise_alone_promises_little(model: ScoreModel, rng: np.random.Generator) -> None:
+    score, _ = draw(rng, 0.5, n_right=0, n_wrong=2000)
+    assert adapt(model, score).probability(score).sum() < 0.06 * len(score)
+
+
+def test_nothing_to_adapt_to(model: ScoreModel) -> None:
+    assert adapt(model, np.zeros(0, dtype=np.float32)) == model.curve()
+
+
+def test_round_trip_through_json(model: ScoreModel) -> None:
+    again = ScoreModel.from_dict(json.loads(json.dumps(model.to_dict())))
+    score = np.linspace(0.05, 0.95, 50, dtype=np.float32)
+    np.testing.assert_allclose(again.probability(score), model.probability(score))
+    np.testing.assert_allclose(
+        adapt(again, score).probability(score), adapt(model, score).probability(score), atol=1e-3
+    )
+
+
+def test_too_few_labels(rng: np.random.Generator) -> None:
+    with pytest.raises(InputError, match=rf"give 7 right or wrong .* expected {MIN_OF_A_KIND} or more of each"):
+        fit_score_model([draw(rng, 0.5, n_right=7)])
+
+
+def test_misshapen_model_is_refused(model: ScoreModel) -> None:
+    with pytest.raises(ValueError, match="arrays have"):
+        ScoreModel.from_dict(model.to_dict() | {"mean": [0.0]})
+    with pytest.raises(ValueError, match="rising"):
+        ScoreCurve((0.1, 0.5), (0.6, 0.6))
+
+
+def test_reliability_of_a_known_case() -> None:
+    probability = np.array([0.05, 0.05, 0.75, 0.75, 0.75, 0.75], dtype=np.float32)
+    is_right = np.array([False, False, True, True, True, False])
+    result = measure_reliability(probability, is_right)
+    assert result.count.tolist() == [2, 0, 0, 0, 0, 0, 0, 4, 0, 0]
+    np.testing.assert_allclose(result.achieved[[0, 7]], [0, 0.75])
+    assert result.expected_error == pytest.approx(0.05 * 2 / 6, abs=1e-6)
+    assert np.isnan(measure_reliability(probability[:0], is_right[:0]).expected_error)
