@@ -86,9 +86,7 @@ def analyse_set(
     weights = draw_weights(len(test_set.micrographs), rng)
     samples = {name: sample_figures(each.runs, weights) for name, each in contenders.items()}
     covered = _cover(test_set, picked[0].candidates[ATTENTION])
-    results = {
-        name: _describe(name, each, samples[name], covered, own_thresholds) for name, each in contenders.items()
-    }
+    results = {name: _describe(name, each, samples[name], covered, own_thresholds) for name, each in contenders.items()}
     better = max(NETWORKS, key=lambda name: results[name].figures[HEADLINE].value)
     result = SetResult(
         name=test_set.name,
@@ -96,7 +94,9 @@ def analyse_set(
         n_micrographs=len(test_set.micrographs),
         n_particles=sum(len(yx) for yx in test_set.yx),
         contenders=results,
-        differences={figure: compare(samples[ATTENTION][figure], samples[STANDARD][figure]) for figure in samples[ATTENTION]},
+        differences={
+            figure: compare(samples[ATTENTION][figure], samples[STANDARD][figure]) for figure in samples[ATTENTION]
+        },
         hybrids={name: compare(samples[name][HEADLINE], samples[better][HEADLINE]) for name in HYBRIDS},
         better=better,
         conditions=_analyse_conditions(test_set, covered, contenders),
@@ -107,9 +107,7 @@ def analyse_set(
 def _match(test_set: LabelledTestSet, records: Sequence[CandidateRecord]) -> list[MicrographMatches]:
     """Match the candidates of each micrograph with its truth within half a particle diameter."""
     return [
-        match_micrograph(
-            record.yx, record.score, yx, test_set.particle_diameter / 2 / micrograph.optics.pixel_size
-        )
+        match_micrograph(record.yx, record.score, yx, test_set.particle_diameter / 2 / micrograph.optics.pixel_size)
         for record, yx, micrograph in zip(records, test_set.yx, test_set.micrographs, strict=True)
     ]
 

@@ -7,7 +7,15 @@ from typing import Final
 
 from relion_attn_picker.comparison_hybrids import CHOSEN
 from relion_attn_picker.comparison_request import ATTENTION, SNR, STANDARD
-from relion_attn_picker.evaluation.claims import FAILS, HOLDS, UNTESTED, Claim, judge_amount, judge_higher, judge_together
+from relion_attn_picker.evaluation.claims import (
+    FAILS,
+    HOLDS,
+    UNTESTED,
+    Claim,
+    judge_amount,
+    judge_higher,
+    judge_together,
+)
 from relion_attn_picker.evaluation.comparison import Difference, Verdict
 from relion_attn_picker.evaluation.comparison_result import ArchitectureRow, CostRow, SetResult, SizeRow
 from relion_attn_picker.evaluation.weighted_figures import EQUAL_PRECISION, FIRST_HALF
@@ -96,15 +104,16 @@ def _judge_low_snr(sets: Sequence[SetResult]) -> Claim:
 
 
 def _judge_sizes(sizes: Sequence[SizeRow]) -> tuple[Claim, Claim]:
-    much, little = "Attention wins where there is much to learn from.", "The standard network wins where there is little."
+    much, little = (
+        "Attention wins where there is much to learn from.",
+        "The standard network wins where there is little.",
+    )
     if len(sizes) < 2:
-        why = "needs trainings on shares of the data: `--train_data` with `--sizes \"0.1 0.3 1\"`"
+        why = 'needs trainings on shares of the data: `--train_data` with `--sizes "0.1 0.3 1"`'
         return Claim(much, UNTESTED, why), Claim(little, UNTESTED, why)
     first, last = sizes[0], sizes[-1]
     return (
-        judge_higher(
-            much, last.difference, f"attention minus standard with all of the data: {tell(last.difference)}"
-        ),
+        judge_higher(much, last.difference, f"attention minus standard with all of the data: {tell(last.difference)}"),
         judge_higher(
             little,
             _negate(first.difference),

@@ -13,12 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_attn_picker.inference.combination import STRATEGIES, Combination, LogitScale, combine_maps
+from relion_attn_picker.inference.combination import Combination, LogitScale, combine_maps, combined_map, to_logits
 from relion_attn_picker.inference.peaks import find_peaks
 from relion_attn_picker.picks import Peaks, ProbabilityMap
-
-CLIP: Final = 1e-6
-"""Probabilities nearer to 0 or 1 than this are taken for this."""
 
 FEWEST_SCORES: Final = 20
 """Scores from which a scale is found; with fewer, the logits are taken as they are."""
@@ -48,12 +45,6 @@ CHOSEN: Final = "hybrid"
 def settings_of(hybrid: str) -> list[str]:
     """Return the names of the settings of one strategy, or all for ``CHOSEN``."""
     return [name for name, combination in SETTINGS.items() if hybrid in (combination.strategy, CHOSEN)]
-
-
-def to_logits(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the logits of probabilities."""
-    clipped = np.clip(probability.astype(np.float64), CLIP, 1 - CLIP)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
 def find_scale(
@@ -92,10 +83,9 @@ def combine_every_way(
     min_distance_px: float,
 ) -> tuple[Mapping[str, Peaks], Mapping[str, NDArray[np.float64]]]:
     """Return the peaks of every setting, and its map of logits ``(h, w)``, by name of the setting."""
-    own, other = to_logits(attention.values), scale.apply(to_logits(standard.values))
     peaks, logits = {}, {}
     for name, setting in SETTINGS.items():
         combination = replace(setting, standard_scale=scale)
         peaks[name] = combine_maps(attention, standard, combination, score_floor, min_distance_px).peaks
-        logits[name] = STRATEGIES[combination.strategy].score(own, other, combination)
+        logits[name] = to_logits(combined_map(attention, standard, combination).values)
     return peaks, logits

@@ -93,7 +93,9 @@ def run_comparison(
     whole = max(by_share)
     pairs = by_share[whole]
     warn_of_training_sets(pairs, test_sets if plan is None else [])
-    picked = {share: _pick_all(folder / "cache", test_sets, each, request.inference) for share, each in by_share.items()}
+    picked = {
+        share: _pick_all(folder / "cache", test_sets, each, request.inference) for share, each in by_share.items()
+    }
     analysed = _analyse_all(test_sets, picked[whole], pairs)
     sizes = tuple(
         _compare_size(share, _analyse_all(test_sets, picked[share], each)) for share, each in sorted(by_share.items())
@@ -116,7 +118,9 @@ def _leave_held_out(data: Sequence[TrainingData], plan: TrainingPlan | None) -> 
             hold_out = min(MOST_HELD_OUT, max(1, count // 5)) if own.hold_out is None else own.hold_out
             if not hold_out:
                 raise InputError(f"{each.micrographs_star} is trained on as a whole: give --hold_out 1 or more.")
-            log.info("%s is trained on: its last %d micrographs, held out, are compared on.", each.micrographs_star, hold_out)
+            log.info(
+                "%s is trained on: its last %d micrographs, held out, are compared on.", each.micrographs_star, hold_out
+            )
             each = replace(each, hold_out=hold_out)
         kept.append(each)
     return kept
@@ -143,10 +147,7 @@ def _pick_all(
     """Return for each set what each pair found."""
     names = ["_".join(file_digest(pair.path_of(network))[:8] for network in NETWORKS) for pair in pairs]
     return [
-        [
-            pick_set(folder / each.name / name, each, pair, inference)
-            for name, pair in zip(names, pairs, strict=True)
-        ]
+        [pick_set(folder / each.name / name, each, pair, inference) for name, pair in zip(names, pairs, strict=True)]
         for each in test_sets
     ]
 

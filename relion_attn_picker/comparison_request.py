@@ -157,7 +157,7 @@ def _require_one_scale(headers: Mapping[Path, CheckpointHeader]) -> None:
         if header.particle_diameter_px != expected.particle_diameter_px:
             raise InputError(
                 f"{path} works at {header.particle_diameter_px:g} network pixels per particle, {first} at "
-                f"{expected.particle_diameter_px:g}: compare networks of one scale, trained with the same --diameter_px."
+                f"{expected.particle_diameter_px:g}: compare networks of one --diameter_px."
             )
         if header.normalization != expected.normalization:
             raise InputError(f"{path} normalises images otherwise than {first}: compare networks that see the same.")

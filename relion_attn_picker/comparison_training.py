@@ -93,7 +93,9 @@ def train_pairs(
         own = folder / f"size_{share:g}"
         sources, validation = _take_share(plan, share)
         pairs[share] = [
-            NetworkPair(*(_train(own, plan, network, seed, sources, validation, start_report()) for network in NETWORKS))
+            NetworkPair(
+                *(_train(own, plan, network, seed, sources, validation, start_report()) for network in NETWORKS)
+            )
             for seed in range(1, plan.seeds + 1)
         ]
     return pairs

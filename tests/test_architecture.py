@@ -26,6 +26,14 @@ ALLOWED = {
 }
 JOBS = {
     "benchmarking",
+    "comparison_analysis",
+    "comparison_claims",
+    "comparison_costs",
+    "comparison_hybrids",
+    "comparison_job",
+    "comparison_picking",
+    "comparison_request",
+    "comparison_training",
     "conversion",
     "coordinate_formats",
     "cryosparc_exchange",

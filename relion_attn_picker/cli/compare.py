@@ -31,8 +31,12 @@ NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
     metavar="MICS COORDS DIAMETER",
     help="Labelled set to compare on: micrographs STAR, coordinates, diameter in Å. Repeatable.",
 )
-@click.option("--out", required=True, help="Folder of the report; an interrupted comparison goes on, a finished one is redrawn.")
-@click.option("--attention", multiple=True, metavar="FILE", help="Attention checkpoint, once for each seed (3 or more).")
+@click.option(
+    "--out", required=True, help="Folder of the report; an interrupted comparison goes on, a finished one is redrawn."
+)
+@click.option(
+    "--attention", multiple=True, metavar="FILE", help="Attention checkpoint, once for each seed (3 or more)."
+)
 @click.option("--standard", multiple=True, metavar="FILE", help="Standard checkpoint, as many, in the same order.")
 @click.option(
     "--train_data",
@@ -42,7 +46,9 @@ NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
     help="Train both networks on this instead (and as --simulated, --structures, ... say). Repeatable.",
 )
 @click.option("--seeds", type=int, default=3, show_default=True, help="Trainings of each network.")
-@click.option("--sizes", default="1", show_default=True, help='Shares of the training micrographs, such as "0.1 0.3 1".')
+@click.option(
+    "--sizes", default="1", show_default=True, help='Shares of the training micrographs, such as "0.1 0.3 1".'
+)
 @click.option("--costs/--no_costs", default=True, show_default=True, help="Time training steps as well.")
 def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) -> None:
     """Compare both networks, and every way to combine them, on labelled micrographs.
@@ -71,7 +77,7 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
 
 
 def _read_plan(options: dict[str, Any]) -> Any:
-    """Return how both networks are trained, ``None`` if neither real nor simulated micrographs to train on are given."""
+    """Return how both networks are trained; ``None`` if nothing to train on is given."""
     data, seeds, sizes = options.pop("train_data"), options.pop("seeds"), options.pop("sizes")
     if not data and not options["simulated"] and options["on_the_fly"] is None:
         return None
@@ -86,4 +92,6 @@ def _read_shares(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in text.replace(",", " ").split())
     except ValueError:
-        raise InputError(f'--sizes is {text!r}: expected shares of the training micrographs, such as "0.1 0.3 1".') from None
+        raise InputError(
+            f'--sizes is {text!r}: expected shares of the training micrographs, such as "0.1 0.3 1".'
+        ) from None

@@ -161,7 +161,9 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Return everything in the types of JSON; what is not finite becomes ``None``."""
         record = _to_json(self)
-        for row, each in zip(record["architectures"] + record["costs"], (*self.architectures, *self.costs), strict=True):
+        for row, each in zip(
+            record["architectures"] + record["costs"], (*self.architectures, *self.costs), strict=True
+        ):
             row["overhead"] = _to_json(each.overhead)
         return dict(record)
 

@@ -196,10 +196,7 @@ def compute_pixel_figures(
     """Compute every figure of the pixels; as ``compute_pick_figures``, the thresholds rounded to a bin of logit."""
     cuts = [bin_of(threshold) for threshold in thresholds]
     at_cut = np.array(
-        [
-            (each.positives[cut:].sum(), each.negatives[cut:].sum())
-            for each, cut in zip(histograms, cuts, strict=True)
-        ],
+        [(each.positives[cut:].sum(), each.negatives[cut:].sum()) for each, cut in zip(histograms, cuts, strict=True)],
         dtype=np.float64,
     )
     used = np.ones((1, len(histograms))) if weights is None else weights

@@ -39,9 +39,13 @@ and seeds adds the variance of the mean over the seeds to that of the bootstrap 
 Satterthwaite); it alone decides what is called higher or lower. Both networks are drawn the same micrographs, and pairs
 are of one seed. Chance is the precision that as many random points would reach at the same radius."""
 
+AUC_TEXT: Final = """\
+The ROC-AUC of a thresholded mask is (recall + specificity) / 2: it tells no more than the two, and moves with the
+threshold. The same maps, once by their probabilities and once by their masks:"""
+
 
 def write_comparison(folder: Path, comparison: Comparison) -> tuple[Path, ...]:
-    """Write ``comparison.md``, ``comparison.json`` and the figures into a folder, each by rename; return their paths."""
+    """Write page, JSON and figures into a folder, each by rename; return their paths, the page first."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = draw_comparison(folder, comparison)
     text = format_comparison(comparison, [path.name for path in figures])
@@ -100,8 +104,7 @@ def _format_body(comparison: Comparison, figures: list[str]) -> Iterator[str]:
         yield ""
         yield from format_table(tabulate_costs(comparison))
     yield from ("", "## Why an AUC must come from the probabilities", "")
-    yield "The ROC-AUC of a thresholded mask is (recall + specificity) / 2: it tells no more than the two, moves with the"
-    yield "threshold, and lies below the ROC-AUC of the same map's probabilities:"
+    yield from AUC_TEXT.splitlines()
     yield ""
     yield from format_table(tabulate_auc(comparison))
     yield from ("", "## How this was measured", "", METHOD, "")

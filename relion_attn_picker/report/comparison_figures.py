@@ -89,7 +89,9 @@ def draw_differences(path: Path, sets: Sequence[SetResult]) -> None:
         axes.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(keys)), list(keys.values()))
     panels[0].invert_yaxis()
-    figure.suptitle("dot: mean, ticks: seeds, thick: 95 % over micrographs, thin: over micrographs and seeds", fontsize=9)
+    figure.suptitle(
+        "dot: mean, ticks: seeds, thick: 95 % over micrographs, thin: over micrographs and seeds", fontsize=9
+    )
     save_png(figure, path, DPI)
 
 
@@ -117,7 +119,9 @@ def _draw_classes(axes: Axes, classes: Sequence[ConditionRow]) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_line(axes: Axes, x: np.ndarray[tuple[int, ...], np.dtype[np.float64]], summaries: Sequence[FigureSummary], name: str) -> None:
+def _draw_line(
+    axes: Axes, x: np.ndarray[tuple[int, ...], np.dtype[np.float64]], summaries: Sequence[FigureSummary], name: str
+) -> None:
     """Draw means with their interval over micrographs, and each seed as a small point."""
     values = np.array([each.value for each in summaries])
     intervals = np.array([each.interval for each in summaries])

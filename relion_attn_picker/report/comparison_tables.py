@@ -71,9 +71,7 @@ def tabulate_pixels(result: SetResult) -> Rows:
     """Return the pixel figures of every contender."""
     rows: Rows = [["", *PIXEL_COLUMNS.values()]]
     for name, contender in result.contenders.items():
-        rows.append(
-            [name, *(_format_summary(contender.figures[key], key in WITH_INTERVAL) for key in PIXEL_COLUMNS)]
-        )
+        rows.append([name, *(_format_summary(contender.figures[key], key in WITH_INTERVAL) for key in PIXEL_COLUMNS)])
     return rows
 
 
@@ -162,15 +160,16 @@ def tabulate_costs(comparison: Comparison) -> Rows:
     """Return what both networks cost."""
     rows: Rows = [["", "standard", "attention", "overhead", "how"]]
     for row in comparison.costs:
-        rows.append(
-            [row.what, f"{row.standard:.4g}", f"{row.attention:.4g}", f"{100 * row.overhead:+.1f} %", row.how]
-        )
+        rows.append([row.what, f"{row.standard:.4g}", f"{row.attention:.4g}", f"{100 * row.overhead:+.1f} %", row.how])
     return rows
 
 
 def tabulate_claims(comparison: Comparison) -> Rows:
     """Return the claims with their verdicts."""
-    return [["claim", "verdict", "measured"], *([each.statement, each.verdict, each.grounds] for each in comparison.claims)]
+    return [
+        ["claim", "verdict", "measured"],
+        *([each.statement, each.verdict, each.grounds] for each in comparison.claims),
+    ]
 
 
 def tabulate_recommendations(comparison: Comparison) -> Rows:
