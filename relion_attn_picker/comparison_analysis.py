@@ -39,7 +39,7 @@ HYBRIDS: Final = (CHOSEN, *STRATEGIES)
 CONTENDERS: Final = (*NETWORKS, *HYBRIDS)
 HEADLINE: Final = "average_precision"
 BOOTSTRAP_SEED: Final = 1
-CURVE_RECALL: Final = np.linspace(0.0, 1.0, 201)[1:]
+CURVE_RECALL: Final[FloatVector] = np.linspace(0.0, 1.0, 201, dtype=np.float64)[1:]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from relion_attn_picker.comparison_hybrids import CHOSEN
-from relion_attn_picker.comparison_request import ATTENTION, SNR, STANDARD
+from relion_attn_picker.comparison_request import SNR
 from relion_attn_picker.evaluation.claims import (
-    FAILS,
-    HOLDS,
     UNTESTED,
     Claim,
     judge_amount,
@@ -51,7 +49,6 @@ def judge_claims(
         _judge_parameters(architectures),
         _judge_cost("Attention needs about 5 % more time to pick.", "inference", INFERENCE, costs),
         _judge_cost("Attention needs 5 to 10 % more time to train.", "training", TRAINING, costs),
-        judge_auc(sets),
     )
 
 
@@ -144,26 +141,3 @@ def _judge_cost(statement: str, what: str, limits: tuple[float, float], costs: S
     if not rows:
         return Claim(statement, UNTESTED, "not measured in this run")
     return judge_amount(statement, rows[0].overhead, *limits, f"{100 * rows[0].overhead:+.1f} %; {rows[0].how}")
-
-
-def judge_auc(sets: Sequence[SetResult]) -> Claim:
-    """Judge the study's AUC column: a ROC-AUC of thresholded masks is no figure of its own."""
-    told = []
-    for each in sets:
-        for name in (ATTENTION, STANDARD):
-            figures = {key: value.value for key, value in each.contenders[name].figures.items()}
-            told.append(
-                f"{each.name}, {name}: {figures['pixel_roc_auc']:.4f} from the probabilities, "
-                f"{figures['pixel_mask_auc']:.4f} from the mask"
-            )
-    gap = max(
-        each.contenders[name].figures["pixel_roc_auc"].value - each.contenders[name].figures["pixel_mask_auc"].value
-        for each in sets
-        for name in (ATTENTION, STANDARD)
-    )
-    return Claim(
-        "The AUC column of the study compares the networks' probabilities.",
-        FAILS if gap > 0 else HOLDS,
-        "one model's AUC there equals its recall to four digits, as only a figure of a thresholded mask can; "
-        + "; ".join(told),
-    )

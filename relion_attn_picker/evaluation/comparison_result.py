@@ -161,10 +161,10 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Return everything in the types of JSON; what is not finite becomes ``None``."""
         record = _to_json(self)
-        for row, each in zip(
-            record["architectures"] + record["costs"], (*self.architectures, *self.costs), strict=True
-        ):
-            row["overhead"] = _to_json(each.overhead)
+        for row, architecture in zip(record["architectures"], self.architectures, strict=True):
+            row["overhead"] = _to_json(architecture.overhead)
+        for row, cost in zip(record["costs"], self.costs, strict=True):
+            row["overhead"] = _to_json(cost.overhead)
         return dict(record)
 
 

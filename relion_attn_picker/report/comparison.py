@@ -13,7 +13,6 @@ from relion_attn_picker.report.comparison_figures import draw_comparison
 from relion_attn_picker.report.comparison_tables import (
     tabulate_architectures,
     tabulate_auc,
-    tabulate_claims,
     tabulate_conditions,
     tabulate_costs,
     tabulate_differences,
@@ -40,8 +39,10 @@ Satterthwaite); it alone decides what is called higher or lower. Both networks a
 are of one seed. Chance is the precision that as many random points would reach at the same radius."""
 
 AUC_TEXT: Final = """\
-The ROC-AUC of a thresholded mask is (recall + specificity) / 2: it tells no more than the two, and moves with the
-threshold. The same maps, once by their probabilities and once by their masks:"""
+The study has a column of AUCs, and one model's AUC there equals its recall to four digits. That is no property of a
+network: it shows that the AUC was computed from thresholded masks. The ROC-AUC of a mask is (recall + specificity) / 2;
+it tells no more than these two, and moves with the threshold. The same maps as above, once by their probabilities, once
+by their masks:"""
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> tuple[Path, ...]:
@@ -80,9 +81,10 @@ def _format_head(comparison: Comparison) -> Iterator[str]:
     yield from ("", "### What to take", "")
     yield from format_table(tabulate_recommendations(comparison))
     yield ""
-    yield from (f"- {each.aim}: {each.reason}" for each in comparison.recommendations)
+    yield from (f"- For {each.aim} take {each.choice}: {each.reason}" for each in comparison.recommendations)
     yield from ("", "### What the study claims, and what is true here", "")
-    yield from format_table(tabulate_claims(comparison))
+    for claim in comparison.claims:
+        yield f"- {claim.statement} **{claim.verdict[0].upper()}{claim.verdict[1:]}**: {claim.grounds}."
 
 
 def _tell_headline(result: SetResult) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from relion_attn_picker.evaluation.comparison import FigureSummary
 from relion_attn_picker.evaluation.comparison_result import Comparison, ConditionRow, SetResult
@@ -21,7 +22,7 @@ COLOURS: Final = {
     "average": "#009e73",
     "verify": "#cc79a7",
     "rescue": "#e69f00",
-    "union": "#999999",
+    "union": "#56b4e9",
     "intersection": "#999999",
 }
 """Okabe and Ito's colours, which those who see no red or green can tell apart."""
@@ -63,10 +64,16 @@ def draw_curves(path: Path, sets: Sequence[SetResult]) -> None:
         chance = result.contenders["attention"].chance_precision
         if np.isfinite(chance):
             axes.axhline(chance, color="0.6", linestyle=":", label=f"random points {chance:.3f}")
-        axes.set(xlim=(0, 1.0), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=result.name)
+        axes.set(xlim=(0, 1.0), ylim=(_floor(result), 1.02), xlabel="recall", ylabel="precision", title=result.name)
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left", fontsize="small", title="average precision")
     save_png(figure, path, DPI)
+
+
+def _floor(result: SetResult) -> float:
+    """Return where the axis of precision begins: a tenth below the lowest that a contender or chance comes to."""
+    lowest = min(float(np.nanmin(each.curve_precision, initial=1.0)) for each in result.contenders.values())
+    return max(0.0, min(lowest, float(np.nan_to_num(result.contenders["attention"].chance_precision, nan=1.0))) - 0.1)
 
 
 def draw_differences(path: Path, sets: Sequence[SetResult]) -> None:
@@ -90,7 +97,7 @@ def draw_differences(path: Path, sets: Sequence[SetResult]) -> None:
     panels[0].set_yticks(range(len(keys)), list(keys.values()))
     panels[0].invert_yaxis()
     figure.suptitle(
-        "dot: mean, ticks: seeds, thick: 95 % over micrographs, thin: over micrographs and seeds", fontsize=9
+        "dot: mean; ticks: seeds\nthick: 95 % over micrographs; thin: over micrographs and seeds", fontsize=9
     )
     save_png(figure, path, DPI)
 
@@ -119,9 +126,7 @@ def _draw_classes(axes: Axes, classes: Sequence[ConditionRow]) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_line(
-    axes: Axes, x: np.ndarray[tuple[int, ...], np.dtype[np.float64]], summaries: Sequence[FigureSummary], name: str
-) -> None:
+def _draw_line(axes: Axes, x: NDArray[np.float64], summaries: Sequence[FigureSummary], name: str) -> None:
     """Draw means with their interval over micrographs, and each seed as a small point."""
     values = np.array([each.value for each in summaries])
     intervals = np.array([each.interval for each in summaries])

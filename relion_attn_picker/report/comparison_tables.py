@@ -87,7 +87,7 @@ def _format_difference(difference: Difference) -> list[str]:
     ]
 
 
-DIFFERENCE_COLUMNS: Final = ["difference", "relative", "over micrographs", "seed spread", "with seeds", "attention is"]
+DIFFERENCE_COLUMNS: Final = ["difference", "relative", "over micrographs", "seed spread", "with seeds", "verdict"]
 
 
 def tabulate_differences(result: SetResult) -> Rows:
@@ -103,7 +103,7 @@ def tabulate_differences(result: SetResult) -> Rows:
 
 def tabulate_hybrids(result: SetResult) -> Rows:
     """Return the average precision of each hybrid minus the better network's, and the settings that were chosen."""
-    rows: Rows = [["", *DIFFERENCE_COLUMNS[:-1], "it is", "settings chosen"]]
+    rows: Rows = [["", *DIFFERENCE_COLUMNS, "settings chosen"]]
     for name, difference in result.hybrids.items():
         settings = sorted(result.contenders[name].settings.items(), key=lambda item: -item[1])
         told = ", ".join(f"{setting} {100 * share:.0f} %" for setting, share in settings)
@@ -113,7 +113,7 @@ def tabulate_hybrids(result: SetResult) -> Rows:
 
 def tabulate_conditions(conditions: Sequence[ConditionRow]) -> Rows:
     """Return both networks' average precision in each class of a condition."""
-    rows: Rows = [["from", "to", "micrographs", "attention", "standard", "difference", "with seeds", "attention is"]]
+    rows: Rows = [["from", "to", "micrographs", "attention", "standard", "difference", "with seeds", "verdict"]]
     for row in conditions:
         rows.append(
             [
@@ -132,7 +132,7 @@ def tabulate_conditions(conditions: Sequence[ConditionRow]) -> Rows:
 
 def tabulate_sizes(comparison: Comparison) -> Rows:
     """Return both networks' average precision by share of the training micrographs."""
-    rows: Rows = [["share", "attention", "standard", "difference", "with seeds", "attention is"]]
+    rows: Rows = [["share", "attention", "standard", "difference", "with seeds", "verdict"]]
     for row in comparison.sizes:
         rows.append(
             [
@@ -162,14 +162,6 @@ def tabulate_costs(comparison: Comparison) -> Rows:
     for row in comparison.costs:
         rows.append([row.what, f"{row.standard:.4g}", f"{row.attention:.4g}", f"{100 * row.overhead:+.1f} %", row.how])
     return rows
-
-
-def tabulate_claims(comparison: Comparison) -> Rows:
-    """Return the claims with their verdicts."""
-    return [
-        ["claim", "verdict", "measured"],
-        *([each.statement, each.verdict, each.grounds] for each in comparison.claims),
-    ]
 
 
 def tabulate_recommendations(comparison: Comparison) -> Rows:
