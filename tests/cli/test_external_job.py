@@ -257,4 +257,4 @@ def test_attnpick_external_is_the_same(real_project: Project) -> None:
         check=False,
     )
     assert (result.returncode, real_project.markers()) == (1, ["RELION_JOB_EXIT_FAILURE"])
-    assert result.stderr == "ERROR: Invalid value for '--diameter': 'nothing' is not a valid float. See --help.\n"
+    assert result.stderr == "ERROR: The particle diameter is 'nothing': expected auto, or a number of Å, such as 150.\n"
