@@ -49,7 +49,12 @@ NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
 @click.option(
     "--sizes", default="1", show_default=True, help='Shares of the training micrographs, such as "0.1 0.3 1".'
 )
-@click.option("--costs/--no_costs", default=True, show_default=True, help="Time training steps as well.")
+@click.option(
+    "--costs/--no_costs",
+    default=True,
+    show_default=True,
+    help="Measure time and memory at this and at the study's width as well (some minutes).",
+)
 def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) -> None:
     """Compare both networks, and every way to combine them, on labelled micrographs.
 
@@ -58,7 +63,7 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
     particles, a complete survey, or speed.
     """
     with log_into(Path(out) / "compare.log", shlex.join(sys.argv)):
-        from relion_attn_picker.comparison_job import ComparisonRequest, run_comparison
+        from relion_attn_picker.comparison.job import ComparisonRequest, run_comparison
 
         request = ComparisonRequest(
             data=train.labelled_sets(data, (), ()),
@@ -81,7 +86,7 @@ def _read_plan(options: dict[str, Any]) -> Any:
     data, seeds, sizes = options.pop("train_data"), options.pop("seeds"), options.pop("sizes")
     if not data and not options["simulated"] and options["on_the_fly"] is None:
         return None
-    from relion_attn_picker.comparison_training import TrainingPlan
+    from relion_attn_picker.comparison.training import TrainingPlan
 
     request = train.read_request({**options, "data": data, "start_from": None, "architecture": None, "seed": 1})
     request.pop("start_from")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from relion_attn_picker.comparison_request import NETWORKS, NetworkPair
+from relion_attn_picker.comparison.request import NETWORKS, NetworkPair
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import InferenceOptions, require
 from relion_attn_picker.training.crops import FieldSource, LabelledSource

@@ -1,7 +1,7 @@
 """A whole comparison: labelled sets and pairs of networks in (given, or trained here), a report out.
 
-Read ``run_comparison`` first. What this module does not do: it computes no figure (``comparison_analysis``), trains
-nothing (``comparison_training``) and picks nothing (``comparison_picking``) itself.
+Read ``run_comparison`` first. What this module does not do: it computes no figure (``comparison.analysis``), trains
+nothing (``comparison.training``) and picks nothing (``comparison.picking``) itself.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from relion_attn_picker.comparison_analysis import CONTENDERS, HEADLINE, AnalysedSet, analyse_set
-from relion_attn_picker.comparison_claims import judge_claims
-from relion_attn_picker.comparison_costs import count_parameters, measure_training, summarize_inference
-from relion_attn_picker.comparison_picking import PickedSet, pick_set
-from relion_attn_picker.comparison_request import (
+from relion_attn_picker.comparison.analysis import CONTENDERS, HEADLINE, AnalysedSet, analyse_set
+from relion_attn_picker.comparison.claims import judge_claims
+from relion_attn_picker.comparison.costs import count_parameters, measure_networks, summarize_inference
+from relion_attn_picker.comparison.picking import PickedSet, pick_set
+from relion_attn_picker.comparison.request import (
     ATTENTION,
     NETWORKS,
     STANDARD,
@@ -25,7 +25,7 @@ from relion_attn_picker.comparison_request import (
     pair_checkpoints,
     warn_of_training_sets,
 )
-from relion_attn_picker.comparison_training import WHOLE, TrainingPlan, train_pairs
+from relion_attn_picker.comparison.training import WHOLE, TrainingPlan, train_pairs
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.comparison import NEEDED_SEEDS, average_samples, compare, summarize
 from relion_attn_picker.evaluation.comparison_result import Comparison, CostRow, SizeRow
@@ -80,7 +80,7 @@ def run_comparison(
     folder
         Gets ``comparison.md``, ``comparison.json`` and figures; ``training`` and ``cache`` are what it goes on from.
     request, start_report
-        See ``ComparisonRequest`` and ``comparison_training.train_pairs``.
+        See ``ComparisonRequest`` and ``comparison.training.train_pairs``.
 
     Raises
     ------
@@ -195,10 +195,10 @@ def _conclude(
 def _measure_costs(
     request: ComparisonRequest, trained_with: Mapping[str, object], picked: Sequence[Sequence[PickedSet]]
 ) -> tuple[CostRow, ...]:
-    rows = [summarize_inference([each for of_set in picked for each in of_set])]
+    rows: list[CostRow | None] = [summarize_inference([each for of_set in picked for each in of_set])]
     if request.measure_costs:
         known = {name: value for name, value in trained_with.items() if name in vars(TrainOptions())}
-        rows.append(measure_training(TrainOptions(**known), request.inference))  # type: ignore[arg-type]
+        rows += measure_networks(TrainOptions(**known), request.inference)  # type: ignore[arg-type]
     return tuple(row for row in rows if row is not None)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from relion_attn_picker.comparison_hybrids import CHOSEN
-from relion_attn_picker.comparison_request import SNR
+from relion_attn_picker.comparison.costs import STUDY_FEATURES
+from relion_attn_picker.comparison.hybrids import CHOSEN
+from relion_attn_picker.comparison.request import SNR
 from relion_attn_picker.evaluation.claims import (
     UNTESTED,
     Claim,
@@ -26,6 +27,9 @@ INFERENCE: Final = (0.03, 0.07)
 
 TRAINING: Final = (0.05, 0.10)
 """5 to 10 % slower."""
+
+MEMORY: Final = (0.01, 0.02)
+"""1 to 2 % more."""
 
 
 def judge_claims(
@@ -47,8 +51,9 @@ def judge_claims(
         *_judge_sizes(sizes),
         _judge_hybrid(sets),
         _judge_parameters(architectures),
-        _judge_cost("Attention needs about 5 % more time to pick.", "inference", INFERENCE, costs),
-        _judge_cost("Attention needs 5 to 10 % more time to train.", "training", TRAINING, costs),
+        _judge_cost("Attention needs about 5 % more time to pick.", f"inference at {STUDY_FEATURES}", INFERENCE, costs),
+        _judge_cost("Attention needs 5 to 10 % more time to train.", f"training at {STUDY_FEATURES}", TRAINING, costs),
+        _judge_cost("Attention needs 1 to 2 % more memory.", f"memory of training at {STUDY_FEATURES}", MEMORY, costs),
     )
 
 

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_attn_picker.comparison_hybrids import CHOSEN, settings_of
-from relion_attn_picker.comparison_picking import PickedSet
-from relion_attn_picker.comparison_request import ATTENTION, CROWDING, NETWORKS, STANDARD, LabelledTestSet
+from relion_attn_picker.comparison.hybrids import CHOSEN, settings_of
+from relion_attn_picker.comparison.picking import PickedSet
+from relion_attn_picker.comparison.request import ATTENTION, CROWDING, NETWORKS, STANDARD, LabelledTestSet
 from relion_attn_picker.evaluation.claims import divide_by_condition
 from relion_attn_picker.evaluation.comparison import (
     FigureSample,

@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_attn_picker.comparison_hybrids import SETTINGS, combine_every_way, find_scale
-from relion_attn_picker.comparison_request import NETWORKS, LabelledTestSet, NetworkPair
+from relion_attn_picker.comparison.hybrids import SETTINGS, combine_every_way, find_scale
+from relion_attn_picker.comparison.request import NETWORKS, LabelledTestSet, NetworkPair
 from relion_attn_picker.evaluation.pixel_histograms import BINS, PixelHistogram, count_pixels
 from relion_attn_picker.evaluation.pixels import draw_discs
 from relion_attn_picker.inference.combination import LogitScale, to_logits

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from relion_attn_picker import comparison_analysis, comparison_picking
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.comparison import analysis, picking
 from tests.conftest import write_tiny_checkpoint
 
 Compare = Callable[..., int]
@@ -37,8 +37,8 @@ def read_diameter(project: Path) -> float:
 def compare(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compare:
     """The command on the simulated micrographs, with few resamples."""
     monkeypatch.chdir(tmp_path)
-    draw = comparison_analysis.draw_weights
-    monkeypatch.setattr(comparison_analysis, "draw_weights", lambda n, rng: draw(n, rng, 40))
+    draw = analysis.draw_weights
+    monkeypatch.setattr(analysis, "draw_weights", lambda n, rng: draw(n, rng, 40))
     diameter = read_diameter(project)
 
     def run(*more: str) -> int:
@@ -73,7 +73,7 @@ def test_report_of_given_checkpoints(
     assert {"attention", "standard", "average", "verify", "rescue", "union", "intersection"} <= set(rows)
     record = json.loads(Path("out/comparison.json").read_text())
     assert record["n_seeds"] == 3
-    monkeypatch.setattr(comparison_picking, "load_predictor", lambda *_: pytest.fail("picked again"))
+    monkeypatch.setattr(picking, "load_predictor", lambda *_: pytest.fail("picked again"))
     shutil.copy("out/comparison.md", "before.md")
     assert compare(*checkpoints, "--no_costs") == 0
     figures = [

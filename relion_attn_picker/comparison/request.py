@@ -1,6 +1,6 @@
 """What is compared on what, and what is refused or warned of before any computing.
 
-What this module does not do: it runs nothing; ``comparison_job`` does.
+What this module does not do: it runs nothing; ``comparison.job`` does.
 """
 
 from __future__ import annotations
