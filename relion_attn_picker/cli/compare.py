@@ -39,6 +39,12 @@ NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
 )
 @click.option("--standard", multiple=True, metavar="FILE", help="Standard checkpoint, as many, in the same order.")
 @click.option(
+    "--last",
+    type=int,
+    multiple=True,
+    help="Compare on the last N micrographs only, for all sets or once for each.  [default: all]",
+)
+@click.option(
     "--train_data",
     type=(str, str, float),
     multiple=True,
@@ -66,7 +72,7 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
         from relion_attn_picker.comparison.job import ComparisonRequest, run_comparison
 
         request = ComparisonRequest(
-            data=train.labelled_sets(data, (), ()),
+            data=train.labelled_sets(data, _check_last(options.pop("last")), (), "--last"),
             attention=[Path(each) for each in options.pop("attention")],
             standard=[Path(each) for each in options.pop("standard")],
             inference=InferenceOptions(gpu=options["gpu"], threads=options["threads"], precision=options["precision"]),
@@ -79,6 +85,13 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
         for each in comparison.recommendations:
             print(f"For {each.aim}, take {each.choice}: {each.reason}")
         print(f"Written: {out}/comparison.md, {out}/comparison.json and figures")
+
+
+def _check_last(counts: tuple[int, ...]) -> tuple[int, ...]:
+    for count in counts:
+        if count < 1:
+            raise InputError(f"--last is {count}: expected 1 or more micrographs to compare on.")
+    return counts
 
 
 def _read_plan(options: dict[str, Any]) -> Any:

@@ -139,13 +139,21 @@ def read_request(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def labelled_sets(
-    data: tuple[tuple[str, str, float], ...], hold_out: tuple[int, ...], weight: tuple[float, ...]
+    data: tuple[tuple[str, str, float], ...],
+    hold_out: tuple[int, ...],
+    weight: tuple[float, ...],
+    hold_out_name: str = "--hold_out",
 ) -> list[TrainingData]:
-    """Return the sets of a repeatable option; ``hold_out`` and ``weight`` once for all or once for each."""
+    """Return the sets of a repeatable option; ``hold_out`` and ``weight`` once for all or once for each.
+
+    ``hold_out_name`` is the option that ``hold_out`` comes from.
+    """
     from relion_attn_picker.training_job import TrainingData
 
     if len(hold_out) not in (0, 1, len(data)):
-        raise InputError(f"--hold_out is given {len(hold_out)} times for {len(data)} sets: once, or once for each.")
+        raise InputError(
+            f"{hold_out_name} is given {len(hold_out)} times for {len(data)} sets: once, or once for each."
+        )
     if len(weight) not in (0, len(data)):
         raise InputError(f"--weight is given {len(weight)} times for {len(data)} sets: once for each, or not at all.")
     counts = hold_out if len(hold_out) == len(data) else (hold_out or (None,)) * len(data)

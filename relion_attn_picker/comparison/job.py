@@ -121,7 +121,7 @@ def _leave_held_out(data: Sequence[TrainingData], plan: TrainingPlan | None) -> 
             log.info(
                 "%s is trained on: its last %d micrographs, held out, are compared on.", each.micrographs_star, hold_out
             )
-            each = replace(each, hold_out=hold_out)
+            each = replace(each, hold_out=hold_out if each.hold_out is None else min(hold_out, each.hold_out))
         kept.append(each)
     return kept
 

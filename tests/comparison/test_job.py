@@ -107,6 +107,17 @@ def test_one_pair_tells_what_it_cannot_know(
     assert "cannot be known from one seed" in Path("out/comparison.md").read_text()
 
 
+def test_only_the_last_micrographs(
+    compare: Compare, checkpoints: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(*checkpoints[:4], "--no_costs", "--last", "2") == 0
+    assert "(2 micrographs" in Path("out/comparison.md").read_text()
+    assert compare(*checkpoints[:4], "--last", "2", "--last", "1") == 1
+    assert "--last is given 2 times for 1 sets: once, or once for each" in capsys.readouterr().err
+    assert compare(*checkpoints[:4], "--last", "0") == 1
+    assert "--last is 0: expected 1 or more" in capsys.readouterr().err
+
+
 def test_network_given_twice_or_as_another(
     compare: Compare, checkpoints: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
