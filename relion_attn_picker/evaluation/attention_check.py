@@ -1,0 +1,168 @@
+"""Do attention gates do what is claimed of them: more ``α`` on particles than on background and on junk?
+
+Each micrograph gives one value of each figure, and counts once; intervals are over micrographs, as everywhere. A gate
+only scales what passes through it, and what comes after can undo any scale: that ``α`` is higher on particles is a
+claim to be tested, and not what a network is trained for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import numpy as np
+from scipy.stats import rankdata
+
+from relion_attn_picker.evaluation.attention_regions import Regions
+from relion_attn_picker.evaluation.bootstrap import FloatTable, Interval, percentile_interval
+from relion_attn_picker.evaluation.comparison import NOTHING, draw_weights
+from relion_attn_picker.evaluation.matching import FloatVector
+from relion_attn_picker.picks import FloatArray
+
+NEGLIGIBLE: Final = 0.01
+"""A mean difference of α below this changes what passes a gate by less than a hundredth, and counts as none."""
+
+OTHERS: Final = ("background", "junk")
+"""What the inside of particles is compared with."""
+
+
+class GateVerdict(Enum):
+    """What can be said of a gate."""
+
+    CLAIMED = "does what is claimed"
+    OPPOSITE = "does the opposite"
+    MIXED = "does one and the opposite"
+    UNDECIDED = "no difference can be told"
+    UNKNOWN = "cannot be known"
+
+
+@dataclass(frozen=True)
+class GateFigure:
+    """Mean of one figure over the micrographs that have it, its 95 % interval over them, and how many they are."""
+
+    value: float
+    interval: Interval
+    n_micrographs: int
+
+
+@dataclass(frozen=True)
+class LevelCheck:
+    """One gate: its pixel in particle diameters, its figures by name, and the verdicts, together and on each side.
+
+    Names of figures: ``inside``, ``background``, ``junk`` (mean α), ``inside_minus_background``,
+    ``inside_minus_junk``, ``auc_background`` and ``auc_junk`` (the probability that a pixel inside a particle has a
+    higher α than one on background, or on junk; a tie counts half). Those of junk are left out where none is known.
+    """
+
+    name: str
+    pixel_in_diameters: float
+    figures: Mapping[str, GateFigure]
+    verdict: GateVerdict
+    verdicts: Mapping[str, GateVerdict]
+
+
+def measure_gate(values: FloatArray, regions: Regions) -> dict[str, float]:
+    """Compute the figures of one gate on one micrograph.
+
+    Parameters
+    ----------
+    values
+        ``α``, shape ``(h, w)``.
+    regions
+        What lies under its pixels.
+
+    Returns
+    -------
+    dict
+        Name of a figure → value, as ``LevelCheck`` lists them; NaN where no pixel lies on one of its regions.
+    """
+    inside = values[regions.inside]
+    figures = {"inside": _mean(inside)}
+    for other in OTHERS:
+        outside = values[getattr(regions, other)]
+        figures[other] = _mean(outside)
+        figures[f"inside_minus_{other}"] = figures["inside"] - figures[other]
+        figures[f"auc_{other}"] = rank_area(inside, outside)
+    return figures
+
+
+def _mean(values: FloatArray) -> float:
+    return float(values.mean(dtype=np.float64)) if len(values) else math.nan
+
+
+def rank_area(higher: FloatArray, lower: FloatArray) -> float:
+    """Return the probability that one of ``higher`` ``(n,)`` exceeds one of ``lower`` ``(m,)``, a tie counting half.
+
+    By ranks (Mann & Whitney, Ann. Math. Stat. 18 (1947) 50-60); NaN if one of the two is empty.
+    """
+    n, m = len(higher), len(lower)
+    if not n or not m:
+        return math.nan
+    ranks = rankdata(np.concatenate([higher, lower]))
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def check_gates(
+    measured: Sequence[Mapping[str, Mapping[str, float]]],
+    pixel_in_diameters: Mapping[str, float],
+    rng: np.random.Generator,
+) -> tuple[LevelCheck, ...]:
+    """Summarize the figures of all micrographs, and judge each gate.
+
+    Parameters
+    ----------
+    measured
+        One entry a micrograph: level → what ``measure_gate`` gave.
+    pixel_in_diameters
+        Level → length of its pixels in particle diameters.
+    rng
+        Source of the resamples.
+    """
+    weights = draw_weights(len(measured), rng)
+    return tuple(
+        _check_level(name, length, [each[name] for each in measured], weights)
+        for name, length in pixel_in_diameters.items()
+    )
+
+
+def _check_level(
+    name: str, length: float, measured: Sequence[Mapping[str, float]], weights: FloatTable
+) -> LevelCheck:
+    columns = {key: np.array([each[key] for each in measured]) for key in measured[0]}
+    figures = {key: _summarize(column, weights) for key, column in columns.items() if np.isfinite(column).any()}
+    differences = {other: figures.get(f"inside_minus_{other}") for other in OTHERS}
+    verdicts = {other: _judge(difference) for other, difference in differences.items() if difference is not None}
+    return LevelCheck(name, length, figures, _judge_together(list(verdicts.values())), verdicts)
+
+
+def _summarize(column: FloatVector, weights: FloatTable) -> GateFigure:
+    known = np.isfinite(column)
+    drawn, values = weights[:, known], column[known]
+    with np.errstate(invalid="ignore"):
+        resampled = (drawn @ values) / drawn.sum(axis=1)  # NaN where none of those that have it was drawn
+    interval = percentile_interval(resampled) if len(values) > 1 else NOTHING
+    return GateFigure(float(values.mean()), interval, len(values))
+
+
+def _judge(difference: GateFigure) -> GateVerdict:
+    low, high = difference.interval
+    if not math.isfinite(low):
+        return GateVerdict.UNKNOWN
+    if low > 0 and difference.value >= NEGLIGIBLE:
+        return GateVerdict.CLAIMED
+    if high < 0 and difference.value <= -NEGLIGIBLE:
+        return GateVerdict.OPPOSITE
+    return GateVerdict.UNDECIDED
+
+
+def _judge_together(verdicts: Sequence[GateVerdict]) -> GateVerdict:
+    """Return the verdict that all share, or that those which could be told share; the claim needs all of them."""
+    if not verdicts or GateVerdict.UNKNOWN in verdicts:
+        return GateVerdict.UNKNOWN
+    told = set(verdicts) - {GateVerdict.UNDECIDED}
+    if len(told) > 1:
+        return GateVerdict.MIXED
+    return verdicts[0] if len(set(verdicts)) == 1 else GateVerdict.UNDECIDED
