@@ -35,7 +35,7 @@ class Window:
         """
         h, w = image_shape
         told = f"The window (x {self.left}, y {self.top}, width {self.width}, height {self.height})"
-        is_inside = 0 <= self.left and 0 <= self.top and self.left + self.width <= w and self.top + self.height <= h
+        is_inside = min(self.left, self.top) >= 0 and self.left + self.width <= w and self.top + self.height <= h
         if not is_inside or min(self.width, self.height) < 1:
             raise InputError(f"{told} does not lie within {name}, which has {w}×{h} pixels: give pixels of that image.")
         if min(self.width, self.height) < smallest:

@@ -34,7 +34,6 @@ class GateVerdict(Enum):
 
     CLAIMED = "does what is claimed"
     OPPOSITE = "does the opposite"
-    MIXED = "does one and the opposite"
     UNDECIDED = "no difference can be told"
     UNKNOWN = "cannot be known"
 
@@ -50,7 +49,7 @@ class GateFigure:
 
 @dataclass(frozen=True)
 class LevelCheck:
-    """One gate: its pixel in particle diameters, its figures by name, and the verdicts, together and on each side.
+    """One gate: its pixel in particle diameters, its figures by name, and the verdict against background and junk.
 
     Names of figures: ``inside``, ``background``, ``junk`` (mean α), ``inside_minus_background``,
     ``inside_minus_junk``, ``auc_background`` and ``auc_junk`` (the probability that a pixel inside a particle has a
@@ -60,8 +59,15 @@ class LevelCheck:
     name: str
     pixel_in_diameters: float
     figures: Mapping[str, GateFigure]
-    verdict: GateVerdict
     verdicts: Mapping[str, GateVerdict]
+
+
+@dataclass(frozen=True)
+class AttentionCheck:
+    """All gates, the finest first, and what was measured: name of a micrograph → level → figure → value."""
+
+    levels: tuple[LevelCheck, ...]
+    measured: Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 def measure_gate(values: FloatArray, regions: Regions) -> dict[str, float]:
@@ -105,37 +111,30 @@ def rank_area(higher: FloatArray, lower: FloatArray) -> float:
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def check_gates(
-    measured: Sequence[Mapping[str, Mapping[str, float]]],
-    pixel_in_diameters: Mapping[str, float],
-    rng: np.random.Generator,
-) -> tuple[LevelCheck, ...]:
+def check_gates(measured: Mapping[str, Mapping[str, Mapping[str, float]]], rng: np.random.Generator) -> AttentionCheck:
     """Summarize the figures of all micrographs, and judge each gate.
 
     Parameters
     ----------
     measured
-        One entry a micrograph: level → what ``measure_gate`` gave.
-    pixel_in_diameters
-        Level → length of its pixels in particle diameters.
+        Name of a micrograph → level → what ``measure_gate`` gave, with ``pixel_in_diameters``, the length of the
+        level's pixels.
     rng
         Source of the resamples.
     """
     weights = draw_weights(len(measured), rng)
-    return tuple(
-        _check_level(name, length, [each[name] for each in measured], weights)
-        for name, length in pixel_in_diameters.items()
-    )
+    by_level = list(measured.values())
+    levels = tuple(_check_level(name, [each[name] for each in by_level], weights) for name in by_level[0])
+    return AttentionCheck(levels, measured)
 
 
-def _check_level(
-    name: str, length: float, measured: Sequence[Mapping[str, float]], weights: FloatTable
-) -> LevelCheck:
+def _check_level(name: str, measured: Sequence[Mapping[str, float]], weights: FloatTable) -> LevelCheck:
     columns = {key: np.array([each[key] for each in measured]) for key in measured[0]}
+    length = float(columns.pop("pixel_in_diameters").mean())
     figures = {key: _summarize(column, weights) for key, column in columns.items() if np.isfinite(column).any()}
     differences = {other: figures.get(f"inside_minus_{other}") for other in OTHERS}
     verdicts = {other: _judge(difference) for other, difference in differences.items() if difference is not None}
-    return LevelCheck(name, length, figures, _judge_together(list(verdicts.values())), verdicts)
+    return LevelCheck(name, length, figures, verdicts)
 
 
 def _summarize(column: FloatVector, weights: FloatTable) -> GateFigure:
@@ -158,11 +157,11 @@ def _judge(difference: GateFigure) -> GateVerdict:
     return GateVerdict.UNDECIDED
 
 
-def _judge_together(verdicts: Sequence[GateVerdict]) -> GateVerdict:
-    """Return the verdict that all share, or that those which could be told share; the claim needs all of them."""
-    if not verdicts or GateVerdict.UNKNOWN in verdicts:
-        return GateVerdict.UNKNOWN
-    told = set(verdicts) - {GateVerdict.UNDECIDED}
-    if len(told) > 1:
-        return GateVerdict.MIXED
-    return verdicts[0] if len(set(verdicts)) == 1 else GateVerdict.UNDECIDED
+def tell_gate(level: LevelCheck) -> str:
+    """Say in one sentence what can be said of a gate, with the figures that decide."""
+    return f"{level.name}: " + "; ".join(
+        f"against {other}, it {verdict.value}"
+        if verdict in (GateVerdict.CLAIMED, GateVerdict.OPPOSITE)
+        else f"against {other}, {verdict.value}"
+        for other, verdict in level.verdicts.items()
+    )

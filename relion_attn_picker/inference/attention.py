@@ -102,7 +102,8 @@ class AttentionNetwork:
         region = find_region(window, factor, shape)
         maps = run_gates(self._network, prepared, region, self._options.tile_size)
         return tuple(
-            place_gate(level, values, region, pixel_size, factor) for level, values in zip(SKIP_LEVELS, maps, strict=True)
+            place_gate(level, values, region, pixel_size, factor)
+            for level, values in zip(SKIP_LEVELS, maps, strict=True)
         )
 
 
