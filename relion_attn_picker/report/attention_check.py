@@ -28,8 +28,8 @@ FEWEST_MICROGRAPHS: Final = 5
 
 DEFINITIONS: Final = (
     "Inside: within half a diameter of a particle's centre. Background: farther than a diameter from every particle, "
-    "and not on junk. Junk: carbon, ice and aggregates of the masks, not within half a diameter of a particle. The rest "
-    "does not count. Each micrograph counts once; intervals are 95 %, by bootstrap over micrographs. AUC: the "
+    "and not on junk. Junk: carbon, ice and aggregates of the masks, not within half a diameter of a particle. The "
+    "rest does not count. Each micrograph counts once; intervals are 95 %, by bootstrap over micrographs. AUC: the "
     "probability that a pixel inside has a higher α than one outside. A mean difference below "
     f"{NEGLIGIBLE:g} counts as none."
 )

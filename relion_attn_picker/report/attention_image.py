@@ -32,11 +32,14 @@ OPACITY: Final = 0.6
 
 DPI: Final = 130
 PANEL_INCHES: Final = 4.6
+MARGINS_INCHES: Final = (1.9, 1.3)
+"""Besides the panels, across and down: labels, titles and the colour bar."""
+
 MAX_SIDE: Final = 900
 CIRCLE: Final = "#4fc3f7"
 BAR_SHARE: Final = 0.25
 ROUND_LENGTHS: Final = (1, 2, 5)
-HISTOGRAM_BINS: Final = 100
+HISTOGRAM_BINS: Final = 50
 LEVEL_COLOURS: Final = ("#0072b2", "#009e73", "#e69f00", "#d55e00")
 """Okabe and Ito's, the finest level first."""
 
@@ -80,29 +83,28 @@ def draw_attention(path: Path, picture: AttentionPicture) -> None:
 def plot_attention(picture: AttentionPicture) -> Figure:
     """Return the figure: the micrograph, a panel for each gate, and how often each α occurs."""
     window = picture.window
-    height = PANEL_INCHES * min(max(window.height / window.width, 0.5), 2.0)
-    figure = make_figure(3 * PANEL_INCHES + 1.0, 2 * height + 1.2)
+    height = PANEL_INCHES * min(max(window.height / window.width, 0.4), 2.5)
+    figure = make_figure(3 * PANEL_INCHES + MARGINS_INCHES[0], 2 * height + MARGINS_INCHES[1])
     panels = figure.subplots(2, 3)
     grey, rows, columns = _reduce(picture)
-    places = panels.ravel()[:5]
-    _show(places[0], np.repeat(grey[..., None], 3, axis=2), picture, "micrograph")
-    _add_scale_bar(places[0], window, picture.pixel_size)
-    for axes, gate in zip(places[1:], picture.gates, strict=True):
-        title = (
-            f"{gate.name.replace('_', ' ')}: {gate.pixel_size:.3g} Å per pixel ({gate.spacing:.3g} of the micrograph's)"
-        )
-        _show(axes, blend(grey, sample_gate(gate, rows, columns)), picture, title)
-    for axes in places[:3]:
-        axes.tick_params(labelbottom=False)
-    places[3].set_xlabel("x (pixels of the micrograph)")
-    places[4].set_xlabel("x (pixels of the micrograph)")
-    for axes in (places[0], places[3]):
-        axes.set_ylabel("y (pixels of the micrograph)")
-    _plot_histograms(panels[1, 2], picture.gates)
+    _show(panels[0, 0], np.repeat(grey[..., None], 3, axis=2), picture, "micrograph")
+    _add_scale_bar(panels[0, 0], window, picture.pixel_size)
+    for axes, gate in zip(panels.ravel()[1:5], picture.gates, strict=True):
+        _show(axes, blend(grey, sample_gate(gate, rows, columns)), picture, _name_level(gate))
+    for axes in panels[1, :2]:
+        axes.set_xlabel("x (micrograph pixels)")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("y (micrograph pixels)")
+    _plot_histograms(panels[1, 2], picture.gates, window.height / window.width)
     scale = ScalarMappable(Normalize(0, 1), blended_colours())
-    figure.colorbar(scale, ax=panels[:, 2], label="α of the gate", shrink=0.9, aspect=40)
+    figure.colorbar(scale, ax=panels[:, 2], label="α of a gate: what it lets through", shrink=0.95, aspect=40)
     figure.suptitle(picture.title)
     return figure
+
+
+def _name_level(gate: GateMap) -> str:
+    name = gate.name.replace("_", " ")
+    return f"{name}: a pixel is {gate.pixel_size:.3g} Å, {gate.spacing:.3g} of the micrograph"
 
 
 def _reduce(picture: AttentionPicture) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
@@ -153,18 +155,13 @@ def _show(axes: Axes, rgb: NDArray[Any], picture: AttentionPicture, title: str) 
 def _add_scale_bar(axes: Axes, window: Window, pixel_size: float) -> None:
     """Draw a bar of a round length in Å, about a quarter of the width, into the lower left corner."""
     length = round_length(BAR_SHARE * window.width * pixel_size)
-    x, y = window.left + 0.05 * window.width, window.top + 0.94 * window.height
-    outline = [withStroke(linewidth=5, foreground="black")]
-    axes.plot([x, x + length / pixel_size], [y, y], color="white", lw=3, path_effects=outline, solid_capstyle="butt")
-    axes.text(
-        x,
-        y - 0.02 * window.height,
-        f"{length:g} Å",
-        color="white",
-        fontsize=11,
-        va="bottom",
-        path_effects=[withStroke(linewidth=2.5, foreground="black")],
-    )
+    x, y = window.left + 0.06 * window.width, window.top + 0.94 * window.height
+    outline = withStroke(linewidth=3, foreground="black")
+    axes.plot([x, x + length / pixel_size], [y, y], color="black", lw=7, solid_capstyle="projecting")
+    axes.plot([x, x + length / pixel_size], [y, y], color="white", lw=4, solid_capstyle="butt")
+    middle = x + length / pixel_size / 2
+    text = axes.annotate(f"{length:g} Å", (middle, y), (0, 6), textcoords="offset points", ha="center", va="bottom")
+    text.set(color="white", fontsize=12, fontweight="bold", path_effects=[outline])
 
 
 def round_length(most: float) -> float:
@@ -173,13 +170,15 @@ def round_length(most: float) -> float:
     return float(max(factor * power for factor in ROUND_LENGTHS if factor * power <= most * (1 + 1e-9)))
 
 
-def _plot_histograms(axes: Axes, gates: Sequence[GateMap]) -> None:
+def _plot_histograms(axes: Axes, gates: Sequence[GateMap], aspect: float) -> None:
+    """Draw how often each α occurs, in a panel of the shape of the others."""
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     for gate, colour in zip(gates, LEVEL_COLOURS, strict=True):
         share = np.histogram(gate.values, edges)[0] / gate.values.size
         axes.stairs(share, edges, color=colour, lw=1.6, label=gate.name.replace("_", " "))
-    axes.set(xlim=(0, 1), yscale="log", xlabel="α", ylabel="share of the gate's pixels, bins of 0.01")
+    axes.set(xlim=(0, 1), xlabel="α", ylabel=f"share of a gate's pixels, in steps of {1 / HISTOGRAM_BINS:g}")
+    axes.set_ylim(bottom=0)
     axes.set_title("how often each α occurs", fontsize=10)
-    axes.set_box_aspect(1)
+    axes.set_box_aspect(aspect)
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize="small")
