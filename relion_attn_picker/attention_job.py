@@ -225,4 +225,5 @@ def _picture(seen: SeenMicrograph, request: AttentionRequest, drawn: NamedPoints
         window=seen.window,
         gates=seen.gates,
         yx=np.empty((0, 2), dtype=np.float32) if found is None else found,
+        circles="true particles" if request.coordinates is None else "picks",
     )

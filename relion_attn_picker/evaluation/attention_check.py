@@ -35,7 +35,7 @@ class GateVerdict(Enum):
     CLAIMED = "does what is claimed"
     OPPOSITE = "does the opposite"
     UNDECIDED = "no difference can be told"
-    UNKNOWN = "cannot be known"
+    UNKNOWN = "one micrograph cannot tell"
 
 
 @dataclass(frozen=True)

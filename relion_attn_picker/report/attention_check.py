@@ -149,7 +149,9 @@ def draw_attention_check(path: Path, check: AttentionCheck) -> None:
         axes.set_xlim(-0.5, len(ticks) - 0.5)
         axes.grid(axis="y", alpha=0.3)
         axes.legend(loc="best", fontsize="small")
-    figure.suptitle(f"attention gates on {len(check.measured)} micrographs, 95 % intervals over micrographs")
+    count = len(check.measured)
+    told = "one micrograph, no intervals" if count == 1 else f"{count} micrographs, 95 % intervals over micrographs"
+    figure.suptitle(f"attention gates on {told}")
     save_png(figure, path, DPI)
 
 
@@ -159,7 +161,7 @@ def _plot_figure(axes: Axes, levels: tuple[LevelCheck, ...], key: str, region: s
         return
     x = np.array([number for number, _ in shown]) + 0.16 * (place - 1)
     value = np.array([each.value for _, each in shown])
-    reach = np.nan_to_num(np.abs(np.array([each.interval for _, each in shown]).T - value))
+    reach = np.abs(np.array([each.interval for _, each in shown]).T - value)
     axes.errorbar(
         x, value, yerr=reach, fmt=MARKERS[region], color=COLOURS[region], capsize=4, ms=6, lw=1.4, label=region
     )

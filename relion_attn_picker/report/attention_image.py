@@ -19,6 +19,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from relion_attn_picker.gate_maps import GateMap, Window
 from relion_attn_picker.report.figure import make_figure, save_png
@@ -37,6 +38,10 @@ MARGINS_INCHES: Final = (1.9, 1.3)
 
 MAX_SIDE: Final = 900
 CIRCLE: Final = "#4fc3f7"
+CIRCLE_WIDTH, CIRCLE_WIDTHS = 0.04, (0.3, 1.2)
+"""Width of a circle's line as a share of its diameter, and its limits in points: small circles must not hide much."""
+
+POINTS_PER_INCH: Final = 72
 BAR_SHARE: Final = 0.25
 ROUND_LENGTHS: Final = (1, 2, 5)
 HISTOGRAM_BINS: Final = 50
@@ -64,6 +69,8 @@ class AttentionPicture:
         The maps.
     yx
         Centres of circles, ``(n, 2)`` pixels of the micrograph.
+    circles
+        What the circles are, in the plural.
     """
 
     title: str
@@ -73,6 +80,12 @@ class AttentionPicture:
     window: Window
     gates: Sequence[GateMap]
     yx: NDArray[Any]
+    circles: str = "picks"
+
+    @property
+    def reduction(self) -> int:
+        """Pixels of the micrograph on one pixel of the picture."""
+        return max(1, int(np.ceil(max(self.window.height, self.window.width) / MAX_SIDE)))
 
 
 def draw_attention(path: Path, picture: AttentionPicture) -> None:
@@ -87,10 +100,11 @@ def plot_attention(picture: AttentionPicture) -> Figure:
     figure = make_figure(3 * PANEL_INCHES + MARGINS_INCHES[0], 2 * height + MARGINS_INCHES[1])
     panels = figure.subplots(2, 3)
     grey, rows, columns = _reduce(picture)
-    _show(panels[0, 0], np.repeat(grey[..., None], 3, axis=2), picture, "micrograph")
+    _show(panels[0, 0], np.repeat(grey[..., None], 3, axis=2), picture, _name_micrograph(picture))
     _add_scale_bar(panels[0, 0], window, picture.pixel_size)
     for axes, gate in zip(panels.ravel()[1:5], picture.gates, strict=True):
-        _show(axes, blend(grey, sample_gate(gate, rows, columns)), picture, _name_level(gate))
+        alpha = sample_gate(gate, rows, columns, picture.reduction)
+        _show(axes, blend(grey, alpha), picture, _name_level(gate))
     for axes in panels[1, :2]:
         axes.set_xlabel("x (micrograph pixels)")
     for axes in panels[:, 0]:
@@ -104,27 +118,48 @@ def plot_attention(picture: AttentionPicture) -> Figure:
 
 def _name_level(gate: GateMap) -> str:
     name = gate.name.replace("_", " ")
-    return f"{name}: a pixel is {gate.pixel_size:.3g} Å, {gate.spacing:.3g} of the micrograph"
+    return f"{name}: {gate.pixel_size:.3g} Å per pixel, {gate.spacing:.3g} micrograph pixels"
+
+
+def _name_micrograph(picture: AttentionPicture) -> str:
+    window = picture.window
+    last = (window.top + window.height - 1, window.left + window.width - 1)
+    shown = ((picture.yx >= (window.top, window.left)) & (picture.yx <= last)).all(axis=1).sum()
+    return f"micrograph, {shown} {picture.circles}" if len(picture.yx) else "micrograph"
 
 
 def _reduce(picture: AttentionPicture) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """Return the window in shades of grey from 0 to 1, reduced, and the micrograph's rows and columns of its pixels."""
     window = picture.window
     cut = picture.image[window.top : window.top + window.height, window.left : window.left + window.width]
-    step = max(1, int(np.ceil(max(cut.shape) / MAX_SIDE)))
+    step = picture.reduction
     shown = smooth_and_reduce(cut, picture.particle_diameter, step)
     low, high = np.percentile(shown, CONTRAST_PERCENTILES)
     grey = np.clip((shown - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
     return grey, window.top + step * np.arange(grey.shape[0]), window.left + step * np.arange(grey.shape[1])
 
 
-def sample_gate(gate: GateMap, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the ``α`` of the map's pixel that each place lies on, ``(h, w)`` of micrograph rows and columns."""
+def sample_gate(gate: GateMap, rows: NDArray[Any], columns: NDArray[Any], step: float) -> NDArray[np.float32]:
+    """Return the ``α`` of the map's pixel that each place of the micrograph lies on.
+
+    Parameters
+    ----------
+    gate
+        The map.
+    rows, columns
+        Places, ``(h,)`` and ``(w,)``, pixels of the micrograph.
+    step
+        How far they are from each other. A map with pixels too small to be seen then is smoothed before, so that its
+        finest pattern does not beat with the grid.
+    """
+    values = gate.values
+    if gate.spacing < 2 * step:
+        values = gaussian_filter(values, step / gate.spacing / 2, mode="nearest")
     indices = [
         np.clip(np.rint((place - origin) / gate.spacing).astype(np.intp), 0, length - 1)
-        for place, origin, length in zip((rows, columns), gate.origin, gate.values.shape, strict=True)
+        for place, origin, length in zip((rows, columns), gate.origin, values.shape, strict=True)
     ]
-    return np.asarray(gate.values[np.ix_(*indices)])
+    return np.asarray(values[np.ix_(*indices)])
 
 
 def blend(grey: NDArray[Any], alpha: NDArray[Any]) -> NDArray[np.float64]:
@@ -141,15 +176,16 @@ def blended_colours() -> Colormap:
 
 def _show(axes: Axes, rgb: NDArray[Any], picture: AttentionPicture, title: str) -> None:
     """Show a reduced picture of the window in the micrograph's own coordinates, with the circles."""
-    window = picture.window
-    step = max(1, int(np.ceil(max(window.height, window.width) / MAX_SIDE)))
+    window, step = picture.window, picture.reduction
     left, top = window.left - step / 2, window.top - step / 2
     extent = (left, left + rgb.shape[1] * step, top + rgb.shape[0] * step, top)
-    axes.imshow(rgb, extent=extent, interpolation="nearest")
+    axes.imshow(rgb, extent=extent, interpolation="antialiased")
     axes.set_xlim(window.left - 0.5, window.left + window.width - 0.5)
     axes.set_ylim(window.top + window.height - 0.5, window.top - 0.5)
     axes.set_title(title, fontsize=10)
-    add_circles(axes, picture.yx, picture.particle_diameter, CIRCLE, linewidth=0.8)
+    points = picture.particle_diameter / window.width * PANEL_INCHES * POINTS_PER_INCH
+    linewidth = float(np.clip(points * CIRCLE_WIDTH, *CIRCLE_WIDTHS))
+    add_circles(axes, picture.yx, picture.particle_diameter, CIRCLE, linewidth=linewidth)
 
 
 def _add_scale_bar(axes: Axes, window: Window, pixel_size: float) -> None:
