@@ -140,8 +140,7 @@ def test_gates_open_where_the_dark_spots_are(
     gates = AttentionNetwork(dark_network(), HEADER, CPU).see(image.astype(np.float32), pixel_size, diameter)
     for gate in gates:
         errors = np.array([find_open_centre(gate, centre, 0.9 * pixels) - centre for centre in centres]) / gate.spacing
-        tolerance = 0.5 / np.sqrt(len(centres)) + 0.05 / gate.spacing * pixels / 8
-        assert np.abs(errors.mean(axis=0)).max() < min(tolerance, 0.2), gate.name
+        assert np.abs(errors.mean(axis=0)).max() < 0.1, gate.name
 
 
 def test_pixel_size_and_spacing_double_from_level_to_level(rng: np.random.Generator) -> None:
