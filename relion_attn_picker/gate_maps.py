@@ -80,9 +80,7 @@ class GateMap:
         """Carry points ``(n, 2)`` from pixels of the micrograph to pixels of the map."""
         return (np.asarray(yx, dtype=np.float64) - self.origin) / self.spacing
 
-    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def centres(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the rows ``(h,)`` and the columns ``(w,)`` of the micrograph that the map's pixels are centred on."""
-        rows, columns = (
-            start + self.spacing * np.arange(n) for start, n in zip(self.origin, self.values.shape, strict=True)
-        )
-        return rows, columns
+        height, width = self.values.shape
+        return self.origin[0] + self.spacing * np.arange(height), self.origin[1] + self.spacing * np.arange(width)
