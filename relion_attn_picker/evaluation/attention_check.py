@@ -34,6 +34,7 @@ class GateVerdict(Enum):
 
     CLAIMED = "does what is claimed"
     OPPOSITE = "does the opposite"
+    NEGLIGIBLE = "there is no difference that matters"
     UNDECIDED = "no difference can be told"
     UNKNOWN = "one micrograph cannot tell"
 
@@ -150,11 +151,11 @@ def _judge(difference: GateFigure) -> GateVerdict:
     low, high = difference.interval
     if not math.isfinite(low):
         return GateVerdict.UNKNOWN
-    if low > 0 and difference.value >= NEGLIGIBLE:
-        return GateVerdict.CLAIMED
-    if high < 0 and difference.value <= -NEGLIGIBLE:
-        return GateVerdict.OPPOSITE
-    return GateVerdict.UNDECIDED
+    if low <= 0 <= high:
+        return GateVerdict.UNDECIDED
+    if abs(difference.value) < NEGLIGIBLE:
+        return GateVerdict.NEGLIGIBLE
+    return GateVerdict.CLAIMED if low > 0 else GateVerdict.OPPOSITE
 
 
 def tell_gate(level: LevelCheck) -> str:
