@@ -138,7 +138,7 @@ def run_attention(
             maps_file.add(name, _describe(seen), seen.gates)
             write_maps(out, name, seen)
             draw_attention(out / f"{name}_attention.png", _picture(seen, request, drawn))
-            known = None if truth is None else truth.read(micrograph.name, seen.shape)
+            known = None if truth is None else truth.read(micrograph, seen.shape)
             if known is not None:
                 measured[micrograph.name] = measure_micrograph(seen, known, request.particle_diameter)
             report(seen)

@@ -43,13 +43,19 @@ class NamedPoints:
     Raises
     ------
     InputError
-        If two micrographs or two names in the file have the same file name, and only that could match them.
+        If two micrographs or two names in the file have the same file name, and only that could match them; or the
+        file holds the points of one unnamed micrograph, and there are several.
     """
 
     def __init__(self, coordinates: Coordinates, micrographs: Sequence[Micrograph]) -> None:
         self._coordinates = coordinates
         self._names = {each.name: each.name for each in micrographs}
         listed = coordinates.micrograph_names
+        if listed is None and len(micrographs) > 1:
+            raise InputError(
+                f"The coordinates are those of one micrograph without a name, and there are {len(micrographs)}: give a "
+                "file that names them, or one micrograph."
+            )
         if listed is not None and not self._names.keys() & set(listed):
             asked = list(self._names)
             found = match_names(asked, listed, "name").listed
@@ -69,7 +75,7 @@ class Truth:
     ignored: NamedPoints | None
     junk: Path | None
 
-    def read(self, name: str, image_shape: tuple[int, int]) -> KnownContents | None:
+    def read(self, micrograph: Micrograph, image_shape: tuple[int, int]) -> KnownContents | None:
         """Return what a micrograph of ``image_shape`` is known to show; ``None`` if the truth does not list it.
 
         Raises
@@ -77,12 +83,12 @@ class Truth:
         InputError
             If its junk mask is missing or does not fit.
         """
-        true_yx = self.particles.read(name)
+        true_yx = self.particles.read(micrograph.name)
         if true_yx is None:
             return None
-        ignored_yx = None if self.ignored is None else self.ignored.read(name)
+        ignored_yx = None if self.ignored is None else self.ignored.read(micrograph.name)
         nothing = np.empty((0, 2), dtype=np.float32)
-        junk = None if self.junk is None else read_junk(self.junk, name, image_shape)
+        junk = None if self.junk is None else read_junk(self.junk, micrograph, image_shape)
         return KnownContents(true_yx, nothing if ignored_yx is None else ignored_yx, junk)
 
 
@@ -127,32 +133,43 @@ def open_truth(path: Path, junk: Path | None, micrographs: Sequence[Micrograph],
         log.warning(
             "%s does not list %d of %d micrographs: the check is without.", path, len(missing), len(micrographs)
         )
-    folder = path if path.is_dir() else path.parent
-    if junk is None and (folder / JUNK_FOLDER).is_dir():
-        junk = folder / JUNK_FOLDER
-    elif junk is not None and not junk.is_dir():
-        raise InputError(
-            f"There is no folder {junk}: give the folder of the junk masks, {JUNK_FOLDER}/ of a simulation."
-        )
+    junk = _find_junk(path, junk)
     beside = None if junk is None else junk.parent / IGNORED_STAR
     ignored = None if beside is None or not beside.is_file() else open_points(beside, micrographs, project_dir)
     return Truth(particles, ignored, junk)
 
 
-def read_junk(folder: Path, name: str, image_shape: tuple[int, int]) -> JunkMask:
+def _find_junk(truth: Path, given: Path | None) -> Path | None:
+    if given is not None and not given.is_dir():
+        raise InputError(
+            f"There is no folder {given}: give the folder of the junk masks, {JUNK_FOLDER}/ of a simulation."
+        )
+    beside = (truth if truth.is_dir() else truth.parent) / JUNK_FOLDER
+    return given if given is not None or not beside.is_dir() else beside
+
+
+def read_junk(folder: Path, micrograph: Micrograph, image_shape: tuple[int, int]) -> JunkMask:
     """Read the junk mask of a micrograph, as ``attnpick simulate`` writes it: pixels of a whole multiple of its own.
+
+    Several multiples can give a mask of the same shape; its pixel size says which of them it is.
 
     Raises
     ------
     InputError
-        If there is none, or no such multiple covers ``image_shape``.
+        If there is none, or no whole multiple makes it cover ``image_shape``.
     """
-    path = folder / f"{PurePosixPath(name).stem}_junk.mrc"
-    shape = read_header(path).shape
-    factor = -(-image_shape[0] // shape[0])
-    if tuple(-(-length // factor) for length in image_shape) != shape:
+    path = folder / f"{PurePosixPath(micrograph.name).stem}_junk.mrc"
+    header = read_header(path)
+    factors = [each for each in range(1, max(image_shape) + 1) if _coarsened(image_shape, each) == header.shape]
+    if not factors:
+        (height, width), (h, w) = header.shape, image_shape
         raise InputError(
-            f"{path} has {shape[1]}×{shape[0]} pixels, which cannot cover the {image_shape[1]}×{image_shape[0]} of "
-            f"{name} by whole blocks: give the masks of these micrographs."
+            f"{path} has {width}×{height} pixels, which cannot cover the {w}×{h} of {micrograph.name} by whole blocks: "
+            "give the masks of these micrographs."
         )
-    return JunkMask(read_mask(path), factor)
+    expected = (header.pixel_size or 0.0) / micrograph.optics.pixel_size
+    return JunkMask(read_mask(path), min(factors, key=lambda each: abs(each - expected)))
+
+
+def _coarsened(shape: tuple[int, int], factor: int) -> tuple[int, int]:
+    return -(-shape[0] // factor), -(-shape[1] // factor)

@@ -159,10 +159,11 @@ def _judge(difference: GateFigure) -> GateVerdict:
 
 
 def tell_gate(level: LevelCheck) -> str:
-    """Say in one sentence what can be said of a gate, with the figures that decide."""
-    return f"{level.name}: " + "; ".join(
-        f"against {other}, it {verdict.value}"
-        if verdict in (GateVerdict.CLAIMED, GateVerdict.OPPOSITE)
-        else f"against {other}, {verdict.value}"
+    """Say in one sentence what can be said of a gate."""
+    if not level.verdicts:
+        return f"{level.name}: nothing to compare, no micrograph has both particles and something beside them"
+    told = [
+        f"against {other}, {'it ' if verdict in (GateVerdict.CLAIMED, GateVerdict.OPPOSITE) else ''}{verdict.value}"
         for other, verdict in level.verdicts.items()
-    )
+    ]
+    return f"{level.name}: {'; '.join(told)}"

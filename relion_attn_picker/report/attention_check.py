@@ -63,7 +63,7 @@ def format_attention_check(check: AttentionCheck) -> str:
 
 
 def _fraction(pixel_in_diameters: float) -> str:
-    return f"pixels of d/{1 / pixel_in_diameters:.3g}"
+    return f"pixels of d/{1 / pixel_in_diameters:.2g}"
 
 
 def _format(figure: GateFigure | None, is_signed: bool) -> str:
@@ -143,12 +143,13 @@ def draw_attention_check(path: Path, check: AttentionCheck) -> None:
     means.set(title="mean α", ylim=(0, 1))
     differences.set(title="mean α inside particles minus ...")
     areas.set(title="AUC: inside particles against ...", ylim=(0, 1))
-    ticks = [f"{each.name.replace('_', ' ')}\nd/{1 / each.pixel_in_diameters:.3g}" for each in check.levels]
+    ticks = [f"{each.name.replace('_', ' ')}\nd/{1 / each.pixel_in_diameters:.2g}" for each in check.levels]
     for axes in (means, differences, areas):
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_xlim(-0.5, len(ticks) - 0.5)
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(loc="best", fontsize="small")
+        if axes.containers:
+            axes.legend(loc="best", fontsize="small")
     count = len(check.measured)
     told = "one micrograph, no intervals" if count == 1 else f"{count} micrographs, 95 % intervals over micrographs"
     figure.suptitle(f"attention gates on {told}")

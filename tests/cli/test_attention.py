@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from relion_attn_picker.attention_truth import read_junk
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.mrc import write_image
@@ -123,6 +124,13 @@ def test_one_micrograph_is_told_to_be_too_few(attend, project: Path, capsys: pyt
     json.loads((project / "out/attention.json").read_text())
 
 
+def test_truth_without_a_particle(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_truth(project / "a_truth.star", np.empty((0, 2), dtype=np.float32))
+    assert attend("micrographs.star", "--truth", "truth.star") == 0
+    assert "level_1: nothing to compare, no micrograph has both particles and" in capsys.readouterr().out
+    assert "inside" not in json.loads((project / "out/attention.json").read_text())["levels"][0]["figures"]
+
+
 def expect_error(sentence: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     err = capsys.readouterr().err
     assert code == 1
@@ -170,6 +178,25 @@ def test_junk_masks_that_do_not_fit(attend, project: Path, capsys: pytest.Captur
     write_image(project / "Junk/a_junk.mrc", np.ones((70, 200), dtype=np.int8), 8.0)
     code = attend("micrographs.star", "--truth", "truth.star")
     expect_error("a_junk.mrc has 200×70 pixels, which cannot cover the 400×300 of Micrographs/a.mrc", code, capsys)
+
+
+def test_truth_without_names_is_for_one_micrograph(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert attend(NAMES[0], "--truth", "a_truth.star") == 0
+    code = attend("micrographs.star", "--count", "2", "--truth", "a_truth.star")
+    expect_error("are those of one micrograph without a name, and there are 2", code, capsys)
+
+
+@pytest.mark.parametrize("factor", [116, 117, 120])
+def test_factor_of_a_junk_mask_comes_from_its_pixel_size(project: Path, factor: int) -> None:
+    """Blocks of 116 and of 117 pixels give masks of the same shape."""
+    shape = (35 * 116 + 100, 35 * 116 + 90)
+    write_image(
+        project / "Junk/a_junk.mrc",
+        np.ones([-(-length // factor) for length in shape], dtype=np.int8),
+        PIXEL_SIZE * factor,
+    )
+    micrograph = Micrograph(NAMES[0], OpticsGroup(1, "opticsGroup1", PIXEL_SIZE))
+    assert read_junk(project / "Junk", micrograph, shape).factor == factor
 
 
 @pytest.mark.parametrize(
