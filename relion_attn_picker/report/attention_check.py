@@ -47,6 +47,7 @@ COLOURS: Final = {"inside": "#d55e00", "background": "#0072b2", "junk": "#009e73
 """Okabe and Ito's, which those who see no red or green can tell apart."""
 
 MARKERS: Final = {"inside": "o", "background": "s", "junk": "^"}
+PLACES: Final = {"inside": "inside particles", "background": "on background", "junk": "on junk"}
 CHANCE: Final = 0.5
 DPI: Final = 120
 
@@ -81,13 +82,13 @@ def tell_limits(check: AttentionCheck) -> list[str]:
         sentences.append("One micrograph gives no intervals, and no verdict: several are needed (--count 5 or more).")
     elif count < FEWEST_MICROGRAPHS:
         sentences.append(f"Intervals over {count} micrographs are too narrow: give {FEWEST_MICROGRAPHS} or more.")
-    first = check.levels[0].figures
+    coarsest = check.levels[-1]  # the fewest pixels, the first to have none of a kind
     for region in ("inside", *OTHERS):
-        having = first[region].n_micrographs if region in first else 0
+        having = coarsest.figures[region].n_micrographs if region in coarsest.figures else 0
         if 0 < having < count:
-            sentences.append(f"Only {having} of {count} micrographs have pixels of the kind {region!r}.")
-    if "background" not in first:
-        sentences.append("No micrograph has background: all of it lies within a diameter of a particle.")
+            sentences.append(f"Only {having} of {count} micrographs have pixels {PLACES[region]} at {coarsest.name}.")
+    if "background" not in coarsest.figures:
+        sentences.append(f"No micrograph has background at {coarsest.name}: all lies within a diameter of a particle.")
     return [*sentences, ""] if sentences else []
 
 

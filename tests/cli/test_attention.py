@@ -131,6 +131,14 @@ def test_truth_without_a_particle(attend, project: Path, capsys: pytest.CaptureF
     assert "inside" not in json.loads((project / "out/attention.json").read_text())["levels"][0]["figures"]
 
 
+def test_micrograph_without_junk_is_counted_out(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(project / "Junk/b_junk.mrc", np.zeros((150, 200), dtype=np.int8), 2 * PIXEL_SIZE)
+    assert attend("micrographs.star", "--count", "2", "--truth", "truth.star") == 0
+    out = capsys.readouterr().out
+    assert "Only 1 of 2 micrographs have pixels on junk at level_4." in out
+    assert "against junk, one micrograph cannot tell" in out
+
+
 def expect_error(sentence: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     err = capsys.readouterr().err
     assert code == 1
