@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "relion_attn_picker"
-FOUNDATION = {"__init__", "errors", "micrograph", "picks", "point_set", "model_spec", "options", "training_options"}
+FOUNDATION = {
+    "__init__",
+    "errors",
+    "gate_maps",
+    "micrograph",
+    "picks",
+    "point_set",
+    "model_spec",
+    "options",
+    "training_options",
+}
 BASE = {"relion", "io", "imaging", "models", "evaluation"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
@@ -25,6 +35,8 @@ ALLOWED = {
     "report": FOUNDATION | BASE | {"inference", "report"},
 }
 JOBS = {
+    "attention_job",
+    "attention_truth",
     "benchmarking",
     "calibration_job",
     "calibration_sets",
@@ -61,7 +73,7 @@ ONLY_IN = {
     "starfile": {"relion/star.py"},
     "mrcfile": {"io/mrc.py", "io/volume.py"},
     "gemmi": {"io/structure.py"},
-    "h5py": {"io/hdf5.py"},
+    "h5py": {"io/hdf5.py", "io/attention_file.py"},
     "safetensors": {"io/checkpoint.py"},
     "click": {"cli/"},
     "matplotlib": {"report/"},

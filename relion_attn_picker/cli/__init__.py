@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "self-train": "Train on a network's own picks on unlabelled micrographs.",
     "model": "Look into a file of weights.",
     "simulate": "Write a small RELION project of simulated micrographs.",
+    "attention": "Show where the attention gates look, and whether they look at particles.",
     "compare": "Compare both networks, and their hybrids, on labelled micrographs.",
     "benchmark": "Measure where the time of one micrograph goes.",
 }

@@ -22,6 +22,16 @@ class Span:
     stop: int
     weight: FloatArray
 
+    def coarsen(self, step: int) -> Span:
+        """Return the same tile on pixels that are ``step`` times as long, a divisor of ``start``.
+
+        The last of them may reach beyond ``stop``; each has the mean weight of the fine pixels on it.
+        """
+        first = np.arange(0, self.stop - self.start, step)
+        fine = np.diff(np.append(first, self.stop - self.start))
+        weight = np.add.reduceat(self.weight, first) / fine
+        return Span(self.start // step, -(-self.stop // step), weight.astype(np.float32))
+
 
 @dataclass(frozen=True)
 class TileGrid:

@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.imaging.tiles import TileBlender, plan_tiles
 from relion_attn_picker.inference.devices import choose_device, is_faster_in_bfloat16
+from relion_attn_picker.models.attention_unet import AttentionUNet
 from relion_attn_picker.models.unet import STRIDE, receptive_field
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
@@ -60,6 +61,18 @@ class DeviceNetwork:
     def probabilities(self, images: Tensor) -> FloatArray:
         """Return the probabilities ``(h, w)`` of what ``load`` gave."""
         return self._run(images, self.precision)
+
+    def attention(self, images: Tensor) -> list[FloatArray]:
+        """Return the ``α`` of each gate, the finest first, for what ``load`` gave; in float32 always.
+
+        Raises
+        ------
+        TypeError
+            If the network has no gates.
+        """
+        if not isinstance(self._model, AttentionUNet):
+            raise TypeError(f"{type(self._model).__name__} has no attention gates.")
+        return [alpha[0, 0].cpu().numpy() for alpha in self._model.get_attention_maps(images).values()]
 
     @torch.inference_mode()
     def _run(self, images: Tensor, precision: str) -> FloatArray:

@@ -84,6 +84,24 @@ def read_image(path: Path) -> FloatArray:
     InputError
         If the file is absent, damaged, not a single real image, or has pixels that are not finite or all equal.
     """
+    image = _read_pixels(path).astype(np.float32, copy=False)
+    _check_pixels(path, image)
+    return image
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read an image of zeros and other numbers, ``(h, w)``; true where it is not zero.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, damaged, or not a single real image.
+    """
+    return np.asarray(_read_pixels(path) != 0)
+
+
+def _read_pixels(path: Path) -> NDArray[Any]:
+    """Return the pixels ``(h, w)`` as they lie in a file."""
     layout = _check_layout(path, _read_mrc_header(path))
     count = layout.shape[0] * layout.shape[1]
     try:
@@ -92,12 +110,10 @@ def read_image(path: Path) -> FloatArray:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
     if len(pixels) < count:
         raise InputError(f"{path} was cut short while it was read: is another program still writing it?")
-    image = pixels.astype(np.float32, copy=False).reshape(layout.shape)
-    _check_pixels(path, image)
-    return image
+    return pixels.reshape(layout.shape)
 
 
-def write_image(path: Path, image: NDArray[Any], pixel_size: float) -> None:
+def write_image(path: Path, image: NDArray[Any], pixel_size: float, corner: tuple[float, float] = (0.0, 0.0)) -> None:
     """Write an image, by a temporary file and a rename, so that ``path`` never holds half of it.
 
     Parameters
@@ -108,6 +124,8 @@ def write_image(path: Path, image: NDArray[Any], pixel_size: float) -> None:
         Shape ``(h, w)`` of dtype int8, int16, uint16, float16 or float32, which is that of the file.
     pixel_size
         Å per pixel.
+    corner
+        Where the image begins within a larger one, (y, x) in Å: the origin of MRC2014 (words 50 to 52).
 
     Raises
     ------
@@ -123,6 +141,7 @@ def write_image(path: Path, image: NDArray[Any], pixel_size: float) -> None:
             warnings.simplefilter("ignore", RuntimeWarning)  # overflow of float16 in the header's statistics
             with mrcfile.new(partial, data=image, overwrite=True) as mrc:
                 mrc.voxel_size = pixel_size
+                mrc.header.origin.y, mrc.header.origin.x = corner
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

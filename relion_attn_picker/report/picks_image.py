@@ -105,14 +105,14 @@ def _plot_points(
     image: NDArray[Any], points: Mapping[str, NDArray[Any]], particle_diameter_px: float, max_side: int
 ) -> Figure:
     step = max(1, int(np.ceil(max(image.shape) / max_side)))
-    shown = _smooth_and_reduce(image, particle_diameter_px, step)
+    shown = smooth_and_reduce(image, particle_diameter_px, step)
     height, width = shown.shape[0] / DOTS_PER_INCH, max(shown.shape[1] / DOTS_PER_INCH, SMALLEST_WIDTH_INCHES)
     figure = make_figure(width, height + LEGEND_INCHES)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.0, 0.0, 1.0, height / (height + LEGEND_INCHES)))
     _show_image(axes, shown, image.shape, step)
     for kind, centres in points.items():
-        _add_circles(axes, centres, particle_diameter_px, *STYLES[kind])
+        add_circles(axes, centres, particle_diameter_px, *STYLES[kind])
     handles = [
         Line2D([], [], color=STYLES[kind][0], linestyle=STYLES[kind][1], label=f"{len(centres)} {_name(kind, centres)}")
         for kind, centres in points.items()
@@ -140,7 +140,7 @@ def _name(kind: str, centres: NDArray[Any]) -> str:
     return f"{kind}s" if kind in COUNTED and len(centres) != 1 else kind
 
 
-def _smooth_and_reduce(image: NDArray[Any], diameter: float, step: int) -> NDArray[np.float32]:
+def smooth_and_reduce(image: NDArray[Any], diameter: float, step: int) -> NDArray[np.float32]:
     """Return every ``step``-th pixel of the smoothed image, from pixel (0, 0) on."""
     values = np.asarray(image, dtype=np.float32)
     is_finite = np.isfinite(values)
@@ -161,7 +161,15 @@ def _show_image(axes: Axes, shown: NDArray[np.float32], shape: tuple[int, ...], 
     axes.set_axis_off()
 
 
-def _add_circles(axes: Axes, yx: NDArray[Any], diameter: float, color: str, linestyle: LineStyle) -> None:
+def add_circles(
+    axes: Axes,
+    yx: NDArray[Any],
+    diameter: float,
+    color: str,
+    linestyle: LineStyle = "-",
+    linewidth: float | None = None,
+) -> None:
+    """Draw circles of one diameter, in the units of the axes, round centres ``(n, 2)``."""
     if not len(yx):  # an empty collection would be drawn at the origin (matplotlib 3.10)
         return
     diameters = np.full(len(yx), diameter)
@@ -175,6 +183,6 @@ def _add_circles(axes: Axes, yx: NDArray[Any], diameter: float, color: str, line
         facecolors="none",
         edgecolors=color,
         linestyles=linestyle,
-        linewidths=LINE_WIDTHS[linestyle],
+        linewidths=LINE_WIDTHS[linestyle] if linewidth is None else linewidth,
     )
     axes.add_collection(circles)

@@ -35,3 +35,12 @@ def test_small_image_is_one_tile() -> None:
 def test_tile_without_core_is_refused() -> None:
     with pytest.raises(ValueError, match="A tile of 224 pixels has no core within halos of 112 pixels"):
         plan_tiles((1000, 1000), tile_size=230, halo=108, stride=16)
+
+
+@pytest.mark.parametrize("step", [2, 8])
+def test_coarse_span_has_the_mean_weight_of_its_pixels(step: int) -> None:
+    for span in plan_tiles((1501, 1501), tile_size=520, halo=108, stride=16).rows:
+        coarse = span.coarsen(step)
+        assert (coarse.start * step, len(coarse.weight)) == (span.start, coarse.stop - coarse.start)
+        for place, weight in enumerate(coarse.weight):
+            assert weight == pytest.approx(span.weight[place * step : (place + 1) * step].mean(), abs=1e-6)

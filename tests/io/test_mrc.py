@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.io.mrc import read_header, read_image, write_image
+from relion_attn_picker.io.mrc import read_header, read_image, read_mask, write_image
 
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 
@@ -192,3 +192,19 @@ def assert_refused(path: Path, sentence: str) -> None:
             read(path)
         assert "\n" not in str(caught.value)
         assert str(path) in str(caught.value)
+
+
+def test_part_of_an_image_knows_its_corner(tmp_path: Path) -> None:
+    write_image(tmp_path / "part.mrc", ramp().astype(np.float32), 2.5, corner=(40.0, 75.0))
+    with mrcfile.open(tmp_path / "part.mrc") as mrc:
+        assert (float(mrc.header.origin.x), float(mrc.header.origin.y), float(mrc.header.origin.z)) == (75.0, 40.0, 0.0)
+    assert read_header(tmp_path / "part.mrc").pixel_size == pytest.approx(2.5)
+
+
+def test_mask_may_be_empty(tmp_path: Path) -> None:
+    mask = np.zeros((6, 9), dtype=np.int8)
+    write_image(tmp_path / "mask.mrc", mask, 1.0)
+    assert not read_mask(tmp_path / "mask.mrc").any()
+    mask[2, 7] = 1
+    write_image(tmp_path / "mask.mrc", mask, 1.0)
+    np.testing.assert_array_equal(np.argwhere(read_mask(tmp_path / "mask.mrc")), [[2, 7]])
