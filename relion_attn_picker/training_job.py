@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_header
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
@@ -216,7 +218,8 @@ def run_training(
     Raises
     ------
     InputError
-        If the data cannot be used, no micrograph is left for validation, or the folder belongs to another training.
+        If the data cannot be used, no micrograph is left for validation, the folder belongs to another training, or
+        another process is at work in it.
     """
     splits = [split_source(read_labelled_source(each), each.hold_out) for each in data]
     held_out = [source for _, source in splits if source.micrographs] + list(validation)
@@ -224,7 +227,7 @@ def run_training(
         raise InputError("No micrograph is held out for validation: give --hold_out 1 or more for one set at least.")
     normalization = Normalization() if start_from is None else read_header(start_from).normalization
     world = current_world()
-    with join_world(world):
+    with hold_folder(folder) if world.is_first else nullcontext(), join_world(world):
         validation_sets = [
             prepare_validation_set(source, crop_options.particle_diameter_px, normalization)
             for source in (held_out if world.is_first else [])

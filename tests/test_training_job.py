@@ -23,6 +23,7 @@ from relion_attn_picker.simulation.project import write_project
 from relion_attn_picker.training.starting import find_start
 from relion_attn_picker.training_job import TrainingData, read_labelled_source, split_source
 from relion_attn_picker.training_options import RECIPES, follow_recipe
+from tests.conftest import hold_elsewhere
 
 SMALL = ["--base_features", "8", "--steps", "2", "--batch_size", "2", "--validate_every", "2", "--input_size", "64"]
 
@@ -61,6 +62,16 @@ def test_same_command_again_changes_nothing(project: Path, tmp_path: Path) -> No
     before = (tmp_path / "run/best.safetensors").read_bytes()
     assert train(project, tmp_path / "run") == 0
     assert (tmp_path / "run/best.safetensors").read_bytes() == before
+
+
+def test_folder_that_another_process_trains_in(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hold_elsewhere(tmp_path / "out") as holder:
+        assert train(project, tmp_path / "out") == 1
+        holder.communicate("")
+    assert f"out is being worked in by process {holder.pid} on " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".log"] == []
 
 
 def test_other_crop_options_are_refused(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@
 #   apoferritin          three pairs of trainings without apoferritin, on all micrographs of it;
 #   beta-galactosidase   the same without beta-galactosidase;
 #   training_size        trainings on 4, 40 and 200 simulated micrographs, three of each network;
-# each on simulated micrographs of all signal-to-noise ratios as well.
+# each on simulated micrographs of all signal-to-noise ratios as well. The first measures time and memory, too.
 # Usage: bash examples/comparison/make.sh NAME DATA WEIGHTS OUT [options of attnpick compare, such as --gpu cpu --j 2]
 # DATA has apoferritin_10146/, betagal_10017/ and structures/beads/. WEIGHTS has no_apof-attention-1/ and so on to
 # no_bgal-standard-3/, the folders of the trainings; OUT gets what the comparison goes on from if it is stopped.
@@ -49,19 +49,19 @@ released)
 apoferritin)
     simulate apoferritin 4V1W
     pairs no_apof
-    more=("${apoferritin[@]}")
+    more=("${apoferritin[@]}" --no_costs)
     ;;
 beta-galactosidase)
     simulate beta-galactosidase 1F4A_map
     pairs no_bgal
-    more=("${betagal[@]}")
+    more=("${betagal[@]}" --no_costs)
     ;;
 training_size)
     simulate apoferritin 4V1W
     simulate beta-galactosidase 1F4A_map
     checkpoints=(--simulated 200 --validate_simulated 12 --structures "$data/structures/beads" --exclude ferritin
         --exclude galactosidase --sizes "0.02 0.2 1" --base_features 8 --steps 600 --validate_every 200)
-    more=("${apoferritin[@]}" "${betagal[@]}")
+    more=("${apoferritin[@]}" "${betagal[@]}" --no_costs)
     ;;
 *)
     echo "There is no comparison $name: expected released, apoferritin, beta-galactosidase or training_size." >&2

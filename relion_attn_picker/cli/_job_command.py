@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
@@ -19,6 +19,7 @@ import click
 from relion_attn_picker.cli._errors import print_error
 from relion_attn_picker.cli._plain_command import set_up_logging
 from relion_attn_picker.errors import InputError, JobAborted, PickerError
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.relion.job import JobDirectory, Outcome
 
 YES: Final = {"yes", "true", "1"}
@@ -52,7 +53,20 @@ def run_job_command(command: click.Command, arguments: list[str], folder_option:
 
 
 def guard_job(job: JobDirectory, work: Callable[[], object]) -> int:
-    """Do the ``work`` of a job, leave its one exit marker, and return the exit code that goes with it."""
+    """Do the ``work`` of a job, leave its one exit marker, and return the exit code that goes with it.
+
+    Where another process is at work in the folder, nothing is done, and the marker is left to that one.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold_folder(job.path))
+        except InputError as error:
+            print_error(error)
+            return 1
+        return _guard_held_job(job, work)
+
+
+def _guard_held_job(job: JobDirectory, work: Callable[[], object]) -> int:
     stop = StopSignal()
     outcome = Outcome.FAILURE
     try:

@@ -72,7 +72,7 @@ def measure_networks(options: TrainOptions, inference: InferenceOptions) -> tupl
     return tuple(rows)
 
 
-def measure_inference(base_features: int, inference: InferenceOptions, repeats: int = 5) -> CostRow:
+def measure_inference(base_features: int, inference: InferenceOptions, repeats: int = 15) -> CostRow:
     """Measure both networks' answers to one image of noise, in turns; medians of ``repeats``, one uncounted."""
     torch.set_num_threads(inference.threads)
     networks = {name: make_answerer(name, base_features, inference) for name in NETWORKS}
@@ -82,7 +82,7 @@ def measure_inference(base_features: int, inference: InferenceOptions, repeats: 
     return _summarize_turns(f"inference at {base_features} base features, seconds", seconds, how)
 
 
-def measure_training(options: TrainOptions, inference: InferenceOptions, repeats: int = 5) -> CostRow:
+def measure_training(options: TrainOptions, inference: InferenceOptions, repeats: int = 9) -> CostRow:
     """Measure training steps of both networks on random crops, in turns; medians of ``repeats``, one uncounted."""
     torch.set_num_threads(inference.threads)
     trainees = {name: make_trainee(name, options, inference) for name in NETWORKS}

@@ -8,7 +8,7 @@ from typing import Final
 
 from relion_attn_picker.evaluation.bootstrap import Interval
 from relion_attn_picker.evaluation.comparison import Difference, FigureSummary
-from relion_attn_picker.evaluation.comparison_result import Comparison, ConditionRow, SetResult
+from relion_attn_picker.evaluation.comparison_result import Comparison, ConditionRow, SetResult, SizeRow
 from relion_attn_picker.evaluation.weighted_figures import EQUAL_PRECISION, EQUAL_RECALL, FIRST_HALF
 
 Rows = list[list[str]]
@@ -115,18 +115,7 @@ def tabulate_conditions(conditions: Sequence[ConditionRow]) -> Rows:
     """Return both networks' average precision in each class of a condition."""
     rows: Rows = [["from", "to", "micrographs", "attention", "standard", "difference", "with seeds", "verdict"]]
     for row in conditions:
-        rows.append(
-            [
-                f"{row.low:.3g}",
-                f"{row.high:.3g}",
-                f"{row.n_micrographs}",
-                _format_summary(row.attention, True),
-                _format_summary(row.standard, True),
-                format_signed(row.difference.value),
-                format_interval(row.difference.total_interval),
-                row.difference.verdict.value,
-            ]
-        )
+        rows.append([f"{row.low:.3g}", f"{row.high:.3g}", f"{row.n_micrographs}", *_format_both(row)])
     return rows
 
 
@@ -134,17 +123,20 @@ def tabulate_sizes(comparison: Comparison) -> Rows:
     """Return both networks' average precision by share of the training micrographs."""
     rows: Rows = [["share", "attention", "standard", "difference", "with seeds", "verdict"]]
     for row in comparison.sizes:
-        rows.append(
-            [
-                f"{row.share:g}",
-                _format_summary(row.attention, True),
-                _format_summary(row.standard, True),
-                format_signed(row.difference.value),
-                format_interval(row.difference.total_interval),
-                row.difference.verdict.value,
-            ]
-        )
+        rows.append([f"{row.share:g}", *_format_both(row)])
     return rows
+
+
+def _format_both(row: ConditionRow | SizeRow) -> list[str]:
+    """Return the cells of both networks, and of their difference."""
+    difference = row.difference
+    return [
+        _format_summary(row.attention, True),
+        _format_summary(row.standard, True),
+        format_signed(difference.value),
+        format_interval(difference.total_interval),
+        difference.verdict.value,
+    ]
 
 
 def tabulate_architectures(comparison: Comparison) -> Rows:

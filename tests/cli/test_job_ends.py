@@ -14,6 +14,7 @@ from relion_attn_picker import picking_job, picking_session
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.relion.job import JobDirectory
+from tests.conftest import hold_elsewhere
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project
@@ -37,6 +38,15 @@ def test_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseExcep
     assert (run.code, run.markers) == (1, ["RELION_JOB_EXIT_FAILURE"])
     assert "Traceback" in run.err
     assert run.err.endswith("ERROR: This is a bug of attnpick: please report the lines above.\n")
+
+
+def test_job_that_runs_already_is_left_alone(project: Project) -> None:
+    with hold_elsewhere(project.job) as holder:
+        run = project.run()
+        holder.communicate("")
+    assert (run.code, run.markers) == (1, [])
+    assert run.err.startswith(f"ERROR: External/job001 is being worked in by process {holder.pid} on ")
+    project.run().assert_succeeded()
 
 
 def test_bug_in_a_preparing_thread(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
