@@ -52,12 +52,15 @@ class JobResults:
         Name of each picked micrograph → Å per pixel.
     map_paths
         Name → probability map, where maps were kept; otherwise empty.
+    reject_junk
+        Whether candidates that have a reason to be rejected are left out.
     """
 
     store: CandidateStore
     point: OperatingPoint
     pixel_sizes: Mapping[str, float]
     map_paths: Mapping[str, Path]
+    reject_junk: bool = False
 
 
 def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter: float) -> Evaluation:
@@ -80,6 +83,8 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
             record, pixel_size = results.store.read(name), results.pixel_sizes[name]
             if record is None:
                 continue
+            if results.reject_junk:
+                record = record.without_junk()
             if pixels is not None:
                 _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
             merit = point.merit(record.score)
@@ -184,7 +189,7 @@ def evaluate_files(
         point = read_point(saved)
         if threshold is not None:
             point = replace(point, threshold=threshold, expected=None)
-        results = read_job_results(folder, listed, point)
+        results = replace(read_job_results(folder, listed, point), reject_junk=rejects_junk(saved))
         return evaluate_job(results, truth_coordinates, particle_diameter)
     return _evaluate_coordinates(
         open_coordinates(picks, project_dir, listed),
@@ -216,6 +221,11 @@ def read_point(saved: Mapping[str, Any]) -> OperatingPoint:
         None if curve is None else ScoreCurve(tuple(curve["score"]), tuple(curve["value"])),
         None if expected is None else Expectation(**expected),
     )
+
+
+def rejects_junk(saved: Mapping[str, Any]) -> bool:
+    """Return whether a job with these saved options left out what had a reason to be rejected."""
+    return bool(saved.get("options", {}).get("reject_junk", False))
 
 
 def describe_point(point: OperatingPoint) -> dict[str, Any]:

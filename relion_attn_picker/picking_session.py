@@ -185,7 +185,7 @@ class PickingSession:
         names = {micrograph.name for micrograph in micrographs}
         results = [result for name, result in self._results.items() if name in names]
         done = [result.micrograph.name for result in results if result.reason is None]
-        scores = self._store.scores(done)
+        scores = self._store.scores(done, self._request.options.reject_junk)
         curve = None if self._score_model is None else adapt(self._score_model, scores)
         point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve)
         self._settings = replace(self._settings, point=point)

@@ -66,6 +66,7 @@ def check_choices(
     mode: str = "balanced",
     target_precision: float | None = None,
     target_recall: float | None = None,
+    reject_junk: bool = True,
 ) -> PickingChoices:
     """Return the values of ``picking_options`` as what the library takes.
 
@@ -89,6 +90,7 @@ def check_choices(
             mode=mode,
             target_precision=target_precision,
             target_recall=target_recall,
+            reject_junk=reject_junk,
         ),
         InferenceOptions(gpu=gpu, precision=precision, threads=threads),
         variant,
@@ -123,6 +125,16 @@ def cut_options(default_mode: str | None = "balanced") -> list[Callable[[Decorat
     ]
 
 
+def junk_option(default: bool | None) -> Callable[[Decorated], Decorated]:
+    """Return the decorator with the switch of the rejection; ``None`` leaves it as it was."""
+    return click.option(
+        "--reject_junk/--keep_junk",
+        default=default,
+        help="Leave out candidates on what is plainly no specimen, and list them with the reason in "
+        f"rejected_candidates.star.  [default: {'as earlier' if default is None else 'reject_junk'}]",
+    )
+
+
 def picking_options(function: Decorated) -> Decorated:
     """Decorate a command with the options of a picking job."""
     options = [
@@ -150,6 +162,7 @@ def picking_options(function: Decorated) -> Decorated:
             "--border", type=float, default=0.0, show_default=True, help="Leave out picks this near to the edge, in Å."
         ),
         click.option("--max_picks", type=int, help="Keep at most this many picks a micrograph.  [default: all]"),
+        junk_option(default=True),
         click.option(
             "--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number."
         ),
@@ -197,6 +210,7 @@ def selection_options(function: Decorated) -> Decorated:
             "--border", type=float, help="Leave out picks this near to the edge, in Å.  [default: as earlier]"
         ),
         click.option("--max_picks", type=int, help="Keep at most so many picks a micrograph.  [default: as earlier]"),
+        junk_option(default=None),
         click.option("--reference", help="Reference coordinates to evaluate the picks against."),
         click.option(
             "--pixel_size", "--angpix", type=float, help="Å per pixel, if the micrographs' STAR file has none."
@@ -219,7 +233,7 @@ def given_changes(changes: dict[str, Any]) -> dict[str, Any]:
     if not given:
         raise InputError(
             "Nothing is to be changed: give --threshold, --mode, --target_precision, --target_recall, "
-            "--count_per_micrograph, --border or --max_picks."
+            "--count_per_micrograph, --border, --max_picks, --reject_junk or --keep_junk."
         )
     return given
 
