@@ -1,25 +1,129 @@
-"""What there is to see in a micrograph beside particles, from its pixels as they lie in the file.
+"""What there is to see in a micrograph beside particles: strips without data, and where much lies on one place.
 
-The networks see images without low frequencies; what is far larger than a particle must be looked for before. What
-this module does not do: it knows no candidates and judges nothing (``inference.rejection`` does).
+The networks see images without low frequencies; what is larger than a particle must be looked for before, in the pixels
+as they lie in the file. What this module does not do: it knows no candidates and judges nothing (``inference.rejection``
+does).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates, median_filter
 
 from relion_attn_picker.imaging.borders import SpoiltBorder, find_spoilt_border
+from relion_attn_picker.imaging.normalize import clip_outliers, robust_location_and_spread
+from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.picks import FloatArray
+
+BLOCKS: Final = 6
+"""Blocks per particle diameter whose pixels are averaged before anything else: noise and cost fall."""
+
+CLIP: Final = 20.0
+"""Robust standard deviations at which pixels are clipped before, so that no dead column looks like a dense line."""
+
+BACKGROUND: Final = 5.0
+"""Particle diameters across the window whose median is the background: a film's straight edge leaves nothing over."""
+
+BACKGROUND_STEP: Final = 3
+"""Only every so manieth block in either direction is looked at for the background."""
+
+NEAR: Final = 0.6
+"""Standard deviation in particle diameters of the Gaussian that averages over about one particle."""
+
+WIDE: Final = 1.0
+"""The same over a particle and its neighbours."""
+
+TEXTURE: Final = 0.75
+"""The same for the power of the network's image."""
+
+
+@dataclass(frozen=True)
+class CoarseMap:
+    """Values ``(h, w)`` for blocks of pixels of an image, from its pixel (0, 0) on; ``block`` pixels on each side.
+
+    ``spread`` is the robust standard deviation of the values.
+    """
+
+    values: FloatArray
+    block: float
+    spread: float
+
+    def at(self, yx: FloatArray) -> FloatArray:
+        """Return the values at points ``(n, 2)`` in pixels of the image, ``(n,)``, between blocks linearly."""
+        places = (yx.T - (self.block - 1) / 2) / self.block
+        return np.asarray(map_coordinates(self.values, places, order=1, mode="nearest"), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The shape ``(h, w)`` of a micrograph, and the strips along its sides that hold no data."""
+    """What a micrograph shows beside particles; all maps are of its own pixels.
+
+    Parameters
+    ----------
+    image_shape
+        ``(h, w)`` of the micrograph.
+    border
+        Strips along its sides that hold no data.
+    near, wide
+        How much denser (darker) it is than its background, averaged with Gaussians of ``NEAR`` and ``WIDE`` diameters.
+    texture
+        Mean square of the network's image, averaged with a Gaussian of ``TEXTURE`` diameters.
+    """
 
     image_shape: tuple[int, int]
     border: SpoiltBorder
+    near: CoarseMap
+    wide: CoarseMap
+    texture: CoarseMap
 
 
-def survey_micrograph(image: FloatArray, particle_diameter_px: float) -> Surroundings:
-    """Look at a whole micrograph ``(h, w)``; the particle diameter is in its pixels."""
-    return Surroundings((image.shape[0], image.shape[1]), find_spoilt_border(image))
+def survey_micrograph(
+    image: FloatArray, pixel_size: float, prepared: NetworkImage, particle_diameter: float
+) -> Surroundings:
+    """Look at a whole micrograph.
+
+    Parameters
+    ----------
+    image
+        ``(h, w)``, as it lies in its file.
+    pixel_size
+        Å per pixel of ``image``.
+    prepared
+        The same at the network's scale, with its ``unflattened`` image.
+    particle_diameter
+        Å.
+    """
+    assert prepared.unflattened is not None
+    block = max(1, int(particle_diameter / prepared.pixel_size / BLOCKS))
+    blocks_per_diameter = particle_diameter / prepared.pixel_size / block
+    density = -_average_blocks(clip_outliers(prepared.unflattened, CLIP), block)
+    density -= _background(density, blocks_per_diameter)
+    power = _average_blocks(np.square(prepared.values), block)
+
+    def smooth(values: FloatArray, diameters: float) -> CoarseMap:
+        averaged = gaussian_filter(values, diameters * blocks_per_diameter, mode="nearest")
+        return CoarseMap(averaged, block * prepared.pixel_size / pixel_size, robust_location_and_spread(averaged)[1])
+
+    shape = (image.shape[0], image.shape[1])
+    return Surroundings(
+        shape, find_spoilt_border(image), smooth(density, NEAR), smooth(density, WIDE), smooth(power, TEXTURE)
+    )
+
+
+def _background(density: FloatArray, blocks_per_diameter: float) -> FloatArray:
+    """Return the median of the blocks round each block, ``(h, w)``."""
+    window = int(BACKGROUND * blocks_per_diameter / BACKGROUND_STEP) | 1
+    coarse = median_filter(density[::BACKGROUND_STEP, ::BACKGROUND_STEP], window, mode="reflect")
+    fine = coarse.repeat(BACKGROUND_STEP, axis=0).repeat(BACKGROUND_STEP, axis=1)
+    return np.asarray(fine[: density.shape[0], : density.shape[1]], dtype=np.float32)
+
+
+def _average_blocks(image: FloatArray, block: int) -> FloatArray:
+    """Return the means of the blocks of an image ``(h, w)``; rows and columns that fill no block are left out."""
+    rows, columns = (length // block for length in image.shape)
+    whole = image[: rows * block, : columns * block]
+    lines = whole.reshape(rows, block, columns * block).mean(axis=1)
+    return np.asarray(lines.reshape(rows, columns, block).mean(axis=2), dtype=np.float32)
