@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "self-train": "Train on a network's own picks on unlabelled micrographs.",
     "model": "Look into a file of weights.",
     "simulate": "Write a small RELION project of simulated micrographs.",
+    "compare": "Compare both networks, and their hybrids, on labelled micrographs.",
     "benchmark": "Measure where the time of one micrograph goes.",
 }
 """Name of a command, which is also its module's (``-`` as ``_``), and its short help."""

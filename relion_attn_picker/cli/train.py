@@ -110,7 +110,7 @@ def read_request(given: dict[str, Any]) -> dict[str, Any]:
 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"], save_every=given["save_every"])
-    sets = _labelled_sets(given["data"], given["hold_out"], given["weight"])
+    sets = labelled_sets(given["data"], given["hold_out"], given["weight"])
     start_from = None
     if given["start_from"] is not None:
         from relion_attn_picker.training.starting import find_start, own_options
@@ -138,9 +138,10 @@ def read_request(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _labelled_sets(
+def labelled_sets(
     data: tuple[tuple[str, str, float], ...], hold_out: tuple[int, ...], weight: tuple[float, ...]
 ) -> list[TrainingData]:
+    """Return the sets of a repeatable option; ``hold_out`` and ``weight`` once for all or once for each."""
     from relion_attn_picker.training_job import TrainingData
 
     if len(hold_out) not in (0, 1, len(data)):

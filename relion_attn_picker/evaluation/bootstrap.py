@@ -58,15 +58,15 @@ def bootstrap_intervals(
         nothing = (float("nan"), float("nan"))
         return ScoreIntervals(nothing, nothing, nothing, nothing)
     counts = np.array([_count(each, threshold) for each in matches])
-    candidates, matched = _count_by_level(matches)
+    candidates, matched = count_by_level(matches)
     resampled = [
         _score_resamples(draws.astype(np.float64), counts, candidates, matched)
-        for draws in _draw_micrographs(len(matches), n_resamples, rng)
+        for draws in draw_micrographs(len(matches), n_resamples, rng)
     ]
-    return ScoreIntervals(*(_percentile_interval(column) for column in np.concatenate(resampled).T))
+    return ScoreIntervals(*(percentile_interval(column) for column in np.concatenate(resampled).T))
 
 
-def _draw_micrographs(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def draw_micrographs(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """Draw n micrographs with replacement, often: tables ``(r, n)`` of how many times each was drawn."""
     for start in range(0, n_resamples, RESAMPLES_AT_ONCE):
         yield rng.multinomial(n, np.full(n, 1 / n), size=min(RESAMPLES_AT_ONCE, n_resamples - start))
@@ -77,13 +77,21 @@ def _count(matches: MicrographMatches, threshold: float) -> tuple[int, int, int]
     return int(is_pick.sum()), int(matches.is_true_positive[is_pick].sum()), matches.n_true
 
 
-def _count_by_level(matches: Sequence[MicrographMatches]) -> tuple[FloatTable, FloatTable]:
-    """Count candidates and matched candidates of each micrograph at each score level, highest level first."""
+def count_by_level(
+    matches: Sequence[MicrographMatches], most_levels: int = SCORE_LEVELS
+) -> tuple[FloatTable, FloatTable]:
+    """Count candidates and matched candidates of each micrograph at each score level, highest level first.
+
+    Returns
+    -------
+    tuple of ndarray, shape ``(m, k)``
+        Where there are more than ``most_levels`` distinct scores, levels of about equal numbers of candidates.
+    """
     pooled = pool_matches(matches)
     owner = np.repeat(np.arange(len(matches)), [len(each.score) for each in matches])
     distinct = np.unique(pooled.score)
-    if len(distinct) > SCORE_LEVELS:
-        distinct = np.unique(np.quantile(pooled.score, np.linspace(0, 1, SCORE_LEVELS), method="lower"))
+    if len(distinct) > most_levels:
+        distinct = np.unique(np.quantile(pooled.score, np.linspace(0, 1, most_levels), method="lower"))
     level = len(distinct) - np.searchsorted(distinct, pooled.score, side="right")
     shape = (len(matches), max(len(distinct), 1))
     cell = np.ravel_multi_index((owner, level), shape)
@@ -112,7 +120,8 @@ def _score_resamples(draws: FloatTable, counts: FloatTable, candidates: FloatTab
         )
 
 
-def _percentile_interval(values: FloatVector) -> Interval:
+def percentile_interval(values: FloatVector) -> Interval:
+    """Return the 95 % percentile interval of resampled values ``(r,)``; those not finite are left out."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return float("nan"), float("nan")

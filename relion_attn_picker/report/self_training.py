@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.report.figure import make_figure, replace_file, save_png
+from relion_attn_picker.report.markdown import format_table
 
 TABLE_NAME = "rounds.md"
 CSV_NAME = "rounds.csv"
@@ -84,12 +85,12 @@ def write_rounds(folder: Path, records: Sequence[RoundRecord]) -> None:
 
 def format_rounds(records: Sequence[RoundRecord]) -> str:
     """Return the rounds as a Markdown table that also reads well in a terminal, and a line on each round's verdict."""
-    lines = _format_table([HEADINGS, *(_format_row(record) for record in records)])
+    lines = format_table([HEADINGS, *(_format_row(record) for record in records)])
     names = _set_names(records)
     if len(names) > 1:
         lines += ["", "The figures are means over the held-out sets; average precision, best F1 and F1 of each:", ""]
         rows = [[f"{record.iteration}", *(_format_set(record, name) for name in names)] for record in records]
-        lines += _format_table([["round", *names], *rows])
+        lines += format_table([["round", *names], *rows])
     lines += ["", *(f"- round {record.iteration}: {record.remark}" for record in records)]
     return "\n".join(lines)
 
@@ -120,12 +121,6 @@ def _set_names(records: Sequence[RoundRecord]) -> list[str]:
 
 def _format(value: float | None, digits: int = 3) -> str:
     return NOTHING if value is None else f"{value:.{digits}f}"
-
-
-def _format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    return [padded[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *padded[1:]]
 
 
 def write_rounds_csv(path: Path, records: Sequence[RoundRecord]) -> None:

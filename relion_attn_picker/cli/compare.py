@@ -1,0 +1,97 @@
+"""``attnpick compare``: the Attention U-Net and the standard U-Net side by side on labelled micrographs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from relion_attn_picker.cli import train
+from relion_attn_picker.cli._options import LIKE_RELION
+from relion_attn_picker.cli._plain_command import log_into
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.options import InferenceOptions
+
+NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
+"""Options of ``attnpick train`` that mean something else here: both architectures start anew with seeds 1, 2, ..."""
+
+
+@click.command(
+    name="compare",
+    context_settings=LIKE_RELION,
+    params=[each for each in train.command.params if each.name not in NOT_OURS],
+)
+@click.option(
+    "--data",
+    type=(str, str, float),
+    multiple=True,
+    metavar="MICS COORDS DIAMETER",
+    help="Labelled set to compare on: micrographs STAR, coordinates, diameter in Å. Repeatable.",
+)
+@click.option(
+    "--out", required=True, help="Folder of the report; an interrupted comparison goes on, a finished one is redrawn."
+)
+@click.option(
+    "--attention", multiple=True, metavar="FILE", help="Attention checkpoint, once for each seed (3 or more)."
+)
+@click.option("--standard", multiple=True, metavar="FILE", help="Standard checkpoint, as many, in the same order.")
+@click.option(
+    "--train_data",
+    type=(str, str, float),
+    multiple=True,
+    metavar="MICS COORDS DIAMETER",
+    help="Train both networks on this instead (and as --simulated, --structures, ... say). Repeatable.",
+)
+@click.option("--seeds", type=int, default=3, show_default=True, help="Trainings of each network.")
+@click.option(
+    "--sizes", default="1", show_default=True, help='Shares of the training micrographs, such as "0.1 0.3 1".'
+)
+@click.option("--costs/--no_costs", default=True, show_default=True, help="Time training steps as well.")
+def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) -> None:
+    """Compare both networks, and every way to combine them, on labelled micrographs.
+
+    Give checkpoints, or --train_data to train both on the same crops with the same schedule and seeds. OUT gets
+    comparison.md, comparison.json and figures: which network is better, how sure that is, and what to take for clean
+    particles, a complete survey, or speed.
+    """
+    with log_into(Path(out) / "compare.log", shlex.join(sys.argv)):
+        from relion_attn_picker.comparison_job import ComparisonRequest, run_comparison
+
+        request = ComparisonRequest(
+            data=train.labelled_sets(data, (), ()),
+            attention=[Path(each) for each in options.pop("attention")],
+            standard=[Path(each) for each in options.pop("standard")],
+            inference=InferenceOptions(gpu=options["gpu"], threads=options["threads"], precision=options["precision"]),
+            measure_costs=options.pop("costs"),
+            command=shlex.join(["attnpick", *sys.argv[1:]]),
+            training=_read_plan(options),
+        )
+        steps = 0 if request.training is None else request.training.train_options.steps
+        comparison = run_comparison(Path(out), request, lambda: train.TrainingProgress(steps).report)
+        for each in comparison.recommendations:
+            print(f"For {each.aim}, take {each.choice}: {each.reason}")
+        print(f"Written: {out}/comparison.md, {out}/comparison.json and figures")
+
+
+def _read_plan(options: dict[str, Any]) -> Any:
+    """Return how both networks are trained; ``None`` if nothing to train on is given."""
+    data, seeds, sizes = options.pop("train_data"), options.pop("seeds"), options.pop("sizes")
+    if not data and not options["simulated"] and options["on_the_fly"] is None:
+        return None
+    from relion_attn_picker.comparison_training import TrainingPlan
+
+    request = train.read_request({**options, "data": data, "start_from": None, "architecture": None, "seed": 1})
+    request.pop("start_from")
+    return TrainingPlan(**request, seeds=seeds, shares=_read_shares(sizes))
+
+
+def _read_shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        raise InputError(
+            f'--sizes is {text!r}: expected shares of the training micrographs, such as "0.1 0.3 1".'
+        ) from None

@@ -1,0 +1,110 @@
+"""Claims about two networks, each put to the figures: it holds, it does not, or these figures cannot decide.
+
+What this module does not do: it computes no figure; ``comparison`` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_attn_picker.evaluation.comparison import Difference, Verdict
+
+HOLDS: Final = "holds"
+FAILS: Final = "does not hold"
+UNDECIDED: Final = "undecided at these figures"
+UNTESTED: Final = "not tested"
+
+FEWEST_A_CLASS: Final = 3
+"""Micrographs in a class of conditions: fewer give no interval worth its name."""
+
+CLASSES: Final = 3
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, what the figures say of it (one of the four words above), and those figures in words."""
+
+    statement: str
+    verdict: str
+    grounds: str
+
+
+def judge_higher(statement: str, difference: Difference | None, grounds: str) -> Claim:
+    """Judge the claim that a figure of the first contender is higher than the second's.
+
+    Parameters
+    ----------
+    statement
+        The claim.
+    difference
+        First minus second; ``None`` if it was not measured, and ``grounds`` says why.
+    grounds
+        What was measured, in words.
+    """
+    if difference is None:
+        return Claim(statement, UNTESTED, grounds)
+    verdicts = {Verdict.HIGHER: HOLDS, Verdict.LOWER: FAILS}
+    return Claim(statement, verdicts.get(difference.verdict, UNDECIDED), grounds)
+
+
+def judge_together(statement: str, differences: Sequence[Difference], grounds: str) -> Claim:
+    """Judge a claim that is made of every set: it holds if it holds on one at least and fails on none."""
+    verdicts = {each.verdict for each in differences}
+    if not verdicts:
+        return Claim(statement, UNTESTED, grounds)
+    if Verdict.LOWER in verdicts:
+        word = FAILS if Verdict.HIGHER not in verdicts else UNDECIDED
+        return Claim(statement, word, grounds)
+    return Claim(statement, HOLDS if Verdict.HIGHER in verdicts else UNDECIDED, grounds)
+
+
+def judge_amount(statement: str, measured: float, low: float, high: float, grounds: str) -> Claim:
+    """Judge the claim that an amount lies between ``low`` and ``high``; NaN was not measured."""
+    if not math.isfinite(measured):
+        return Claim(statement, UNTESTED, grounds)
+    return Claim(statement, HOLDS if low <= measured <= high else FAILS, grounds)
+
+
+@dataclass(frozen=True)
+class ConditionClass:
+    """Micrographs whose condition lies between ``low`` and ``high``: their places in the list."""
+
+    low: float
+    high: float
+    places: tuple[int, ...]
+
+    @property
+    def middle(self) -> float:
+        """Where it is drawn."""
+        return (self.low + self.high) / 2
+
+
+def divide_by_condition(values: NDArray[np.float64]) -> tuple[ConditionClass, ...]:
+    """Divide micrographs into three classes of as equal numbers as can be, lowest first.
+
+    Parameters
+    ----------
+    values
+        A condition of each micrograph, shape ``(m,)``; NaN where it is not known, and the micrograph is left out.
+
+    Returns
+    -------
+    tuple of ConditionClass
+        Two classes where three would have fewer than ``FEWEST_A_CLASS`` micrographs each; none where two would, or all
+        micrographs have the same condition.
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    count = min(CLASSES, len(order) // FEWEST_A_CLASS)
+    if count < 2 or values[order[0]] == values[order[-1]]:
+        return ()
+    return tuple(
+        ConditionClass(float(values[part[0]]), float(values[part[-1]]), tuple(part.tolist()))
+        for part in np.array_split(order, count)
+    )

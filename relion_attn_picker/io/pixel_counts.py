@@ -1,0 +1,77 @@
+"""Counted pixels of a job: one line of JSON a micrograph, appended as soon as it is done.
+
+As ``candidates`` for picks: a kill tears at worst the last line, and the last line of a micrograph counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PixelRecord:
+    """What was counted on one micrograph.
+
+    Parameters
+    ----------
+    micrograph
+        Its name as listed.
+    found_with
+        Fingerprint of everything that the counts depend on.
+    counts
+        By name of a map: pixels on particles and all others, in bins, shape ``(2, b)``.
+    seconds
+        What took how long, by name.
+    """
+
+    micrograph: str
+    found_with: str
+    counts: Mapping[str, NDArray[np.int64]]
+    seconds: Mapping[str, float]
+
+
+class PixelStore:
+    """Reads and appends the counted pixels of one job."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: dict[str, dict[str, Any]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+            with suppress(ValueError, KeyError, TypeError):  # a line torn by a kill: as if never written
+                record = json.loads(line)
+                self._lines[record["micrograph"]] = record
+
+    def read(self, micrograph: str, found_with: str) -> PixelRecord | None:
+        """Return the record of a micrograph, or ``None`` if it is not done, or was done otherwise."""
+        line = self._lines.get(micrograph)
+        if line is None or line["found_with"] != found_with:
+            return None
+        counts = {name: np.array(values, dtype=np.int64) for name, values in line["counts"].items()}
+        return PixelRecord(micrograph, found_with, counts, line["seconds"])
+
+    def append(self, record: PixelRecord) -> None:
+        """Add the record of a micrograph."""
+        line = {
+            "micrograph": record.micrograph,
+            "found_with": record.found_with,
+            "counts": {name: values.tolist() for name, values in record.counts.items()},
+            "seconds": dict(record.seconds),
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("\n" * self._is_torn() + json.dumps(line) + "\n")
+        self._lines[record.micrograph] = line
+
+    def _is_torn(self) -> bool:
+        if not self._path.is_file() or not self._path.stat().st_size:
+            return False
+        with self._path.open("rb") as file:
+            file.seek(-1, 2)
+            return file.read(1) != b"\n"
