@@ -50,7 +50,7 @@ def prepare_micrograph(
     """
     image = read_image(project_dir / micrograph.name)
     prepared = predictor.prepare(image, micrograph.optics.pixel_size, options.particle_diameter)
-    surroundings = survey_micrograph(image, options.particle_diameter / micrograph.optics.pixel_size)
+    surroundings = survey_micrograph(image, micrograph.optics.pixel_size, prepared, options.particle_diameter)
     return PreparedMicrograph(micrograph, (image.shape[0], image.shape[1]), prepared, surroundings)
 
 

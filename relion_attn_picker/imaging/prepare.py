@@ -16,14 +16,10 @@ MIN_DIAMETERS_PER_IMAGE = 1.5
 
 @dataclass(frozen=True)
 class NetworkImage:
-    """An image at the network's scale: ``values`` ``(h, w)`` float32, standardised; ``pixel_size`` in Å per pixel.
-
-    ``unflattened`` is the same image before its low frequencies were taken away, ``(h, w)``, for whoever needs them.
-    """
+    """An image at the network's scale: ``values`` ``(h, w)`` float32, standardised; ``pixel_size`` in Å per pixel."""
 
     values: FloatArray
     pixel_size: float
-    unflattened: FloatArray | None = None
 
 
 def prepare_image(
@@ -63,7 +59,7 @@ def prepare_image(
     ratio = choose_ratio(particle_diameter / particle_diameter_px / pixel_size)
     resampled = fourier_resample(clip_outliers(image, normalization.raw_clip), ratio, workers)
     flat = flatten_background(resampled, normalization.highpass_diameters * particle_diameter_px)
-    return NetworkImage(standardize(flat, normalization.clip), pixel_size * ratio.factor, resampled)
+    return NetworkImage(standardize(flat, normalization.clip), pixel_size * ratio.factor)
 
 
 def check_diameter(shape: tuple[int, ...], pixel_size: float, particle_diameter: float) -> None:

@@ -1,8 +1,8 @@
 """What there is to see in a micrograph beside particles: strips without data, and where much lies on one place.
 
 The networks see images without low frequencies; what is larger than a particle must be looked for before, in the pixels
-as they lie in the file. What this module does not do: it knows no candidates and judges nothing (``inference.rejection``
-does).
+as they lie in the file. Dense means dark, as protein is. What this module does not do: it knows no candidates and
+judges nothing (``inference.rejection`` does).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.picks import FloatArray
 
 BLOCKS: Final = 6
-"""Blocks per particle diameter whose pixels are averaged before anything else: noise and cost fall."""
+"""Blocks of pixels per particle diameter that are averaged before anything else: noise and cost fall."""
 
 CLIP: Final = 20.0
 """Robust standard deviations at which pixels are clipped before, so that no dead column looks like a dense line."""
@@ -42,19 +42,20 @@ TEXTURE: Final = 0.75
 
 @dataclass(frozen=True)
 class CoarseMap:
-    """Values ``(h, w)`` for blocks of pixels of an image, from its pixel (0, 0) on; ``block`` pixels on each side.
-
-    ``spread`` is the robust standard deviation of the values.
-    """
+    """Values ``(h, w)`` for blocks of ``block`` by ``block`` pixels of an image, from its pixel (0, 0) on."""
 
     values: FloatArray
     block: float
-    spread: float
 
     def at(self, yx: FloatArray) -> FloatArray:
-        """Return the values at points ``(n, 2)`` in pixels of the image, ``(n,)``, between blocks linearly."""
+        """Return the values at points ``(n, 2)`` in pixels of the image, ``(n,)``, linear between the blocks' middles."""
         places = (yx.T - (self.block - 1) / 2) / self.block
         return np.asarray(map_coordinates(self.values, places, order=1, mode="nearest"), dtype=np.float32)
+
+    @property
+    def spread(self) -> float:
+        """Robust standard deviation of the values."""
+        return robust_location_and_spread(self.values)[1]
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class Surroundings:
     border
         Strips along its sides that hold no data.
     near, wide
-        How much denser (darker) it is than its background, averaged with Gaussians of ``NEAR`` and ``WIDE`` diameters.
+        How much denser it is than its background, averaged with Gaussians of ``NEAR`` and ``WIDE`` diameters.
     texture
-        Mean square of the network's image, averaged with a Gaussian of ``TEXTURE`` diameters.
+        Root mean square of the network's image, averaged with a Gaussian of ``TEXTURE`` diameters; 1 is its median.
     """
 
     image_shape: tuple[int, int]
@@ -92,36 +93,46 @@ def survey_micrograph(
     pixel_size
         Å per pixel of ``image``.
     prepared
-        The same at the network's scale, with its ``unflattened`` image.
+        The same at the network's scale.
     particle_diameter
         Å.
     """
-    assert prepared.unflattened is not None
-    block = max(1, int(particle_diameter / prepared.pixel_size / BLOCKS))
-    blocks_per_diameter = particle_diameter / prepared.pixel_size / block
-    density = -_average_blocks(clip_outliers(prepared.unflattened, CLIP), block)
-    density -= _background(density, blocks_per_diameter)
-    power = _average_blocks(np.square(prepared.values), block)
-
-    def smooth(values: FloatArray, diameters: float) -> CoarseMap:
-        averaged = gaussian_filter(values, diameters * blocks_per_diameter, mode="nearest")
-        return CoarseMap(averaged, block * prepared.pixel_size / pixel_size, robust_location_and_spread(averaged)[1])
-
-    shape = (image.shape[0], image.shape[1])
+    near, wide = _map_density(image, particle_diameter / pixel_size)
+    network_diameter = particle_diameter / prepared.pixel_size
+    block = _block_of(network_diameter)
+    power = gaussian_filter(average_blocks(np.square(prepared.values), block), TEXTURE * network_diameter / block)
+    texture = np.sqrt(power / max(float(np.median(power)), np.finfo(np.float32).tiny))
     return Surroundings(
-        shape, find_spoilt_border(image), smooth(density, NEAR), smooth(density, WIDE), smooth(power, TEXTURE)
+        image_shape=(image.shape[0], image.shape[1]),
+        border=find_spoilt_border(image),
+        near=near,
+        wide=wide,
+        texture=CoarseMap(texture, block * prepared.pixel_size / pixel_size),
     )
 
 
-def _background(density: FloatArray, blocks_per_diameter: float) -> FloatArray:
-    """Return the median of the blocks round each block, ``(h, w)``."""
-    window = int(BACKGROUND * blocks_per_diameter / BACKGROUND_STEP) | 1
+def _map_density(image: FloatArray, diameter: float) -> tuple[CoarseMap, CoarseMap]:
+    """Return density over the background, averaged near and wide; the particle diameter is in pixels."""
+    block = _block_of(diameter)
+    density = -average_blocks(clip_outliers(image, CLIP), block)
+    density -= _background(density, diameter / block)
+    near, wide = (gaussian_filter(density, scale * diameter / block, mode="nearest") for scale in (NEAR, WIDE))
+    return CoarseMap(near, block), CoarseMap(wide, block)
+
+
+def _block_of(diameter: float) -> int:
+    return max(1, int(diameter / BLOCKS))
+
+
+def _background(density: FloatArray, diameter: float) -> FloatArray:
+    """Return the median of the blocks round each block, ``(h, w)``; the particle diameter is in blocks."""
+    window = int(BACKGROUND * diameter / BACKGROUND_STEP) | 1
     coarse = median_filter(density[::BACKGROUND_STEP, ::BACKGROUND_STEP], window, mode="reflect")
     fine = coarse.repeat(BACKGROUND_STEP, axis=0).repeat(BACKGROUND_STEP, axis=1)
     return np.asarray(fine[: density.shape[0], : density.shape[1]], dtype=np.float32)
 
 
-def _average_blocks(image: FloatArray, block: int) -> FloatArray:
+def average_blocks(image: FloatArray, block: int) -> FloatArray:
     """Return the means of the blocks of an image ``(h, w)``; rows and columns that fill no block are left out."""
     rows, columns = (length // block for length in image.shape)
     whole = image[: rows * block, : columns * block]
