@@ -48,7 +48,7 @@ class CoarseMap:
     block: float
 
     def at(self, yx: FloatArray) -> FloatArray:
-        """Return the values at points ``(n, 2)`` in pixels of the image, ``(n,)``, linear between the blocks' middles."""
+        """Return the values at points ``(n, 2)`` in pixels of the image, ``(n,)``, linear between middles of blocks."""
         places = (yx.T - (self.block - 1) / 2) / self.block
         return np.asarray(map_coordinates(self.values, places, order=1, mode="nearest"), dtype=np.float32)
 

@@ -23,13 +23,13 @@ BETA: Final = {"precision": 0.5, "balanced": 1.0, "recall": 2.0}
 Retrieval, 1979, chapter 7)."""
 
 DOUBTFUL: Final = 0.7
-"""A balanced cut that promises less precision than this is that of a data set with little or nothing to pick: .24 to .65
-for micrographs without any particle, .81 or more for proteins that the networks had not seen, and less than .7 for 5 of
-96 simulated sessions, in two of which hardly a particle could be told from noise."""
+"""A balanced cut that promises less precision than this is that of a data set with little or nothing to pick: it was .23
+to .65 without any particle, .81 or more for proteins that the networks had not seen, and less than .7 in 5 of 96
+simulated sessions, of which two showed hardly a particle that could be told from noise."""
 
-SURE: Final = 0.8
-"""What a candidate of a doubtful data set must reach on the one curve for all data sets. The precision promised at the
-cut says that its scores are those of wrong candidates; then its best candidates are no better for being its best."""
+SURE: Final = 0.9
+"""What a candidate of a doubtful data set must reach on the one curve for all data sets: the mixture that is fitted to
+scores of noise alone makes particles of the best of them."""
 
 
 @dataclass(frozen=True)
