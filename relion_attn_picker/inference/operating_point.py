@@ -23,7 +23,7 @@ BETA: Final = {"precision": 0.5, "balanced": 1.0, "recall": 2.0}
 Retrieval, 1979, chapter 7)."""
 
 DOUBTFUL: Final = 0.7
-"""A balanced cut that promises less precision than this is that of a data set with little or nothing to pick: it was .23
+"""A balanced cut that promises less precision than this is that of a data set with little or nothing to pick: .23
 to .65 without any particle, .81 or more for proteins that the networks had not seen, and less than .7 in 5 of 96
 simulated sessions, of which two showed hardly a particle that could be told from noise."""
 

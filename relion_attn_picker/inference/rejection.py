@@ -105,8 +105,8 @@ REASONS: Final = (
         _on_ice,
     ),
 )
-"""The first that applies counts. Films and specks have no row: no measure of brightness, of its slope or of texture told
-what networks pick there from particles (3 of 164 wrong ones at a loss of .2 % of the right ones)."""
+"""The first that applies counts. Films and specks have no row: no measure of brightness, its slope or texture told what
+networks pick there from particles (3 of 164 wrong ones at a loss of .2 % of the right ones)."""
 
 
 def judge_candidates(yx: FloatArray, surroundings: Surroundings) -> FloatArray:
