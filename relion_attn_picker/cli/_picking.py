@@ -213,7 +213,7 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
     point = summary.point
     print(f" by {summary.picker}, at a threshold of {point.threshold:g}: {point.reason}")
-    if point.expected is not None:
+    if point.expected is not None and total:
         precision, recall = point.expected.precision, point.expected.recall
         print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")
     rejected = count_rejected(summary.results)
