@@ -94,7 +94,7 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
             if record is None:
                 continue
             if results.reject_junk:
-                rejected += _tally_rejected(record, point, true.yx, particle_diameter / 2 / pixel_size)
+                rejected.update(_tally_rejected(record, point, true.yx, particle_diameter / 2 / pixel_size))
                 record = record.without_junk()
             if pixels is not None:
                 _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)

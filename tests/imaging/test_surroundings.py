@@ -28,7 +28,8 @@ def survey(image: FloatArray, pixel_size: float = 1.0) -> Surroundings:
 def disc(diameter: float) -> FloatArray:
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     inside = np.hypot(y - MIDDLE[0, 0], x - MIDDLE[0, 1]) <= diameter / 2
-    return -inside.astype(np.float32)
+    image: FloatArray = -inside.astype(np.float32)
+    return image
 
 
 def averaged_over(diameter: float, sigma: float) -> float:

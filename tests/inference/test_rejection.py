@@ -48,8 +48,8 @@ def judge(image: FloatArray, yx: Points) -> list[str]:
     return [reason_name(code) if code else "" for code in codes]
 
 
-def crowd(step: float) -> Points:
-    return [(y, x) for y in np.arange(30, SHAPE[0] - 30, step) for x in np.arange(30, SHAPE[1] - 30, step)]
+def crowd(step: int) -> Points:
+    return [(y, x) for y in range(30, SHAPE[0] - 30, step) for x in range(30, SHAPE[1] - 30, step)]
 
 
 @pytest.mark.parametrize("density", [0.3, 1.0, 5.0])
