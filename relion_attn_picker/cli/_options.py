@@ -118,7 +118,8 @@ def cut_options(default_mode: str | None = "balanced") -> list[Callable[[Decorat
             type=click.Choice(MODES),
             default=default_mode,
             help="What an automatic threshold favours: precision (clean particles), balanced, or recall (a complete "
-            "survey); the job tells what it expects.  [default: balanced]",
+            "survey); the job tells what it expects. Where that is little, as without particles, the first two pick "
+            "only what would be sure elsewhere.  [default: balanced]",
         ),
         click.option("--target_precision", type=float, help="Instead: the expected precision to cut at, such as 0.9."),
         click.option("--target_recall", type=float, help="Instead: the expected recall to cut at, such as 0.95."),
