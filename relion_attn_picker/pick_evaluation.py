@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -105,7 +106,7 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     evaluation = evaluate_picks(evaluated(), particle_diameter, rng, threshold=point.threshold, pixels=pixels)
     evaluation = replace(evaluation, rejected=_sum_rejected(rejected))
-    if point.expected is None:
+    if point.expected is None or math.isnan(point.expected.precision):
         return evaluation
     return replace(evaluation, expected=(point.expected.precision, point.expected.recall))
 
@@ -262,10 +263,11 @@ def rejects_junk(saved: Mapping[str, Any]) -> bool:
 
 def describe_point(point: OperatingPoint) -> dict[str, Any]:
     """Return an operating point as what a job saves of it; ``read_point`` reads it."""
+    expected = point.expected
     return {
         "threshold": point.threshold,
         "threshold_reason": point.reason,
-        "expected": None if point.expected is None else asdict(point.expected),
+        "expected": asdict(expected) if expected is not None and not math.isnan(expected.precision) else None,
         "score_curve": None if point.curve is None else point.curve.to_dict(),
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relion_attn_picker.cli._options import PickingChoices
+from relion_attn_picker.inference.rejection import describe_reason
 from relion_attn_picker.inference.weights import describe_weights, find_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import ListedMicrographs
@@ -218,9 +219,10 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
         print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")
     rejected = count_rejected(summary.results)
     if rejected:
-        told = ", ".join(f"{count} {name}" for name, count in rejected.items())
         where = job.output_name(job.path / REJECTED_FILE)
-        print(f" rejected, although above the threshold: {told} (see {where}; --keep_junk keeps them)")
+        print(f" rejected, although above the threshold (see {where}; --keep_junk keeps them):")
+        for name, count in rejected.items():
+            print(f"  {count} {name}: {describe_reason(name)}")
     if failed:
         print(f" {failed} micrographs could not be picked: see {job.output_name(job.path / 'failed_micrographs.star')}")
     if summary.evaluation is not None:

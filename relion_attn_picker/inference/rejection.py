@@ -20,7 +20,6 @@ from relion_attn_picker.picks import FloatArray
 RULES_VERSION: Final = 2
 """Counts up when another candidate may be refused than before: a continued job then looks again."""
 
-
 MIN_WIDTH: Final = 0.5
 """Ratio of the density averaged wide to that averaged near: .40 for a disc as wide as a particle, .52 for one twice as
 wide, as the integral of a Gaussian over a disc tells (1 - exp(-r²/2σ²))."""
@@ -89,19 +88,19 @@ REASONS: Final = (
     Reason(
         1,
         "border",
-        "its centre lies in a strip along the micrograph's side that repeats pixels and shows no specimen",
+        "lies in a strip along the micrograph's side that repeats pixels and shows no specimen",
         _in_spoilt_border,
     ),
     Reason(
         2,
         "aggregate",
-        "it lies on something wider than a particle, rough, and at least twice as dense as the candidates usually are",
+        "lies on something wider than a particle, rough, and at least twice as dense as the candidates usually are",
         _on_aggregate,
     ),
     Reason(
         3,
         "ice",
-        "it lies on something wider than a particle that is far denser than anything usual in this micrograph",
+        "lies on something wider than a particle that is far denser than anything usual in this micrograph",
         _on_ice,
     ),
 )
@@ -129,3 +128,9 @@ def reason_name(code: float) -> str:
     """Return the name of the reason with a code; one of another version of this program is called by its number."""
     names = {reason.code: reason.name for reason in REASONS}
     return names.get(round(code), f"reason{round(code)}")
+
+
+def describe_reason(name: str) -> str:
+    """Return what a reason means, in words for the user."""
+    sentences = {reason.name: reason.sentence for reason in REASONS}
+    return sentences.get(name, "a reason of another version of this program")

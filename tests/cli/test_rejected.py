@@ -43,7 +43,8 @@ def test_rejected_candidates_are_told(spoilt: Project) -> None:
     assert rows and {row[-1] for row in rows} == {"border"}
     assert all(float(row[2]) < DEPTH for row in rows)
     assert spoilt.picks(NAME)[:, 0].min() > DEPTH
-    assert f"rejected, although above the threshold: {len(rows)} border (see External/job001/rejected_can" in run.out
+    assert "rejected, although above the threshold (see External/job001/rejected_candidates.star; --keep" in run.out
+    assert f"  {len(rows)} border: lies in a strip along the micrograph's side" in run.out
 
 
 def test_keeping_brings_them_back_without_an_image(spoilt: Project) -> None:

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from relion_attn_picker.imaging.normalize import flatten_background
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.imaging.surroundings import survey_micrograph
-from relion_attn_picker.inference.rejection import REASONS, judge_candidates, reason_name
+from relion_attn_picker.inference.rejection import REASONS, describe_reason, judge_candidates, reason_name
 from relion_attn_picker.picks import FloatArray
 
 SHAPE = (400, 480)
@@ -110,3 +110,5 @@ def test_table_of_reasons() -> None:
     assert len({reason.code for reason in REASONS}) == len({reason.name for reason in REASONS}) == len(REASONS)
     assert all(reason.code > 0 for reason in REASONS)
     assert reason_name(99) == "reason99"
+    assert describe_reason("reason99") == "a reason of another version of this program"
+    assert [describe_reason(reason.name) for reason in REASONS] == [reason.sentence for reason in REASONS]
