@@ -131,8 +131,8 @@ def junk_option(default: bool | None) -> Callable[[Decorated], Decorated]:
     return click.option(
         "--reject_junk/--keep_junk",
         default=default,
-        help="Leave out candidates on what is plainly no specimen, and list them with the reason in "
-        f"rejected_candidates.star.  [default: {'as earlier' if default is None else 'reject_junk'}]",
+        help="Leave out candidates in strips without data, on aggregates and on lumps of ice, and list them with the "
+        f"reason in rejected_candidates.star.  [default: {'as earlier' if default is None else 'reject_junk'}]",
     )
 
 

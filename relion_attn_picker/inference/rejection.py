@@ -104,8 +104,8 @@ REASONS: Final = (
         _on_ice,
     ),
 )
-"""The first that applies counts. Films and specks have no row: no measure of brightness, its slope or texture told what
-networks pick there from particles (3 of 164 wrong ones at a loss of .2 % of the right ones)."""
+"""The first that applies counts. Films and specks have no row: of measures of brightness, its slope and texture, none that
+spared 99.8 % of the particles found one in twenty of the wrong picks that these rows leave."""
 
 
 def judge_candidates(yx: FloatArray, surroundings: Surroundings) -> FloatArray:
