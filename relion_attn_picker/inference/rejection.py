@@ -105,7 +105,7 @@ REASONS: Final = (
     ),
 )
 """The first that applies counts. Films and specks have no row: of the measures of brightness, its slope and texture
-that were tried, none that spared 99.8 % of the particles found more than one in twenty of the wrong picks left there."""
+that were tried, none that spared 99.8 % of the particles found over one in twenty of the wrong picks left there."""
 
 
 def judge_candidates(yx: FloatArray, surroundings: Surroundings) -> FloatArray:
