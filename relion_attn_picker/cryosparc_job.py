@@ -35,7 +35,7 @@ from relion_attn_picker.picking_session import JobSummary, PickingRequest, run_p
 from relion_attn_picker.pipeline import select_picks
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.micrographs import write_micrographs
-from relion_attn_picker.report.picks_image import draw_picks
+from relion_attn_picker.report.picks_image import draw_points
 from relion_attn_picker.report.score_histogram import draw_score_histogram
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def run_live_job(
         summary = run_picking_job(job, request, report_both, job.abort_requested)
         picks = read_selected_picks(job, request.micrographs, exposures.items, request.options, summary.point)
         table = make_pick_table(picks, np.random.default_rng(), min_distance=request.options.min_distance_or_default)
-        _log_plots(external, job, request, picks, summary.point.threshold)
+        _log_plots(external, job, request, picks, summary)
         external.save_output(OUTPUT, as_dataset(table))
         external.log(f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.point.threshold:g}.")
     return str(external.uid), summary
@@ -275,14 +275,18 @@ def read_selected_picks(
 
 
 def _log_plots(
-    external: Any, job: JobDirectory, request: PickingRequest, picks: Sequence[ExposurePicks], threshold: float
+    external: Any, job: JobDirectory, request: PickingRequest, picks: Sequence[ExposurePicks], summary: JobSummary
 ) -> None:
-    """Show the first micrographs with their picks, and all scores, in CryoSPARC's event log."""
+    """Show the first micrographs with their picks and what was rejected, and all scores, in CryoSPARC's event log."""
+    rejected = {result.micrograph.name: result.rejected for result in summary.results}
     for number, entry in enumerate(picks[:DRAWN_MICROGRAPHS], start=1):
         path = job.path / f"picks_{number}.png"
         diameter = request.options.particle_diameter / entry.exposure.optics.pixel_size
-        draw_picks(read_image(request.project_dir / entry.exposure.path), entry.yx, path, diameter)
+        points = {"pick": entry.yx}
+        if left_out := rejected.get(str(entry.exposure.path)):
+            points["rejected"] = left_out.yx
+        draw_points(read_image(request.project_dir / entry.exposure.path), points, path, diameter)
         external.log_plot(str(path), f"{len(entry.yx)} picks on {Path(entry.exposure.path).name}")
     scores = np.concatenate([np.zeros(0), *(entry.score for entry in picks if entry.score is not None)])
-    draw_score_histogram(job.path / "scores.png", scores, threshold)
+    draw_score_histogram(job.path / "scores.png", scores, summary.point.threshold)
     external.log_plot(str(job.path / "scores.png"), "Scores of all picks")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relion_attn_picker.inference.hybrid_folder import hybrid_files, is_hybrid
 from relion_attn_picker.inference.operating_point import OperatingPoint
+from relion_attn_picker.inference.rejection import RULES_VERSION
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
@@ -48,13 +49,14 @@ class JobSettings:
             self.options.particle_diameter,
             self.options.min_distance_or_default,
             score_floor(self.options),
+            RULES_VERSION,
             micrograph.optics.pixel_size,
         )
 
     def selected_with(self) -> str:
         """Return the fingerprint of everything that the choice of picks among the candidates depends on."""
         cut = None if self.point is None else (self.point.threshold, self.point.curve and self.point.curve.to_dict())
-        return _fingerprint(cut, self.options.border, self.options.max_picks)
+        return _fingerprint(cut, self.options.border, self.options.max_picks, self.options.reject_junk)
 
 
 def _fingerprint(*values: object) -> str:

@@ -57,6 +57,8 @@ class PickOptions:
     target_precision, target_recall, count_per_micrograph
         Instead of a threshold: the expected precision or recall, 0 to 1, or the mean number of picks a micrograph,
         that the job's threshold is to give.
+    reject_junk
+        Whether candidates that have a reason to be rejected (``inference.rejection``) are left out.
     """
 
     particle_diameter: float
@@ -69,6 +71,7 @@ class PickOptions:
     target_precision: float | None = None
     target_recall: float | None = None
     count_per_micrograph: float | None = None
+    reject_junk: bool = True
 
     def __post_init__(self) -> None:
         require(

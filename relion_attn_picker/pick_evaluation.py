@@ -7,24 +7,34 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import ScoreCurve
-from relion_attn_picker.evaluation.evaluate import ALL_CANDIDATES, EvaluatedMicrograph, Evaluation, evaluate_picks
+from relion_attn_picker.evaluation.evaluate import (
+    ALL_CANDIDATES,
+    EvaluatedMicrograph,
+    Evaluation,
+    RejectedCount,
+    evaluate_picks,
+)
 from relion_attn_picker.evaluation.orientation import SAMPLE, EvenSample
 from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
-from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.inference.rejection import reason_name
+from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.io.hdf5 import read_probability_map
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph_list import find_project_dir
-from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.picks import JUNK, FloatArray, is_junk
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.labels import PICKNAME
 from relion_attn_picker.relion.micrographs import read_micrographs
@@ -52,12 +62,15 @@ class JobResults:
         Name of each picked micrograph → Å per pixel.
     map_paths
         Name → probability map, where maps were kept; otherwise empty.
+    reject_junk
+        Whether candidates that have a reason to be rejected are left out.
     """
 
     store: CandidateStore
     point: OperatingPoint
     pixel_sizes: Mapping[str, float]
     map_paths: Mapping[str, Path]
+    reject_junk: bool = False
 
 
 def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter: float) -> Evaluation:
@@ -72,6 +85,7 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
     """
     point = results.point
     pixels = PixelCounts(_map_threshold(point)) if results.map_paths else None
+    rejected: Counter[tuple[str, bool]] = Counter()
     truths = {name: table for name in results.pixel_sizes if (table := reference.read(name)) is not None}
     _check_overlap(len(truths), len(results.pixel_sizes), "the reference coordinates")
 
@@ -80,6 +94,9 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
             record, pixel_size = results.store.read(name), results.pixel_sizes[name]
             if record is None:
                 continue
+            if results.reject_junk:
+                rejected.update(_tally_rejected(record, point, true.yx, particle_diameter / 2 / pixel_size))
+                record = record.without_junk()
             if pixels is not None:
                 _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
             merit = point.merit(record.score)
@@ -88,9 +105,30 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
 
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     evaluation = evaluate_picks(evaluated(), particle_diameter, rng, threshold=point.threshold, pixels=pixels)
-    if point.expected is None:
+    evaluation = replace(evaluation, rejected=_sum_rejected(rejected))
+    if point.expected is None or math.isnan(point.expected.precision):
         return evaluation
     return replace(evaluation, expected=(point.expected.precision, point.expected.recall))
+
+
+def _tally_rejected(
+    record: CandidateRecord, point: OperatingPoint, true_yx: FloatArray, radius: float
+) -> Counter[tuple[str, bool]]:
+    """Count rejected candidates that reach the threshold, by reason and by whether a particle is within the radius."""
+    reaches = is_junk(record.score, record.details) & (point.merit(record.score) >= point.threshold)
+    if not reaches.any():
+        return Counter()
+    on_particle = np.zeros(int(reaches.sum()), dtype=np.bool_)
+    if len(true_yx):
+        on_particle = cKDTree(true_yx).query(record.yx[reaches])[0] <= radius
+    return Counter(zip(map(reason_name, record.details[JUNK][reaches]), on_particle.tolist(), strict=True))
+
+
+def _sum_rejected(tally: Counter[tuple[str, bool]]) -> tuple[RejectedCount, ...]:
+    reasons = sorted({reason for reason, _ in tally})
+    return tuple(
+        RejectedCount(reason, tally[reason, False] + tally[reason, True], tally[reason, True]) for reason in reasons
+    )
 
 
 def _map_threshold(point: OperatingPoint) -> float:
@@ -184,7 +222,7 @@ def evaluate_files(
         point = read_point(saved)
         if threshold is not None:
             point = replace(point, threshold=threshold, expected=None)
-        results = read_job_results(folder, listed, point)
+        results = replace(read_job_results(folder, listed, point), reject_junk=rejects_junk(saved))
         return evaluate_job(results, truth_coordinates, particle_diameter)
     return _evaluate_coordinates(
         open_coordinates(picks, project_dir, listed),
@@ -218,12 +256,18 @@ def read_point(saved: Mapping[str, Any]) -> OperatingPoint:
     )
 
 
+def rejects_junk(saved: Mapping[str, Any]) -> bool:
+    """Return whether a job with these saved options left out what had a reason to be rejected."""
+    return bool(saved.get("options", {}).get("reject_junk", False))
+
+
 def describe_point(point: OperatingPoint) -> dict[str, Any]:
     """Return an operating point as what a job saves of it; ``read_point`` reads it."""
+    expected = point.expected
     return {
         "threshold": point.threshold,
         "threshold_reason": point.reason,
-        "expected": None if point.expected is None else asdict(point.expected),
+        "expected": asdict(expected) if expected is not None and not math.isnan(expected.precision) else None,
         "score_curve": None if point.curve is None else point.curve.to_dict(),
     }
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from threading import Lock
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor
+from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.mrc import read_header
@@ -28,24 +30,29 @@ from relion_attn_picker.pick_evaluation import (
     JobResults,
     map_path,
 )
-from relion_attn_picker.picks import Picks
+from relion_attn_picker.picks import JUNK, Picks
 from relion_attn_picker.pipeline import (
     PreparedMicrograph,
     find_candidates,
     prepare_micrograph,
     select_picks,
+    select_rejected,
 )
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import (
+    RejectedPoints,
     write_coordinate_index,
     write_coords_suffix,
     write_failures,
     write_picks,
+    write_rejected,
     write_summary,
 )
 from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
+
+REJECTED_FILE = "rejected_candidates.star"
 
 PREPARED_AHEAD = 2
 """Micrographs that are read and resampled while the network works on another one."""
@@ -53,7 +60,10 @@ PREPARED_AHEAD = 2
 
 @dataclass(frozen=True)
 class MicrographResult:
-    """One line of a job's table: ``reason`` says why a micrograph failed, ``skipped`` that it was done before."""
+    """One line of a job's table: ``reason`` says why a micrograph failed, ``skipped`` that it was done before.
+
+    ``rejected`` has the candidates that would be picks but for a reason to reject them.
+    """
 
     micrograph: Micrograph
     n_picks: int = 0
@@ -61,6 +71,7 @@ class MicrographResult:
     seconds: float = 0.0
     skipped: bool = False
     reason: str | None = None
+    rejected: Picks | None = None
 
 
 class PickJob:
@@ -140,9 +151,10 @@ class PickJob:
             record, skipped = self._pick(micrograph, future) if future else self._reuse(micrograph)
         except InputError as error:
             return MicrographResult(micrograph, reason=str(error))
-        return MicrographResult(
-            micrograph, record.n_picks, record.mean_score, time.perf_counter() - start, skipped=skipped
-        )
+        return replace(self._describe(micrograph, record), seconds=time.perf_counter() - start, skipped=skipped)
+
+    def _describe(self, micrograph: Micrograph, record: CandidateRecord) -> MicrographResult:
+        return describe_record(micrograph, record, self._settings.options, self._point)
 
     def _has_candidates(self, micrograph: Micrograph) -> bool:
         record = self.store.read(micrograph.name)
@@ -203,7 +215,8 @@ class PickJob:
         for result in results:
             if result.reason is None:
                 record, _ = self._reuse(result.micrograph)
-                result = replace(result, n_picks=record.n_picks, mean_score=record.mean_score)
+                described = self._describe(result.micrograph, record)
+                result = replace(described, seconds=result.seconds, skipped=result.skipped)
             selected.append(result)
         return selected
 
@@ -211,7 +224,7 @@ class PickJob:
         """Return what earlier runs picked on micrographs that this one did not reach: an abort must not unlist them."""
         records = ((micrograph, self.store.read(micrograph.name)) for micrograph in micrographs)
         return [
-            MicrographResult(micrograph, record.n_picks, record.mean_score, skipped=True)
+            self._describe(micrograph, record)
             for micrograph, record in records
             if record is not None and self._paths[micrograph.name].exists()
         ]
@@ -226,7 +239,8 @@ class PickJob:
     def results_of(self, micrographs: Sequence[Micrograph], point: OperatingPoint) -> JobResults:
         """Return what the evaluation needs to know of these micrographs."""
         maps = {m.name: self._map_path(m) for m in micrographs} if self._settings.write_maps else {}
-        return JobResults(self.store, point, {m.name: m.optics.pixel_size for m in micrographs}, maps)
+        pixel_sizes = {m.name: m.optics.pixel_size for m in micrographs}
+        return JobResults(self.store, point, pixel_sizes, maps, self._settings.options.reject_junk)
 
     def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
         """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
@@ -256,6 +270,21 @@ def write_selection(
     return replace(record, n_picks=len(picks), mean_score=float(picks.score.mean()) if len(picks) else math.nan)
 
 
+def describe_record(
+    micrograph: Micrograph, record: CandidateRecord, options: PickOptions, point: OperatingPoint
+) -> MicrographResult:
+    """Return what came of a micrograph that was done before, from its record."""
+    rejected = select_rejected(record.candidates(micrograph), record.image_shape, options, point)
+    return MicrographResult(micrograph, record.n_picks, record.mean_score, skipped=True, rejected=rejected)
+
+
+def count_rejected(results: Sequence[MicrographResult]) -> Mapping[str, int]:
+    """Return how many candidates were rejected for each reason, by its name; only reasons that occurred."""
+    rejected = [result.rejected for result in results if result.rejected is not None]
+    codes = [code for picks in rejected for code in picks.details.get(JUNK, ())]
+    return Counter(reason_name(code) for code in sorted(codes))
+
+
 def write_lists(
     job: JobDirectory,
     micrographs_star: str,
@@ -283,5 +312,11 @@ def write_lists(
         [result.micrograph.name for result in failed],
         [result.reason or "" for result in failed],
     )
+    write_rejected(job.path / REJECTED_FILE, [_rejected_rows(r.rejected) for r in done if r.rejected is not None])
     write_logfile(job.path / "logfile.pdf", [result.n_picks for result in done], [result.mean_score for result in done])
     job.write_output_nodes()
+
+
+def _rejected_rows(rejected: Picks) -> RejectedPoints:
+    names = [reason_name(code) for code in rejected.details.get(JUNK, ())]
+    return RejectedPoints(rejected.micrograph.name, rejected.yx, rejected.score, names)

@@ -18,7 +18,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.diameter import DiameterEstimate
-from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
+from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, choose_point, first_point
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import describe_weights, find_score_model
 from relion_attn_picker.io.candidates import CandidateStore
@@ -190,9 +190,9 @@ class PickingSession:
         names = {micrograph.name for micrograph in micrographs}
         results = [result for name, result in self._results.items() if name in names]
         done = [result.micrograph.name for result in results if result.reason is None]
-        scores = self._store.scores(done)
+        scores = self._store.scores(done, self._request.options.reject_junk)
         curve = None if self._score_model is None else adapt(self._score_model, scores)
-        point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve)
+        point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_score)
         self._settings = replace(self._settings, point=point)
         self._picking = PickJob(
             self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
@@ -212,6 +212,7 @@ class PickingSession:
             "precision": self._settings.precision,
             **describe_point(self._point),
             "own_threshold": self._own_threshold,
+            "sure_score": self._sure_score,
             "min_distance": self._settings.options.min_distance_or_default,
             "options": asdict(self._settings.options),
         }
@@ -222,6 +223,10 @@ class PickingSession:
     @property
     def _own_threshold(self) -> float:
         return self._predictor.header.calibration.threshold
+
+    @property
+    def _sure_score(self) -> float | None:
+        return None if self._score_model is None else self._score_model.score_at(SURE)
 
     @property
     def _point(self) -> OperatingPoint:

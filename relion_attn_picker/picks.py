@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from relion_attn_picker.micrograph import Micrograph
 
 FloatArray = NDArray[np.float32]
+
+JUNK: Final = "junk"
+"""Name of the detail that says what is wrong with a candidate: 0, or the code of a reason (``inference.rejection``)."""
 
 
 def _check_points(owner: str, yx: FloatArray, score: FloatArray) -> None:
@@ -82,10 +86,20 @@ class Picks:
     def __len__(self) -> int:
         return len(self.score)
 
+    @property
+    def is_junk(self) -> NDArray[np.bool_]:
+        """Which of them have a reason to be rejected, ``(n,)``; none where nobody looked for one."""
+        return is_junk(self.score, self.details)
+
     def take(self, indices: NDArray[np.intp]) -> Picks:
         """Return the picks at these places of the list, in this order."""
         details = {name: values[indices] for name, values in self.details.items()}
         return Picks(self.micrograph, self.yx[indices], self.score[indices], details)
+
+
+def is_junk(score: FloatArray, details: Mapping[str, FloatArray]) -> NDArray[np.bool_]:
+    """Return which candidates with these scores and details have a reason to be rejected, ``(n,)``."""
+    return np.asarray(details[JUNK] > 0) if JUNK in details else np.zeros(len(score), dtype=np.bool_)
 
 
 def peaks_to_picks(

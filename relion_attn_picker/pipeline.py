@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.imaging.surroundings import Surroundings, survey_micrograph
 from relion_attn_picker.inference.answers import Answer
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor
+from relion_attn_picker.inference.rejection import judge_candidates
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
-from relion_attn_picker.picks import Picks, peaks_to_picks
+from relion_attn_picker.picks import JUNK, Picks, peaks_to_picks
 
 SCORE_FLOOR = 0.05
 """Candidates with at least this score are kept beside the picks; a lower threshold lowers it."""
@@ -25,11 +27,15 @@ SCORE_FLOOR = 0.05
 
 @dataclass(frozen=True)
 class PreparedMicrograph:
-    """A micrograph's image at the network's scale, and the shape ``(h, w)`` it has in its file."""
+    """A micrograph's image at the network's scale, the shape ``(h, w)`` it has in its file, and what else it shows.
+
+    Without ``surroundings``, candidates are not judged.
+    """
 
     micrograph: Micrograph
     image_shape: tuple[int, int]
     image: NetworkImage
+    surroundings: Surroundings | None = None
 
 
 def prepare_micrograph(
@@ -44,26 +50,54 @@ def prepare_micrograph(
     """
     image = read_image(project_dir / micrograph.name)
     prepared = predictor.prepare(image, micrograph.optics.pixel_size, options.particle_diameter)
-    return PreparedMicrograph(micrograph, (image.shape[0], image.shape[1]), prepared)
+    surroundings = survey_micrograph(image, micrograph.optics.pixel_size, prepared, options.particle_diameter)
+    return PreparedMicrograph(micrograph, (image.shape[0], image.shape[1]), prepared, surroundings)
 
 
 def find_candidates(answer: Answer, prepared: PreparedMicrograph, options: PickOptions) -> Picks:
-    """Return all candidates of a predictor's answer, from ``score_floor`` upwards, in pixels of the micrograph."""
+    """Return all candidates of a predictor's answer, from ``score_floor`` upwards, in pixels of the micrograph.
+
+    What speaks against each, if anything, is its detail ``junk``; none is left out for it here.
+    """
     found = answer.find_peaks(score_floor(options), options.min_distance_or_default / prepared.image.pixel_size)
-    return peaks_to_picks(found.peaks, prepared.micrograph, found.details)
+    candidates = peaks_to_picks(found.peaks, prepared.micrograph, found.details)
+    if prepared.surroundings is None:
+        return candidates
+    judged = {JUNK: judge_candidates(candidates.yx, prepared.surroundings)}
+    return replace(candidates, details={**candidates.details, **judged})
 
 
 def select_picks(candidates: Picks, image_shape: tuple[int, int], options: PickOptions, point: OperatingPoint) -> Picks:
     """Return the candidates above the threshold and inside the border, at most ``options.max_picks``.
 
-    Their scores are the figures of merit of the operating ``point``.
+    Their scores are the figures of merit of the operating ``point``. With ``options.reject_junk``, those that have a
+    reason to be rejected are not among them.
     """
+    wanted = _cut_candidates(candidates, image_shape, options, point)
+    accepted = ~wanted.is_junk if options.reject_junk else np.ones(len(wanted), dtype=np.bool_)
+    return wanted.take(np.flatnonzero(accepted)[: options.max_picks])
+
+
+def select_rejected(
+    candidates: Picks, image_shape: tuple[int, int], options: PickOptions, point: OperatingPoint
+) -> Picks:
+    """Return the candidates that would be picks but for a reason to reject them; none without ``options.reject_junk``.
+
+    Parameters as in ``select_picks``.
+    """
+    wanted = _cut_candidates(candidates, image_shape, options, point)
+    return wanted.take(np.flatnonzero(wanted.is_junk & options.reject_junk))
+
+
+def _cut_candidates(
+    candidates: Picks, image_shape: tuple[int, int], options: PickOptions, point: OperatingPoint
+) -> Picks:
+    """Return the candidates above the threshold and inside the border, with their figures of merit."""
     candidates = replace(candidates, score=point.merit(candidates.score))
     border = options.border / candidates.micrograph.optics.pixel_size
     last = np.array(image_shape) - 1
     inside = ((candidates.yx >= border) & (candidates.yx <= last - border)).all(axis=1)
-    kept = np.flatnonzero((candidates.score >= point.threshold) & inside)[: options.max_picks]
-    return candidates.take(kept)
+    return candidates.take(np.flatnonzero((candidates.score >= point.threshold) & inside))
 
 
 def pick_micrograph(micrograph: Micrograph, project_dir: Path, predictor: Predictor, options: PickOptions) -> Picks:

@@ -30,7 +30,7 @@ from relion_attn_picker.pick_evaluation import (
     open_reference,
     read_point,
 )
-from relion_attn_picker.picking_job import MicrographResult, write_lists, write_selection
+from relion_attn_picker.picking_job import MicrographResult, describe_record, write_lists, write_selection
 from relion_attn_picker.picking_session import JobSummary
 from relion_attn_picker.pipeline import score_floor
 from relion_attn_picker.relion.job import JobDirectory
@@ -178,7 +178,8 @@ def run_selection_job(
     evaluation = None
     if reference is not None:
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
-        evaluation = evaluate_job(JobResults(store, point, done, {}), reference, request.options.particle_diameter)
+        job_results = JobResults(store, point, done, {}, request.options.reject_junk)
+        evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
     return JobSummary(results, point, evaluation, earlier.picker)
 
@@ -188,9 +189,11 @@ def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> Oper
     earlier = request.earlier
     names = [micrograph.name for micrograph in earlier.micrographs]
     is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
-    scores = candidates.scores(names if is_needed else [])
+    scores = candidates.scores(names if is_needed else [], request.options.reject_junk)
     n_done = sum(name in candidates for name in names)
-    return choose_point(scores, n_done, earlier.own_threshold, request.options, earlier.point.curve)
+    return choose_point(
+        scores, n_done, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.get("sure_score")
+    )
 
 
 def _store_of(job: JobDirectory, earlier: EarlierJob, candidates: CandidateStore) -> CandidateStore:
@@ -221,7 +224,7 @@ def _select_all(
         record = replace(record, selected_with=settings.selected_with())
         record = write_selection(paths[micrograph.name], micrograph, record, request.options, point)
         (store.note_selection if store is candidates else store.append)(record)
-        yield MicrographResult(micrograph, record.n_picks, record.mean_score, skipped=True)
+        yield describe_record(micrograph, record, request.options, point)
 
 
 def _save_settings(job: JobDirectory, request: SelectionRequest, point: OperatingPoint) -> None:

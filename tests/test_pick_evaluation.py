@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.pick_evaluation import evaluate_files
+from relion_attn_picker.pick_evaluation import describe_point, evaluate_files, read_point
 
 HEAD = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
 SINGLE_HEAD = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n"
@@ -111,3 +113,10 @@ def test_orientation_without_images(files: tuple[Path, Path]) -> None:
     check = evaluate_files(*files, 100, pixel_size=2.0).orientation
     assert check is not None
     assert not check.frame_is_known
+
+
+def test_what_nothing_promises_is_saved_as_plain_json() -> None:
+    """A cut that leaves no picks promises no precision: NaN is not JSON."""
+    point = OperatingPoint(0.5, "raised", None, Expectation(float("nan"), 0.0))
+    saved = json.loads(json.dumps(describe_point(point), allow_nan=False))
+    assert read_point(saved) == OperatingPoint(0.5, "raised")

@@ -75,6 +75,7 @@ def check_choices(
     mode: str = "balanced",
     target_precision: float | None = None,
     target_recall: float | None = None,
+    reject_junk: bool = True,
 ) -> PickingChoices:
     """Return the values of ``picking_options`` as what the library takes.
 
@@ -97,6 +98,7 @@ def check_choices(
             mode=mode,
             target_precision=target_precision,
             target_recall=target_recall,
+            reject_junk=reject_junk,
         ),
         diameter == AUTO_DIAMETER,
         InferenceOptions(gpu=gpu, precision=precision, threads=threads),
@@ -144,11 +146,22 @@ def cut_options(default_mode: str | None = "balanced") -> list[Callable[[Decorat
             type=click.Choice(MODES),
             default=default_mode,
             help="What an automatic threshold favours: precision (clean particles), balanced, or recall (a complete "
-            "survey); the job tells what it expects.  [default: balanced]",
+            "survey); the job tells what it expects. Where that is little, as without particles, the first two pick "
+            "only what would be sure elsewhere.  [default: balanced]",
         ),
         click.option("--target_precision", type=float, help="Instead: the expected precision to cut at, such as 0.9."),
         click.option("--target_recall", type=float, help="Instead: the expected recall to cut at, such as 0.95."),
     ]
+
+
+def junk_option(default: bool | None) -> Callable[[Decorated], Decorated]:
+    """Return the decorator with the switch of the rejection; ``None`` leaves it as it was."""
+    return click.option(
+        "--reject_junk/--keep_junk",
+        default=default,
+        help="Leave out candidates in strips without data, on aggregates and on lumps of ice, and list them with the "
+        f"reason in rejected_candidates.star.  [default: {'as earlier' if default is None else 'reject_junk'}]",
+    )
 
 
 def picking_options(function: Decorated) -> Decorated:
@@ -182,6 +195,7 @@ def picking_options(function: Decorated) -> Decorated:
             "--border", type=float, default=0.0, show_default=True, help="Leave out picks this near to the edge, in Å."
         ),
         click.option("--max_picks", type=int, help="Keep at most this many picks a micrograph.  [default: all]"),
+        junk_option(default=True),
         click.option(
             "--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number."
         ),
@@ -229,6 +243,7 @@ def selection_options(function: Decorated) -> Decorated:
             "--border", type=float, help="Leave out picks this near to the edge, in Å.  [default: as earlier]"
         ),
         click.option("--max_picks", type=int, help="Keep at most so many picks a micrograph.  [default: as earlier]"),
+        junk_option(default=None),
         click.option("--reference", help="Reference coordinates to evaluate the picks against."),
         click.option(
             "--pixel_size", "--angpix", type=float, help="Å per pixel, if the micrographs' STAR file has none."
@@ -251,7 +266,7 @@ def given_changes(changes: dict[str, Any]) -> dict[str, Any]:
     if not given:
         raise InputError(
             "Nothing is to be changed: give --threshold, --mode, --target_precision, --target_recall, "
-            "--count_per_micrograph, --border or --max_picks."
+            "--count_per_micrograph, --border, --max_picks, --reject_junk or --keep_junk."
         )
     return given
 

@@ -13,10 +13,11 @@ import click
 
 from relion_attn_picker.cli._options import PickingChoices
 from relion_attn_picker.diameter_job import estimate_once
+from relion_attn_picker.inference.rejection import describe_reason
 from relion_attn_picker.inference.weights import describe_weights, find_weights
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.micrograph_list import ListedMicrographs
-from relion_attn_picker.picking_job import MicrographResult
+from relion_attn_picker.picking_job import REJECTED_FILE, MicrographResult, count_rejected
 from relion_attn_picker.picking_session import JobSummary, PickingRequest, PickingSession, run_picking_job
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import format_evaluation
@@ -222,9 +223,15 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
     point = summary.point
     print(f" by {summary.picker}, at a threshold of {point.threshold:g}: {point.reason}")
-    if point.expected is not None:
+    if point.expected is not None and total:
         precision, recall = point.expected.precision, point.expected.recall
         print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")
+    rejected = count_rejected(summary.results)
+    if rejected:
+        where = job.output_name(job.path / REJECTED_FILE)
+        print(f" rejected, although above the threshold (see {where}; --keep_junk keeps them):")
+        for name, count in rejected.items():
+            print(f"  {count} {name}: {describe_reason(name)}")
     if failed:
         print(f" {failed} micrographs could not be picked: see {job.output_name(job.path / 'failed_micrographs.star')}")
     if summary.evaluation is not None:

@@ -16,7 +16,8 @@ def command(job: str, reference: str | None, pixel_size: float | None, **changes
     """Cut the picking job in the folder JOB anew: its STAR files are written again, and no image is read.
 
     Give one of --threshold, --mode, --target_precision, --target_recall and --count_per_micrograph, or another --border
-    or --max_picks. What the figures of merit promise at the new cut is printed; with --reference, what comes of it too.
+    or --max_picks, or --reject_junk or --keep_junk. What the figures of merit promise at the new cut is printed; with
+    --reference, what comes of it too.
     """
     given = given_changes(changes)
     from relion_attn_picker.cli._job_command import guard_job

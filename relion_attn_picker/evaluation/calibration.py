@@ -107,6 +107,10 @@ class ScoreModel:
         """Return the probability that candidates with these scores are right, on a data set like the labelled ones."""
         return 1 / (1 + np.exp(-self.logit(score)))
 
+    def score_at(self, probability: float) -> float:
+        """Return the score that ``probability`` gives this probability."""
+        return float(1 / (1 + np.exp((self.offset - np.log(probability / (1 - probability))) / self.slope)))
+
     def curve(self) -> ScoreCurve:
         """Return ``probability`` as a curve."""
         return ScoreCurve(tuple(KNOTS), tuple(self.probability(KNOTS)))

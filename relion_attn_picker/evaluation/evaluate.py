@@ -117,6 +117,15 @@ class MicrographRow:
 
 
 @dataclass(frozen=True)
+class RejectedCount:
+    """How many candidates above the threshold were rejected for a reason, and how many of these lay on a particle."""
+
+    reason: str
+    n_rejected: int
+    n_on_particle: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that is reported about one set of picks.
 
@@ -147,6 +156,8 @@ class Evaluation:
     reliability
         Whether probabilities come true: of the network's own scores, and of the calibrated ones; None if the scores
         were not calibrated.
+    rejected
+        Candidates that were left out although they reach the threshold, by reason.
     """
 
     particle_diameter: float
@@ -160,6 +171,7 @@ class Evaluation:
     orientation: OrientationCheck | None = None
     expected: tuple[float, float] | None = None
     reliability: tuple[Reliability, Reliability] | None = None
+    rejected: tuple[RejectedCount, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the curve in the types of JSON, lengths in Å; what is not finite becomes None."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.picks import FloatArray, Picks
+from relion_attn_picker.picks import FloatArray, Picks, is_junk
 
 COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
@@ -56,6 +56,12 @@ class CandidateRecord:
     def candidates(self, micrograph: Micrograph) -> Picks:
         """Return all candidates as those of ``micrograph``."""
         return Picks(micrograph, self.yx, self.score, self.details)
+
+    def without_junk(self) -> CandidateRecord:
+        """Return the record with only those candidates that have no reason to be rejected."""
+        kept = ~is_junk(self.score, self.details)
+        details = {name: values[kept] for name, values in self.details.items()}
+        return replace(self, yx=self.yx[kept], score=self.score[kept], details=details)
 
 
 def round_candidates(candidates: Picks) -> Picks:
@@ -111,10 +117,14 @@ class CandidateStore:
         else:
             self._selections[name] = {key: line[key] for key in ("selected_with", "n_picks", "mean_score")}
 
-    def scores(self, names: Iterable[str]) -> FloatArray:
-        """Return the scores of all candidates of these micrographs, ``(n,)``; those that are not done have none."""
-        records = (self.read(name) for name in names)
-        return np.concatenate([np.zeros(0, dtype=np.float32), *(r.score for r in records if r is not None)])
+    def scores(self, names: Iterable[str], reject_junk: bool = False) -> FloatArray:
+        """Return the scores of all candidates of these micrographs, ``(n,)``; those that are not done have none.
+
+        With ``reject_junk``, those of candidates that have a reason to be rejected are left out.
+        """
+        records = [record for name in names if (record := self.read(name)) is not None]
+        counted = (record.without_junk() if reject_junk else record for record in records)
+        return np.concatenate([np.zeros(0, dtype=np.float32), *(record.score for record in counted)])
 
     def __contains__(self, micrograph: str) -> bool:
         return micrograph in self._offsets

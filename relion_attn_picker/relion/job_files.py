@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from relion_attn_picker.relion import labels
 from relion_attn_picker.relion.star import VERSION, format_value, replace_file, write_table
 
 FAILED_NAME = "attnpickMicrographName"
-FAILED_REASON = "attnpickReason"
 
 
 def write_picks(path: Path, yx: NDArray[Any], score: NDArray[Any], image_shape: tuple[int, int]) -> None:
@@ -89,7 +89,31 @@ def write_summary(
 def write_failures(path: Path, micrograph_names: Sequence[str], reasons: Sequence[str]) -> None:
     """Write the micrographs that could not be picked, with the reason; quotes become grave accents."""
     told = [" ".join(reason.replace('"', "`").replace("'", "`").split()) for reason in reasons]
-    write_table(path, "failed_micrographs", {FAILED_NAME: micrograph_names, FAILED_REASON: told})
+    write_table(path, "failed_micrographs", {FAILED_NAME: micrograph_names, labels.REASON: told})
+
+
+@dataclass(frozen=True)
+class RejectedPoints:
+    """Rejected candidates of one micrograph: centres ``(n, 2)`` in its pixels, scores ``(n,)``, a word why for each."""
+
+    micrograph: str
+    yx: NDArray[Any]
+    score: NDArray[Any]
+    reasons: Sequence[str]
+
+
+def write_rejected(path: Path, rejected: Sequence[RejectedPoints]) -> None:
+    """Write the candidates that would be picks but for a reason to reject them, best first in each micrograph."""
+    yx = np.concatenate([np.zeros((0, 2)), *(points.yx for points in rejected)]).astype(float)
+    score = np.concatenate([np.zeros(0), *(points.score for points in rejected)]).astype(float)
+    columns = {
+        labels.MICROGRAPH_NAME: [points.micrograph for points in rejected for _ in points.reasons],
+        labels.COORDINATE_X: yx[:, 1].tolist(),
+        labels.COORDINATE_Y: yx[:, 0].tolist(),
+        labels.FIGURE_OF_MERIT: score.tolist(),
+        labels.REASON: [reason for points in rejected for reason in points.reasons],
+    }
+    write_table(path, "rejected_candidates", columns)
 
 
 def write_truth(path: Path, yx: FloatArray) -> None:

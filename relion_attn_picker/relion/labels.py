@@ -39,6 +39,9 @@ TOMO_PREFIX: Final = "rlnTomo"
 TOTAL_DOSE: Final = "attnpickTotalDose"
 """e/Å² of a micrograph: RELION has no label for it; it keeps a column that it does not know."""
 
+REASON: Final = "attnpickReason"
+"""Why a micrograph could not be picked, or why a candidate was rejected."""
+
 TEXT_LABELS: Final = (MICROGRAPH_NAME, MICROGRAPH_COORDINATES, OPTICS_GROUP_NAME, MOVIE_NAME, IMAGE_NAME)
 """Labels whose values stay text, even where they look like numbers."""
 

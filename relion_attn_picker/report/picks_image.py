@@ -34,6 +34,7 @@ STYLES: dict[str, tuple[str, LineStyle]] = {
     "missed": ("#ffd030", "--"),
     "pseudo-label": ("#40c060", "-"),
     "ignored": ("#ffd030", "--"),
+    "rejected": ("#ff4030", "--"),
 }
 COUNTED = ("pick", "false positive", "pseudo-label")
 """Kinds whose names are nouns, with a plural."""

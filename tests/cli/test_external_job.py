@@ -29,6 +29,7 @@ JOB_FILES = {
     "candidates.jsonl",
     "coords_suffix_autopick.star",
     "failed_micrographs.star",
+    "rejected_candidates.star",
     "logfile.pdf",
     "picking_options.json",
     "summary.star",

@@ -69,6 +69,12 @@ def test_noise_alone_promises_little(model: ScoreModel, rng: np.random.Generator
     assert adapt(model, score).probability(score).sum() < 0.06 * len(score)
 
 
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_score_of_a_probability(model: ScoreModel, probability: float) -> None:
+    score = np.array([model.score_at(probability)], dtype=np.float32)
+    assert model.probability(score)[0] == pytest.approx(probability, abs=1e-5)
+
+
 def test_nothing_to_adapt_to(model: ScoreModel) -> None:
     assert adapt(model, np.zeros(0, dtype=np.float32)) == model.curve()
 

@@ -7,7 +7,7 @@ import pytest
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import ScoreCurve
-from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, expect, first_point
+from relion_attn_picker.inference.operating_point import DOUBTFUL, OperatingPoint, choose_point, expect, first_point
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
 
@@ -104,3 +104,43 @@ def test_no_candidates(given: dict[str, object]) -> None:
     assert point.expected is not None
     assert np.isnan(point.expected.precision)
     assert len(expect(nothing).precision) == 0
+
+
+@pytest.fixture
+def noise(rng: np.random.Generator) -> FloatArray:
+    """Scores of a data set with nothing to pick."""
+    return np.asarray(rng.beta(1, 6, 1500), dtype=np.float32)
+
+
+@pytest.mark.parametrize("mode", ["precision", "balanced"])
+def test_cut_is_raised_where_little_is_promised(noise: FloatArray, mode: str) -> None:
+    usual = choose_point(noise, 5, 0.4, options(mode=mode), CURVE)
+    raised = choose_point(noise, 5, 0.4, options(mode=mode), CURVE, 0.75)
+    assert promised(noise, choose_point(noise, 5, 0.4, options(), CURVE))[0] < DOUBTFUL
+    assert usual.threshold < raised.threshold == pytest.approx(float(CURVE.probability(np.array([0.75]))[0]))
+    assert "little or nothing to pick: the usual cut promises a precision of 0." in raised.reason
+    assert set(noise[raised.merit(noise) >= raised.threshold]) == set(noise[noise >= 0.75])
+
+
+def test_a_raised_cut_may_leave_nothing(noise: FloatArray) -> None:
+    point = choose_point(noise, 5, 0.4, options(), CURVE, 0.99)
+    assert not (point.merit(noise) >= point.threshold).any()
+    assert point.expected is not None and np.isnan(point.expected.precision)
+
+
+def test_cut_stays_where_much_is_promised(rng: np.random.Generator) -> None:
+    score = np.concatenate([rng.beta(30, 2, 400), rng.beta(1, 20, 1500)]).astype(np.float32)
+    usual = choose_point(score, 5, 0.4, options(), CURVE)
+    assert usual.expected is not None and usual.expected.precision > DOUBTFUL
+    assert choose_point(score, 5, 0.4, options(), CURVE, 0.99) == usual
+
+
+def test_a_lower_sure_score_lowers_nothing(noise: FloatArray) -> None:
+    usual = choose_point(noise, 5, 0.4, options(), CURVE)
+    assert choose_point(noise, 5, 0.4, options(), CURVE, 0.01) == usual
+
+
+@pytest.mark.parametrize("given", [{"mode": "recall"}, {"target_recall": 0.9}, {"threshold": 0.2}])
+def test_what_is_asked_for_is_not_raised(noise: FloatArray, given: dict[str, object]) -> None:
+    usual = choose_point(noise, 5, 0.4, options(**given), CURVE)
+    assert choose_point(noise, 5, 0.4, options(**given), CURVE, 0.75) == usual
