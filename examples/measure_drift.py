@@ -7,10 +7,10 @@ threshold that is best with its truth at hand.
     as they are       the network's scores
     level             logits minus the median logit of the micrograph's candidates
     level and spread  the same, divided by their median absolute deviation from it
-    defocus           logits minus what a line in the micrograph's defocus says of the logits of right picks; the line is
-                      fitted to the other micrographs
-    contrast          the same in the logarithm of the micrograph's spread after its low frequencies are taken away, which
-                      thick ice lowers
+    defocus           logits minus what a line in the micrograph's defocus says of the logits of right picks; the line
+                      is fitted to the other micrographs
+    contrast          the same in the logarithm of the micrograph's spread after its low frequencies are taken away,
+                      which thick ice lowers
 
 Usage, in the project's folder: python measure_drift.py MICROGRAPHS.star JOB TRUTH.star DIAMETER
 """
@@ -81,7 +81,7 @@ def regress(known: Callable[[Scored], float]) -> Callable[[list[Scored]], list[V
         for number, each in enumerate(micrographs):
             others = np.arange(len(micrographs)) != number
             slope = np.polyfit(places[others], levels[others], 1)[0]
-            changed.append(each.logit - slope * (places[number] - places[others].mean()))
+            changed.append(each.logit - slope * (places[number] - places.mean()))
         return changed
 
     return change

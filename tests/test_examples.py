@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,19 @@ def test_measure_conversion() -> None:
     result = subprocess.run([sys.executable, str(script), "8000"], check=True, capture_output=True, text=True)
     numbers = [line.split()[0] for line in result.stdout.splitlines()]
     assert numbers == ["picks", "1000", "2000", "4000", "8000", "slope", "peak"]
+
+
+def test_measure_drift_tells_a_drift_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    drift = runpy.run_path(str(ROOT / "examples/measure_drift.py"))
+    true_yx = np.array([[100.0 * number, 0.0] for number in range(10)])
+    yx = np.concatenate([true_yx, true_yx + np.array([0, 1000])])
+    score = np.concatenate([np.full(10, 1.0), np.full(10, -1.0)])
+    micrographs = [
+        drift["Scored"](score + 3 * defocus, yx, true_yx, 10.0, defocus, defocus % 2.0)
+        for defocus in (0.5, 1.0, 2.0, 3.0)
+    ]
+    drift["print_table"](micrographs)
+    found = dict(re.findall(r"^(\S.*?)  +.*best F1 ([\d.]+)$", capsys.readouterr().out, flags=re.MULTILINE))
+    assert float(found["as they are"]) < 0.9
+    assert [found[name] for name in ("level", "defocus", "best of each")] == ["1.000"] * 3
+    assert float(found["contrast"]) < 0.9
