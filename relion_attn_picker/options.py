@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from relion_attn_picker.errors import InputError
 
 MIN_DISTANCE_DIAMETERS = 0.6
-"""Default smallest distance between two picks, in particle diameters (measured: README, section on the weights)."""
+"""Default smallest distance between two picks, in particle diameters (measured: README.md beside the weights)."""
 
 NETWORKS = ("attention", "standard")
 """Keys of ``models.builders.ARCHITECTURES``."""

@@ -12,10 +12,12 @@ DESCRIPTIONS = {
 }
 
 WEAKNESSES = """\
-- Two real proteins only; what the same training gives on a protein left out is in the README's section on the weights.
+- Two real proteins only; what the same training gives on a protein left out is in the README.md beside the
+  released weights.
 - The threshold and the best step were chosen on the validation micrographs, so the figures above are slightly
   optimistic.
-- Where there is nothing to pick, patches of plain noise are picked: look at a few empty micrographs of the session.
+- Fragments beside aggregates and dark specks of a particle's size are picked, and on a micrograph without particles in
+  a session that has them elsewhere, patches of noise: look at a few empty micrographs of the session.
 - Filaments are junk to it; particles much smaller or larger than the stated diameter were not trained on.
 - The map marks centres, not outlines: its pixel recall against full discs is low by design."""
 
