@@ -28,7 +28,7 @@ from scipy.special import expit, logit
 from relion_attn_picker.evaluation.metrics import MicrographMatches, match_micrograph, pool_matches, score_matches
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.mrc import read_image
-from relion_attn_picker.pick_evaluation import CANDIDATES_FILE
+from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 

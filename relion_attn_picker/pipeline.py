@@ -1,6 +1,6 @@
 """The one straight way of a micrograph, from its name to its picks; read ``pick_micrograph`` first.
 
-What this module does not do: it writes no files. ``picking_job`` goes this way for a whole list, step by step.
+What this module does not do: it writes no files. ``jobs.picking_job`` goes this way for a whole list, step by step.
 """
 
 from __future__ import annotations

@@ -33,40 +33,10 @@ ALLOWED = {
     "simulation": FOUNDATION | {"imaging", "models", "io", "relion", "simulation"},
     "training": FOUNDATION | {"imaging", "models", "inference", "evaluation", "io", "training"},
     "report": FOUNDATION | BASE | {"inference", "report"},
+    "pipeline": FOUNDATION | BASE | {"inference"},
+    "jobs": FOUNDATION | BASE | {"inference", "report", "training", "simulation", "pipeline", "jobs"},
+    "ccpem_jobs": FOUNDATION,
 }
-JOBS = {
-    "attention_job",
-    "attention_truth",
-    "benchmarking",
-    "calibration_job",
-    "calibration_sets",
-    "comparison",
-    "conversion",
-    "coordinate_formats",
-    "cryosparc_exchange",
-    "cryosparc_job",
-    "diameter_job",
-    "exposure_matching",
-    "external_training",
-    "job_settings",
-    "micrograph_list",
-    "name_matching",
-    "pick_evaluation",
-    "picking_job",
-    "picking_session",
-    "selection_job",
-    "pipeline",
-    "pseudo_labels",
-    "self_training_job",
-    "self_training_request",
-    "simulated_data",
-    "training_benchmark",
-    "training_job",
-    "watching",
-}
-ALLOWED |= dict.fromkeys(JOBS, FOUNDATION | BASE | JOBS | {"inference", "report", "training", "simulation"})
-
-ALLOWED["ccpem_jobs"] = FOUNDATION
 
 ONLY_IN = {
     "pipeliner": {"ccpem_jobs.py"},
@@ -77,7 +47,7 @@ ONLY_IN = {
     "safetensors": {"io/checkpoint.py"},
     "click": {"cli/"},
     "matplotlib": {"report/"},
-    "cryosparc": {"cryosparc_job.py"},
+    "cryosparc": {"jobs/cryosparc_job.py"},
 }
 
 

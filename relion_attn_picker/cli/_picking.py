@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relion_attn_picker.cli._options import PickingChoices
-from relion_attn_picker.diameter_job import estimate_once
 from relion_attn_picker.inference.rejection import describe_reason
 from relion_attn_picker.inference.weights import describe_weights, find_weights
+from relion_attn_picker.jobs.diameter_job import estimate_once
+from relion_attn_picker.jobs.micrograph_list import ListedMicrographs
+from relion_attn_picker.jobs.picking_job import REJECTED_FILE, MicrographResult, count_rejected
+from relion_attn_picker.jobs.picking_session import JobSummary, PickingRequest, PickingSession, run_picking_job
+from relion_attn_picker.jobs.watching import GrowingList, WatchOptions, watch
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.micrograph_list import ListedMicrographs
-from relion_attn_picker.picking_job import REJECTED_FILE, MicrographResult, count_rejected
-from relion_attn_picker.picking_session import JobSummary, PickingRequest, PickingSession, run_picking_job
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import format_evaluation
-from relion_attn_picker.watching import GrowingList, WatchOptions, watch
 
 if TYPE_CHECKING:
-    from relion_attn_picker.cryosparc_job import LiveSource
-    from relion_attn_picker.selection_job import SelectionRequest
+    from relion_attn_picker.jobs.cryosparc_job import LiveSource
+    from relion_attn_picker.jobs.selection_job import SelectionRequest
 
 
 def pick_into_job(
@@ -109,7 +109,7 @@ def build_selection(
     earlier_job: str, reference: str | None, pixel_size: float | None, changes: dict[str, Any]
 ) -> SelectionRequest:
     """Return what is asked of cutting an earlier job anew; what is wrong with it is told before any file changes."""
-    from relion_attn_picker.selection_job import SelectionRequest, open_earlier_job
+    from relion_attn_picker.jobs.selection_job import SelectionRequest, open_earlier_job
 
     earlier = open_earlier_job(Path(earlier_job), pixel_size)
     return SelectionRequest(
@@ -122,7 +122,7 @@ def build_selection(
 
 def select_into_job(job: JobDirectory, request: SelectionRequest) -> None:
     """Cut the candidates of an earlier job anew into ``job``, which may be the same."""
-    from relion_attn_picker.selection_job import run_selection_job
+    from relion_attn_picker.jobs.selection_job import run_selection_job
 
     print(f" Selecting among the candidates of {request.earlier.folder} ...", flush=True)
     report = ProgressLines(len(request.earlier.micrographs)).report
@@ -200,7 +200,7 @@ def format_duration(seconds: float) -> str:
 
 def pick_live(job: JobDirectory, source: LiveSource, request: PickingRequest) -> None:
     """Pick as an external job of CryoSPARC, with plain lines here and in CryoSPARC's own log."""
-    from relion_attn_picker.cryosparc_job import connect, run_live_job
+    from relion_attn_picker.jobs.cryosparc_job import connect, run_live_job
 
     lines: list[ProgressLines] = []
 

@@ -48,7 +48,7 @@ def command(
 
     With --training: crops a second of the network's training, beside the speed of a matrix product on this machine.
     """
-    from relion_attn_picker.benchmarking import benchmark
+    from relion_attn_picker.jobs.benchmarking import benchmark
     from relion_attn_picker.options import InferenceOptions
     from relion_attn_picker.training_options import TrainOptions
 
@@ -73,7 +73,7 @@ def command(
 
 
 def _benchmark_training(options: TrainOptions, inference: InferenceOptions, repeats: int) -> None:
-    from relion_attn_picker.training_benchmark import benchmark_training
+    from relion_attn_picker.jobs.training_benchmark import benchmark_training
 
     result = benchmark_training(options, inference, repeats)
     size = f"batches of {options.batch_size} crops of {options.input_size}×{options.input_size}"

@@ -42,10 +42,10 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
     Afterwards `attnpick pick --weights OUT` picks with the hybrid, and OUT/attention.safetensors alone has calibrated
     scores too. The table is measured on other micrographs than its settings are chosen on.
     """
-    from relion_attn_picker.calibration_job import calibrate, make_hybrid_folder
-    from relion_attn_picker.calibration_sets import CalibrationSets
     from relion_attn_picker.inference.predictor import load_pair
     from relion_attn_picker.inference.weights import find_weights
+    from relion_attn_picker.jobs.calibration_job import calibrate, make_hybrid_folder
+    from relion_attn_picker.jobs.calibration_sets import CalibrationSets
     from relion_attn_picker.options import InferenceOptions
     from relion_attn_picker.report.calibration import format_calibration
 

@@ -69,7 +69,7 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
     particles, a complete survey, or speed.
     """
     with log_into(Path(out) / "compare.log", shlex.join(sys.argv)):
-        from relion_attn_picker.comparison.job import ComparisonRequest, run_comparison
+        from relion_attn_picker.jobs.comparison.job import ComparisonRequest, run_comparison
 
         request = ComparisonRequest(
             data=train.labelled_sets(data, _check_last(options.pop("last")), (), "--last"),
@@ -99,7 +99,7 @@ def _read_plan(options: dict[str, Any]) -> Any:
     data, seeds, sizes = options.pop("train_data"), options.pop("seeds"), options.pop("sizes")
     if not data and not options["simulated"] and options["on_the_fly"] is None:
         return None
-    from relion_attn_picker.comparison.training import TrainingPlan
+    from relion_attn_picker.jobs.comparison.training import TrainingPlan
 
     request = train.read_request({**options, "data": data, "start_from": None, "architecture": None, "seed": 1})
     request.pop("start_from")

@@ -56,7 +56,7 @@ def command(source: str, target: str, micrographs: str | None, exposures: tuple[
     import json
     import logging
 
-    from relion_attn_picker.conversion import ConversionOptions, convert
+    from relion_attn_picker.jobs.conversion import ConversionOptions, convert
 
     options = ConversionOptions(
         micrographs=None if micrographs is None else Path(micrographs),

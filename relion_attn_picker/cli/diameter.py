@@ -47,10 +47,10 @@ def command(
     check_pixel_size(pixel_size)
     import numpy as np
 
-    from relion_attn_picker.diameter_job import SEED, gather_evidence, load_scout
     from relion_attn_picker.inference.diameter import estimate_diameter
     from relion_attn_picker.inference.weights import find_weights
-    from relion_attn_picker.micrograph_list import list_micrographs
+    from relion_attn_picker.jobs.diameter_job import SEED, gather_evidence, load_scout
+    from relion_attn_picker.jobs.micrograph_list import list_micrographs
     from relion_attn_picker.options import InferenceOptions
 
     inference = InferenceOptions(gpu=gpu, precision=precision, threads=threads)

@@ -35,7 +35,7 @@ def command(
     Each may be a job folder, an autopick.star, a coords_suffix_*.star, a particles STAR file, or the coordinates of one
     micrograph. Of a job of attnpick, the candidates below its threshold are used too.
     """
-    from relion_attn_picker.pick_evaluation import evaluate_files
+    from relion_attn_picker.jobs.pick_evaluation import evaluate_files
     from relion_attn_picker.report.evaluation import format_evaluation, write_evaluation
 
     evaluation = evaluate_files(

@@ -47,7 +47,7 @@ def command(
             return watch_into_job(job, inputs, choices, watch, idle)
         if idle is not None:
             raise InputError("--idle says when --watch ends: give --watch too.")
-        from relion_attn_picker.micrograph_list import list_micrographs
+        from relion_attn_picker.jobs.micrograph_list import list_micrographs
 
         listed = list_micrographs(inputs, choices.pixel_size, job.path)
         from relion_attn_picker.cli._picking import pick_into_job

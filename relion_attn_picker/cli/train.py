@@ -18,8 +18,8 @@ from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
+    from relion_attn_picker.jobs.training_job import TrainingData
     from relion_attn_picker.training.fit import Progress
-    from relion_attn_picker.training_job import TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def command(out: str, **options: Any) -> None:
     same command again resumes. Several GPUs: torchrun --nproc_per_node=4 -m relion_attn_picker train ...
     """
     with log_into(Path(out) / "train.log", shlex.join(sys.argv)):
-        from relion_attn_picker.training_job import run_training
+        from relion_attn_picker.jobs.training_job import run_training
 
         request = read_request(options)
         report = TrainingProgress(request["train_options"].steps).report
@@ -105,8 +105,8 @@ def command(out: str, **options: Any) -> None:
 
 
 def read_request(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of ``attnpick train`` but for ``--out`` as what ``training_job.run_training`` takes."""
-    from relion_attn_picker.simulated_data import open_simulation, simulate_on_the_fly, simulate_source
+    """Return the options of ``attnpick train`` but for ``--out`` as what ``jobs.training_job.run_training`` takes."""
+    from relion_attn_picker.jobs.simulated_data import open_simulation, simulate_on_the_fly, simulate_source
 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"], save_every=given["save_every"])
@@ -148,7 +148,7 @@ def labelled_sets(
 
     ``hold_out_name`` is the option that ``hold_out`` comes from.
     """
-    from relion_attn_picker.training_job import TrainingData
+    from relion_attn_picker.jobs.training_job import TrainingData
 
     if len(hold_out) not in (0, 1, len(data)):
         raise InputError(

@@ -13,7 +13,7 @@ from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
-    from relion_attn_picker.external_training import TrainingSummary
+    from relion_attn_picker.jobs.external_training import TrainingSummary
     from relion_attn_picker.relion.job import JobDirectory
 
 RECIPE = "fine_tune"
@@ -80,9 +80,9 @@ def _train(job: JobDirectory, micrographs_star: Path, coordinates: Path, given: 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"])
     from relion_attn_picker.cli.train import TrainingProgress
-    from relion_attn_picker.external_training import TrainingRequest, run_training_job
+    from relion_attn_picker.jobs.external_training import TrainingRequest, run_training_job
+    from relion_attn_picker.jobs.training_job import TrainingData
     from relion_attn_picker.training.starting import find_start, own_options
-    from relion_attn_picker.training_job import TrainingData
 
     start_from = find_start(given["weights"], given["variant"])
     of_weights = {"architecture": given["variant"], "base_features": None, "particle_diameter_px": None}

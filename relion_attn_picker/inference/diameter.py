@@ -6,8 +6,8 @@ logarithm of the assumed diameter, are a hill whose top marks the diameter: scal
 (Int. J. Comput. Vision 30, 79-116), with the network as the detector. Whatever is no particle (noise, carbon, a few
 lumps) raises no such hill, and is refused.
 
-What this module does not do: it reads no file and knows no list of micrographs; ``diameter_job`` does. The outline of
-the particles' average is not used: its first zero lies anywhere from 0.5 to 1 diameter, by the particle's shape, and
+What this module does not do: it reads no file and knows no list of micrographs; ``jobs.diameter_job`` does. The outline
+of the particles' average is not used: its first zero lies anywhere from 0.5 to 1 diameter, by the particle's shape, and
 errs where the scores err.
 """
 

@@ -16,13 +16,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from relion_attn_picker import picking_job, picking_session
 from relion_attn_picker.cli._job_command import run_job_command
 from relion_attn_picker.cli.external import command as external
 from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
 from relion_attn_picker.inference.answers import NetworkAnswer
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs import picking_job, picking_session
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import CheckpointHeader
 from relion_attn_picker.picks import FloatArray, ProbabilityMap

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from relion_attn_picker import picking_job
 from relion_attn_picker.io.mrc import read_image, write_image
+from relion_attn_picker.jobs import picking_job
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project, Run

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from relion_attn_picker import diameter_job
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.inference.diameter import DIAMETERS, TOP_OVER_DIAMETER, ScaleScan
 from relion_attn_picker.inference.weights import find_weights
+from relion_attn_picker.jobs import diameter_job
 from relion_attn_picker.options import InferenceOptions
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relion_attn_picker import picking_job, picking_session
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import OperatingPoint
+from relion_attn_picker.jobs import picking_job, picking_session
 from relion_attn_picker.relion.job import JobDirectory
 from tests.conftest import hold_elsewhere
 

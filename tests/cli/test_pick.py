@@ -177,7 +177,7 @@ def test_rounds_of_a_watched_session(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A second round picks what is new, tries what failed and has changed, and lists everything."""
-    from relion_attn_picker import watching
+    from relion_attn_picker.jobs import watching
 
     good = Path("Micrographs/b.mrc").read_bytes()
     Path("Micrographs/b.mrc").write_bytes(good[:5000])

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from relion_attn_picker import selection_job
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.cli.select_external import command as select_external
-from relion_attn_picker.pick_evaluation import evaluate_files
+from relion_attn_picker.jobs import selection_job
+from relion_attn_picker.jobs.pick_evaluation import evaluate_files
 from tests.cli.conftest import DIAMETER, Project, Run
 
 JOB = "External/job002/"

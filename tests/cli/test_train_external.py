@@ -10,12 +10,12 @@ from pypdf import PdfReader
 
 from relion_attn_picker.cli.train_external import command as train_external
 from relion_attn_picker.inference.weights import BEST_NAME
+from relion_attn_picker.jobs.training_job import MOST_HELD_OUT, TrainingData, read_labels, split_source
 from relion_attn_picker.relion import labels
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.star import format_table
 from relion_attn_picker.training.crops import LabelledSource
-from relion_attn_picker.training_job import MOST_HELD_OUT, TrainingData, read_labels, split_source
 from tests.cli.conftest import DIAMETER, Project, Run
 
 JOB = "External/job002/"

@@ -1,0 +1,70 @@
+"""The labelled data sets that a calibration learns from: real micrographs, and simulated sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.jobs.simulated_data import open_simulation
+from relion_attn_picker.jobs.training_job import TrainingData, read_labelled_source
+from relion_attn_picker.training.crops import LabelledImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSets:
+    """What to calibrate on.
+
+    Parameters
+    ----------
+    data
+        Micrographs STAR, coordinates and diameter in Å of each real set.
+    last
+        So many micrographs from the end of each list count; one number for all sets or one for each; empty: all.
+    simulated
+        Number of simulated sessions, each a data set of its own.
+    structures, exclude, seed
+        As ``simulated_data.open_simulation``.
+    """
+
+    data: Sequence[tuple[str, str, float]] = ()
+    last: Sequence[int] = ()
+    simulated: int = 0
+    structures: str | None = None
+    exclude: Sequence[str] = ()
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.data and not self.simulated:
+            raise InputError("There is nothing to calibrate on: give --data, --simulated, or both.")
+        if len(self.last) not in (0, 1, len(self.data)) or any(count < 1 for count in self.last):
+            raise InputError(
+                f"--last is {' '.join(map(str, self.last))} for {len(self.data)} sets: expected 1 or more, once or "
+                "once for each set."
+            )
+        if self.simulated < 0:
+            raise InputError(f"The number of simulated sessions is {self.simulated}: expected 0 or more.")
+
+    def read(self) -> Iterator[tuple[str, list[LabelledImage]]]:
+        """Yield name and micrographs of one set after the other.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read or a label lies outside its image.
+        """
+        last = list(self.last) * (len(self.data) if len(self.last) == 1 else 1)
+        for number, (micrographs, coordinates, diameter) in enumerate(self.data):
+            source = read_labelled_source(
+                TrainingData(
+                    micrographs_star=Path(micrographs), coordinates=Path(coordinates), particle_diameter=diameter
+                )
+            )
+            yield source.name, [read() for read in source.micrographs[-last[number] if last else 0 :]]
+        if self.simulated:
+            simulation = open_simulation(
+                None if self.structures is None else Path(self.structures), self.seed, self.exclude
+            )
+            for number in range(self.simulated):
+                yield f"simulated session {number + 1}", simulation.make_session(number)

@@ -1,0 +1,342 @@
+"""Converting coordinates from one format into another, and telling all that was changed, lost or not matched.
+
+The steps are those of ``convert``; formats, name rules and geometry live in their own modules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.cryosparc_exposures import read_exposures
+from relion_attn_picker.io.cryosparc_group import read_result
+from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.jobs.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
+from relion_attn_picker.jobs.exposure_matching import match_exposures, pixel_sizes_contradict
+from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.jobs.name_matching import match_names
+from relion_attn_picker.point_set import PointSet
+from relion_attn_picker.relion.micrographs import read_micrographs
+
+OUTSIDE_CHOICES: Final = ("refuse", "drop", "clip", "keep")
+EXPOSURE_RULE: Final = "stem-no-uid"  # for names without folders
+UNSET_PIXEL_SIZE = 1.0  # lets a list without pixel sizes be read; nothing is computed from it
+
+
+@dataclass(frozen=True)
+class ConversionOptions:
+    """How coordinates are converted.
+
+    Parameters
+    ----------
+    source_format, target_format
+        Names of formats; ``None`` to guess them.
+    micrographs
+        STAR file of the micrographs, whose names the result takes; ``None`` keeps the names as they are.
+    exposures
+        CryoSPARC's list of the micrographs, for ``cs``: one ``.csg``, or the ``.cs`` files of one output.
+    match
+        Rule for names; ``None``: the source format's own.
+    strip
+        Text to cut from the ends of the given names before they are matched.
+    factor
+        By which coordinates and boxes are multiplied: how much smaller the images were that they were picked on.
+    flip_y
+        Count rows from the other end: y becomes h - 1 - y.
+    box_size
+        Pixels, where a format needs boxes and the points have none.
+    outside
+        What becomes of points outside their micrograph: one of ``OUTSIDE_CHOICES``.
+    whole_pixels
+        Whether to round where the format keeps fractions; ``None``: for ``relion`` only, which would cut them off.
+
+    Raises
+    ------
+    InputError
+        If a value cannot be meant.
+    """
+
+    source_format: str | None = None
+    target_format: str | None = None
+    micrographs: Path | None = None
+    exposures: tuple[Path, ...] = ()
+    match: str | None = None
+    strip: str = ""
+    factor: float = 1.0
+    flip_y: bool = False
+    box_size: int | None = None
+    outside: str = "refuse"
+    whole_pixels: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor < math.inf:
+            raise InputError(f"The factor is {self.factor:g}: expected a number above 0, such as 4.")
+        if self.box_size is not None and self.box_size < 1:
+            raise InputError(f"The box size is {self.box_size}: expected pixels, 1 or more.")
+        if self.outside not in OUTSIDE_CHOICES:
+            raise InputError(f"There is no choice {self.outside!r} for points outside: {', '.join(OUTSIDE_CHOICES)}.")
+        if self.flip_y and self.micrographs is None and not self.exposures:
+            raise InputError("Flipping y needs the heights of the images: give --micrographs.")
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What was done: counts, names that did not match, and sentences about everything that is not as before."""
+
+    source_format: str
+    target_format: str
+    match: str | None
+    n_micrographs: int
+    n_points: int
+    unmatched: tuple[str, ...] = ()
+    without_coordinates: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the report in the types of JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The micrographs of the list, the folder their names are relative to, and the pixel sizes that it tells."""
+
+    names: tuple[str, ...]
+    project_dir: Path
+    pixel_sizes: dict[str, float]
+
+
+def convert(source: Path, target: Path, options: ConversionOptions) -> ConversionReport:
+    """Convert the coordinates at ``source`` into ``target``.
+
+    Raises
+    ------
+    InputError
+        If something cannot be read, told apart, matched or written.
+    """
+    source_format = options.source_format or guess_format(source)
+    target_format = options.target_format or guess_target_format(target)
+    reader, writer = find_format(source_format), find_format(target_format)
+    _check_files(source, source_format, target_format, options)
+    images = None if options.micrographs is None else _list_images(options.micrographs)
+    exposures = read_exposures(read_result(options.exposures)) if options.exposures else None
+    rule = None if images is None else options.match or reader.match
+    points = _scale(reader.read(source), options.factor)
+    unmatched: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    if images is not None and rule is not None:
+        _check_pixel_size(points, images.pixel_sizes, options.factor)
+        points, unmatched, unused = _match(points, images, rule, options.strip)
+    notes = _tell_unmatched(unmatched, points, f"list by the rule {rule!r}")
+    needs_shapes = (options.flip_y and exposures is None) or "image_shapes" in writer.needs
+    shapes = _read_shapes(points.names, images, needs_shapes)
+    if exposures is not None:
+        _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
+        has_full_names = images is not None or (reader.full_names and options.match is None)
+        exposure_rule = None if has_full_names else options.match or EXPOSURE_RULE
+        sizes = {} if images is None else images.pixel_sizes
+        points, shapes, unknown = match_exposures(points, exposures, exposure_rule, options.strip, shapes, sizes)
+        notes += _tell_unmatched(unknown, points, "list of exposures")
+        unmatched += unknown
+    points, placed = _place(points, shapes, options)
+    points, fitted = _fit(points, target_format, options.whole_pixels)
+    _check_needs(points, target_format, options.box_size, shapes)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    star = None if options.micrographs is None else str(options.micrographs)
+    writer.write(target, points, WritingContext(options.box_size, star, shapes, exposures))
+    notes = [*notes, *placed, *fitted]
+    counts = len(points.names), len(points)
+    return ConversionReport(source_format, target_format, rule, *counts, unmatched, unused, tuple(notes))
+
+
+def _check_files(source: Path, source_format: str, target_format: str, options: ConversionOptions) -> None:
+    """Refuse, before anything is read, a conversion that lacks a list of micrographs, or has one too many."""
+    reader, writer = find_format(source_format), find_format(target_format)
+    if writer.full_names and not reader.full_names and options.micrographs is None:
+        raise InputError(f"{source} does not have the micrographs' full names, which RELION needs: give --micrographs.")
+    if "exposures" in writer.needs and not options.exposures:
+        raise InputError(
+            f"{target_format} needs CryoSPARC's own list of the micrographs, with their uids and sizes: give "
+            "--exposures, the .csg file of the job that the micrographs come from."
+        )
+    if options.exposures and "exposures" not in writer.needs:
+        raise InputError(f"--exposures is for writing picks for CryoSPARC, not {target_format}: leave it out.")
+
+
+def _place(
+    points: PointSet, shapes: Sequence[tuple[int, int]] | None, options: ConversionOptions
+) -> tuple[PointSet, list[str]]:
+    """Turn points over if asked to, and deal with those outside their images."""
+    if shapes is None:
+        told = "The images are not at hand: whether points lie outside them is not checked."
+        return points, [] if options.micrographs is None else [told]
+    if options.flip_y:
+        points = replace(points, yx=_flip_y(points, shapes))
+    return _handle_outside(points, shapes, options.outside)
+
+
+def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tuple[PointSet, list[str]]:
+    """Take away what a format cannot keep, and tell it."""
+    writer = find_format(target_format)
+    notes: list[str] = []
+    if not writer.keeps_fractions or (writer.whole_by_default if whole_pixels is None else whole_pixels):
+        points, notes = _round(points, target_format)
+    notes += _tell_duplicates(points)
+    if points.score is not None and not writer.keeps_scores:
+        notes.append(f"{target_format} has no scores: those of {len(points)} points are lost.")
+        points = replace(points, score=None)
+    empty = int((points.counts() == 0).sum())
+    if empty and not writer.keeps_empty:
+        notes.append(f"{target_format} cannot tell micrographs without points: {empty} are not in it.")
+    return points, notes
+
+
+def _check_needs(
+    points: PointSet, target_format: str, box_size: int | None, shapes: Sequence[tuple[int, int]] | None
+) -> None:
+    """Refuse, before anything is written, what a format cannot be written without."""
+    needs = find_format(target_format).needs
+    if "box_size" in needs and box_size is None and len(points) and not _all_have_boxes(points):
+        raise InputError(f"The points have no boxes, which {target_format} needs: give --box_size in pixels.")
+    if "image_shapes" in needs and shapes is None:
+        raise InputError(f"{target_format} needs the sizes of the images: give --micrographs.")
+
+
+def _all_have_boxes(points: PointSet) -> bool:
+    return points.box_hw is not None and bool(np.isfinite(points.box_hw).all())
+
+
+def _scale(points: PointSet, factor: float) -> PointSet:
+    if factor == 1:
+        return points
+    boxes = None if points.box_hw is None else points.box_hw * factor
+    return replace(points, yx=points.yx * factor, box_hw=boxes)
+
+
+def _list_images(path: Path) -> _Images:
+    try:
+        micrographs, has_pixel_sizes = read_micrographs(path, None), True
+    except InputError:  # a list without pixel sizes serves as well; any other fault is told again
+        micrographs, has_pixel_sizes = read_micrographs(path, UNSET_PIXEL_SIZE), False
+    sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
+    return _Images(tuple(sizes), find_project_dir(path, micrographs[0].name), sizes if has_pixel_sizes else {})
+
+
+def _check_pixel_size(points: PointSet, pixel_sizes: dict[str, float], factor: float) -> None:
+    """Refuse coordinates whose file tells another pixel size than the list of the micrographs."""
+    if points.pixel_size is None:
+        return
+    own = points.pixel_size / factor
+    for name, listed in pixel_sizes.items():
+        if pixel_sizes_contradict(own, listed):
+            raise InputError(
+                f"The coordinates are pixels of {points.pixel_size:g} Å, but {name} has {listed:g} Å: "
+                f"give --factor {points.pixel_size / listed:.6g} if the images were rescaled, or the right list."
+            )
+
+
+def _match(
+    points: PointSet, images: _Images, rule: str, strip: str
+) -> tuple[PointSet, tuple[str, ...], tuple[str, ...]]:
+    """Return the points under the listed names, the given names without a match, and the listed ones without."""
+    given = [name.removesuffix(strip) for name in points.names]
+    match = match_names(given, images.names, rule)
+    unmatched = tuple(name for name, listed in zip(points.names, match.listed, strict=True) if listed is None)
+    if len(unmatched) == len(points.names):
+        first = points.names[0] if points.names else "there is none"
+        raise InputError(
+            f"None of the {len(points.names)} names in the coordinates (first: {first}) is in the list "
+            f"(first: {images.names[0]}) by the rule {rule!r}: choose another --match."
+        )
+    return points.rename(match.listed), unmatched, match.unused
+
+
+def _tell_unmatched(unmatched: Sequence[str], points: PointSet, where: str) -> list[str]:
+    if not unmatched:
+        return []
+    return [
+        f"{len(unmatched)} names in the coordinates are not in the {where}, and their points are "
+        f"left out; {len(points.names)} match. The first: {', '.join(unmatched[:3])}."
+    ]
+
+
+def _read_shapes(names: Sequence[str], images: _Images | None, required: bool) -> tuple[tuple[int, int], ...] | None:
+    """Return ``(h, w)`` of each micrograph; ``None`` without a list, or if the images are not here and not needed."""
+    if images is None or not names:
+        return None
+    if not required and not (images.project_dir / names[0]).is_file():
+        return None
+    return tuple(read_header(images.project_dir / name).shape for name in names)
+
+
+def _frames(points: PointSet, shapes: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    """Return height and width of the micrograph of each point, ``(n, 2)``."""
+    return np.array(shapes, dtype=np.float64).reshape(-1, 2)[points.owner]
+
+
+def _flip_y(points: PointSet, shapes: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    yx = points.yx.copy()
+    yx[:, 0] = _frames(points, shapes)[:, 0] - 1 - yx[:, 0]
+    return yx
+
+
+def _handle_outside(points: PointSet, shapes: Sequence[tuple[int, int]], outside: str) -> tuple[PointSet, list[str]]:
+    """Deal with points whose pixel is not in their image: RELION's Extract ends on a box that lies outside."""
+    if not len(points):
+        return points, []
+    frame = _frames(points, shapes)
+    is_outside = np.any((np.rint(points.yx) < 0) | (np.rint(points.yx) > frame - 1), axis=1)
+    n = int(is_outside.sum())
+    if not n:
+        return points, []
+    first = int(np.flatnonzero(is_outside)[0])
+    (y, x), (h, w) = points.yx[first], frame[first]
+    name = points.names[points.owner[first]]
+    told = (
+        f"{n} of {len(points)} points lie outside their images, first x {x:g}, y {y:g} on {name} ({w:g}×{h:g} pixels)"
+    )
+    if outside == "refuse":
+        raise InputError(f"{told}{_explain_outside(points, frame)}: choose --outside drop, clip or keep to go on.")
+    if outside == "drop":
+        return points.select(~is_outside), [f"{told}: they are left out."]
+    if outside == "clip":
+        return replace(points, yx=np.clip(points.yx, 0, frame - 1)), [f"{told}: they are moved to its edge."]
+    return points, [f"{told}: they are kept."]
+
+
+def _explain_outside(points: PointSet, frame: NDArray[np.float64]) -> str:
+    swapped = points.yx[:, ::-1]
+    if ((swapped >= -0.5) & (swapped <= frame - 0.5)).all():
+        return "; with x and y exchanged all would lie inside"
+    ratio = float(np.max(points.yx / frame))
+    return "; were they picked on larger images?" if ratio > 1.2 else ""
+
+
+def _round(points: PointSet, target_format: str) -> tuple[PointSet, list[str]]:
+    whole = np.rint(points.yx)
+    changed = int((whole != points.yx).any(axis=1).sum())
+    if not changed:
+        return points, []
+    return replace(points, yx=whole), [f"{changed} points are rounded to whole pixels for {target_format}."]
+
+
+def _tell_duplicates(points: PointSet) -> list[str]:
+    """Tell points that lie exactly on another one of the same micrograph; they stay."""
+    if len(points) < 2:
+        return []
+    order = np.lexsort((points.yx[:, 1], points.yx[:, 0], points.owner))
+    yx, owner = points.yx[order], points.owner[order]
+    same = (yx[1:] == yx[:-1]).all(axis=1) & (owner[1:] == owner[:-1])
+    n = int(same.sum())
+    if not n:
+        return []
+    name = points.names[owner[1:][same][0]]
+    return [f"{n} points lie exactly on another of their micrograph, first on {name}; they are kept."]

@@ -1,0 +1,340 @@
+"""Going between CryoSPARC and RELION by files: micrographs in, picks out, and picks or particles in.
+
+What this module does not do: it needs no CryoSPARC and talks to none (``cryosparc_job`` does). ``io.cryosparc*`` knows
+the columns and the geometry, ``relion`` the STAR files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.io.cryosparc import write_cs
+from relion_attn_picker.io.cryosparc_exposures import Exposure, Exposures, read_exposures
+from relion_attn_picker.io.cryosparc_group import read_result, write_group
+from relion_attn_picker.io.cryosparc_names import MicrographFinder
+from relion_attn_picker.io.cryosparc_picks import (
+    ExposurePicks,
+    LocatedPicks,
+    make_pick_table,
+    pick_slots,
+    read_located_picks,
+    warn_of_losses,
+)
+from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes, pixel_sizes_contradict
+from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
+from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.job_files import (
+    write_coordinate_index,
+    write_coords_suffix,
+    write_particles,
+    write_picks,
+    write_truth,
+)
+from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
+
+log = logging.getLogger(__name__)
+
+GROUP_NAME = "attnpick_picks"
+
+
+def read_exposure_files(paths: Sequence[Path]) -> Exposures:
+    """Read the micrographs of one output of CryoSPARC: its ``.csg``, or its ``.cs`` files."""
+    return read_exposures(read_result(paths))
+
+
+def list_exposures(exposures: Exposures, project_dir: Path | None, out: Path) -> list[Micrograph]:
+    """Write the micrographs STAR file of exposures, after a look into the header of every one.
+
+    Names are paths relative to the current folder, absolute for files outside it, as for all lists of this program.
+
+    Parameters
+    ----------
+    exposures
+        See ``read_exposure_files``.
+    project_dir
+        CryoSPARC's project folder; ``None`` looks for it in the current folder and in the file's parents. Paths of an
+        exported copy are relative to the copy.
+    out
+        The STAR file; its folder exists.
+
+    Raises
+    ------
+    InputError
+        If a micrograph is not there, is no single image, or has another shape than CryoSPARC says.
+    """
+    folder = find_exposure_folder(exposures, project_dir)
+    contradictions: dict[tuple[float, float], str] = {}
+    for exposure in exposures.items:
+        _check_header(exposure, folder / exposure.path, contradictions)
+    for (stated, listed), path in contradictions.items():
+        log.warning("%s: its header says %g Å per pixel, CryoSPARC %g; CryoSPARC is believed.", path, stated, listed)
+    micrographs = [
+        Micrograph(name_for_list(folder / exposure.path), exposure.optics, exposure.ctf) for exposure in exposures.items
+    ]
+    write_micrographs(out, micrographs, [exposure.total_dose for exposure in exposures.items])
+    return micrographs
+
+
+def find_exposure_folder(exposures: Exposures, project_dir: Path | None) -> Path:
+    """Return the folder that the paths of exposures are relative to.
+
+    Raises
+    ------
+    InputError
+        If the first micrograph is not there.
+    """
+    first = exposures.items[0].path
+    folder = project_dir
+    if folder is None:
+        folder = exposures.folder if exposures.is_exported else find_project_dir(exposures.folder / "any", first)
+    if not (folder / first).is_file():
+        raise InputError(
+            f"There is no micrograph {folder / first}: give --project_dir, the project folder of CryoSPARC as this "
+            "machine sees it (links to raw data must be valid here too)."
+        )
+    return folder
+
+
+def _check_header(exposure: Exposure, path: Path, contradictions: dict[tuple[float, float], str]) -> None:
+    header = read_header(path)
+    if header.shape != exposure.shape:
+        raise InputError(
+            f"{path} has {header.shape[1]}×{header.shape[0]} pixels, but CryoSPARC says "
+            f"{exposure.shape[1]}×{exposure.shape[0]}: it is another file, or was binned since."
+        )
+    listed = exposure.optics.pixel_size
+    if header.pixel_size is not None and pixel_sizes_contradict(header.pixel_size, listed):
+        contradictions.setdefault((round(header.pixel_size, 3), round(listed, 3)), str(path))
+
+
+@dataclass(frozen=True)
+class ExportedPicks:
+    """What ``export_picks`` wrote, and how many picks of how many micrographs; ``star`` is absent if names repeat."""
+
+    table: Path
+    group: Path
+    star: Path | None
+    n_picks: int
+    n_micrographs: int
+
+
+def export_picks(
+    picks: Path,
+    exposures: Exposures,
+    out: Path,
+    *,
+    min_distance: float | None = None,
+    flip_y: bool = False,
+    seed: int | None = None,
+    title: str = "attnpick picks",
+) -> ExportedPicks:
+    """Write picks for CryoSPARC: a result group, and a STAR file for Import Particle Stack.
+
+    Parameters
+    ----------
+    picks
+        A picking job's folder, or any coordinates that ``relion.coordinates.open_coordinates`` reads.
+    exposures
+        CryoSPARC's list of the same micrographs.
+    out
+        Folder for the files; made if absent.
+    min_distance
+        Smallest distance between picks, Å, for the record; a job of this program knows its own.
+    flip_y
+        Count rows from the last one: for micrographs that CryoSPARC has mirrored.
+    seed
+        Of the uids; ``None`` gives new ones each time.
+    title
+        What CryoSPARC shows.
+
+    Raises
+    ------
+    InputError
+        If no micrograph is among the exposures, one fits several, or shape or pixel size contradicts them.
+    """
+    coordinates = open_coordinates(picks)
+    indices = _match_exposures(coordinates, exposures, picks)
+    folder = picks if picks.is_dir() else picks.parent
+    settings = _compare_job(folder, {name: exposures.items[index] for name, index in indices.items()})
+    entries = [_read_exposure_picks(coordinates, name, exposures.items[index]) for name, index in indices.items()]
+    if exposures.is_exported:
+        log.warning("The exposures are an exported copy: paths are written without its mark '>'; uids tell who is who.")
+    distance = min_distance if min_distance is not None else settings
+    table = make_pick_table(entries, np.random.default_rng(seed), min_distance=distance, flip_y=flip_y)
+    out.mkdir(parents=True, exist_ok=True)
+    cs, csg = out / f"{GROUP_NAME}.cs", out / f"{GROUP_NAME}.csg"
+    write_cs(cs, table)
+    slots = pick_slots(table)
+    write_group(csg, cs.name, slots, len(table), title=title, version=exposures.version, created=datetime.now())
+    star = _write_star(out / f"{GROUP_NAME}.star", entries, flip_y)
+    return ExportedPicks(cs, csg, star, len(table), len(entries))
+
+
+def _match_exposures(coordinates: Coordinates, exposures: Exposures, picks: Path) -> dict[str, int]:
+    """Return the exposure of each micrograph that has one; warn of the others."""
+    names = coordinates.micrograph_names
+    if names is None:
+        if len(exposures.items) == 1:
+            return {exposures.items[0].path: 0}
+        raise InputError(f"{picks} holds the coordinates of one micrograph without its name: give the job's folder.")
+    items = exposures.items
+    found = MicrographFinder([item.uid for item in items], [item.path for item in items]).find_all(names)
+    missing = [name for name in names if name not in found]
+    if not found:
+        raise InputError(
+            f"None of the {len(names)} micrographs of {picks} is among the {len(items)} exposures: {missing[0]} is "
+            f"not there, {items[0].path} is; give the exposures that the picks were made on."
+        )
+    if missing:
+        log.warning(
+            "%d of %d micrographs are not among the exposures, their picks are left out; the first: %s.",
+            len(missing),
+            len(names),
+            missing[0],
+        )
+    return found
+
+
+def _read_exposure_picks(coordinates: Coordinates, name: str, exposure: Exposure) -> ExposurePicks:
+    table = coordinates.read(name)
+    if table is None:
+        return ExposurePicks(exposure, np.zeros((0, 2), dtype=np.float32), np.zeros(0, dtype=np.float32))
+    return ExposurePicks(exposure, table.yx, table.score)
+
+
+def _compare_job(folder: Path, exposures: dict[str, Exposure]) -> float | None:
+    """Compare what a job of this program knows of its micrographs with CryoSPARC; return its smallest distance in Å."""
+    if not (folder / OPTIONS_FILE).exists():
+        return None
+    saved = json.loads((folder / OPTIONS_FILE).read_text())
+    store = CandidateStore(folder / CANDIDATES_FILE)
+    for name, exposure in exposures.items():
+        record = store.read(name)
+        if record is not None and record.image_shape != exposure.shape:
+            raise InputError(
+                f"{name} had {record.image_shape[1]}×{record.image_shape[0]} pixels when it was picked, but the "
+                f"exposure {exposure.path} has {exposure.shape[1]}×{exposure.shape[0]}: they are different files."
+            )
+    if Path(saved["micrographs"]).exists():
+        listed = {m.name: m.optics.pixel_size for m in read_micrographs(Path(saved["micrographs"]))}
+        compare_pixel_sizes(
+            {name: (listed[name], exposures[name].optics.pixel_size) for name in exposures if name in listed}
+        )
+    return float(saved["min_distance"])
+
+
+def _write_star(path: Path, entries: Sequence[ExposurePicks], flip_y: bool) -> Path | None:
+    """Write the STAR file, in which micrographs have their file names only; without it, where names repeat."""
+    names = [Path(entry.exposure.path).name for entry in entries]
+    if len(set(names)) < len(names):
+        path.unlink(missing_ok=True)
+        log.warning("Micrographs in different folders have the same file name: no STAR file, use the result group.")
+        return None
+    has_scores = all(entry.score is not None for entry in entries)
+    points = (
+        (name, _flip(entry) if flip_y else entry.yx, entry.score if has_scores else None)
+        for name, entry in zip(names, entries, strict=True)
+    )
+    write_particles(path, points, has_scores=has_scores)
+    return path
+
+
+def _flip(entry: ExposurePicks) -> NDArray[Any]:
+    return np.column_stack([entry.exposure.shape[0] - 1 - entry.yx[:, 0], entry.yx[:, 1]])
+
+
+@dataclass(frozen=True)
+class ImportedPicks:
+    """What ``import_picks`` wrote: the index of coordinate files, and how many picks of how many micrographs."""
+
+    index: Path
+    n_picks: int
+    n_micrographs: int
+
+
+def import_picks(
+    paths: Sequence[Path], micrographs_star: Path | None, job: JobDirectory, *, flip_y: bool = False
+) -> ImportedPicks:
+    """Turn picks or particles of CryoSPARC into coordinates as a picking job of RELION leaves them.
+
+    Coordinates are rounded to whole pixels: RELION would cut them off. Positions are those that particles were picked
+    or extracted at; shifts of an alignment are not applied.
+
+    Parameters
+    ----------
+    paths
+        A ``.csg``, or ``.cs`` files.
+    micrographs_star
+        Gives the micrographs' names, and leaves out all others; ``None``: names are the paths in CryoSPARC.
+    job
+        The folder for the files.
+    flip_y
+        Count rows from the last one: for micrographs that CryoSPARC has mirrored.
+
+    Raises
+    ------
+    InputError
+        If the picks are none, none is on a listed micrograph, or a pixel size contradicts.
+    """
+    located = read_located_picks(read_result(paths).columns, flip_y=flip_y)
+    if not located.paths:
+        raise InputError(f"{', '.join(map(str, paths))}: there are no picks in it.")
+    warn_of_losses(located)
+    names = _name_located(located, micrographs_star)
+    files = job.coordinate_paths(list(names))
+    n_picks = 0
+    for index, file in zip(names.values(), files, strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yx, score = located.yx[index], located.score[index]
+        if score is None:
+            write_truth(file, np.clip(np.rint(yx), 0, np.array(located.shapes[index]) - 1))
+        else:
+            write_picks(file, yx, score, located.shapes[index])
+        n_picks += len(yx)
+    write_coordinate_index(job.path / "autopick.star", list(names), [job.output_name(file) for file in files])
+    if micrographs_star is not None:
+        write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
+    return ImportedPicks(job.path / "autopick.star", n_picks, len(names))
+
+
+def _name_located(located: LocatedPicks, micrographs_star: Path | None) -> dict[str, int]:
+    """Return the name of each micrograph with picks, in the order of the list."""
+    if micrographs_star is None:
+        return {path: index for index, path in enumerate(located.paths)}
+    micrographs = read_micrographs(micrographs_star)
+    names = [micrograph.name for micrograph in micrographs]
+    found = MicrographFinder(located.uids, located.paths).find_all(names)
+    if not found:
+        raise InputError(
+            f"None of the {len(located.paths)} micrographs with picks is listed in {micrographs_star}: "
+            f"{located.paths[0]} is not there, {names[0]} is."
+        )
+    if len(found) < len(located.paths):
+        used = set(found.values())
+        first = next(path for index, path in enumerate(located.paths) if index not in used)
+        log.warning(
+            "%d of %d micrographs with picks are not listed in %s, their picks are left out; the first: %s.",
+            len(located.paths) - len(found),
+            len(located.paths),
+            micrographs_star,
+            first,
+        )
+    listed = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
+    stored = {name: located.pixel_sizes[index] for name, index in found.items()}
+    compare_pixel_sizes({name: (listed[name], size) for name, size in stored.items() if size is not None})
+    return found

@@ -1,0 +1,324 @@
+"""Scoring a job's candidates, or any two files of coordinates, against each other.
+
+What this module does not do: it computes no figure itself; ``evaluation`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.evaluate import (
+    ALL_CANDIDATES,
+    EvaluatedMicrograph,
+    Evaluation,
+    RejectedCount,
+    evaluate_picks,
+)
+from relion_attn_picker.evaluation.orientation import SAMPLE, EvenSample
+from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
+from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
+from relion_attn_picker.inference.rejection import reason_name
+from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
+from relion_attn_picker.io.hdf5 import read_probability_map
+from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.picks import JUNK, FloatArray, is_junk
+from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
+from relion_attn_picker.relion.labels import PICKNAME
+from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.relion.paths import coordinate_name
+
+log = logging.getLogger(__name__)
+
+BOOTSTRAP_SEED = 1
+CANDIDATES_FILE = "candidates.jsonl"
+OPTIONS_FILE = "picking_options.json"
+SINGLE = "the micrograph"
+
+
+@dataclass(frozen=True)
+class JobResults:
+    """What a picking job left for its evaluation.
+
+    Parameters
+    ----------
+    store
+        All candidates.
+    point
+        The job's operating point.
+    pixel_sizes
+        Name of each picked micrograph → Å per pixel.
+    map_paths
+        Name → probability map, where maps were kept; otherwise empty.
+    reject_junk
+        Whether candidates that have a reason to be rejected are left out.
+    """
+
+    store: CandidateStore
+    point: OperatingPoint
+    pixel_sizes: Mapping[str, float]
+    map_paths: Mapping[str, Path]
+    reject_junk: bool = False
+
+
+def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter: float) -> Evaluation:
+    """Score all candidates of a job against reference coordinates, at the job's threshold.
+
+    Micrographs that the reference does not list are left out, and it is said how many.
+
+    Raises
+    ------
+    InputError
+        If the reference lists none of the job's micrographs.
+    """
+    point = results.point
+    pixels = PixelCounts(_map_threshold(point)) if results.map_paths else None
+    rejected: Counter[tuple[str, bool]] = Counter()
+    truths = {name: table for name in results.pixel_sizes if (table := reference.read(name)) is not None}
+    _check_overlap(len(truths), len(results.pixel_sizes), "the reference coordinates")
+
+    def evaluated() -> Iterator[EvaluatedMicrograph]:
+        for name, true in truths.items():
+            record, pixel_size = results.store.read(name), results.pixel_sizes[name]
+            if record is None:
+                continue
+            if results.reject_junk:
+                rejected.update(_tally_rejected(record, point, true.yx, particle_diameter / 2 / pixel_size))
+                record = record.without_junk()
+            if pixels is not None:
+                _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
+            merit = point.merit(record.score)
+            raw_score = None if point.curve is None else record.score
+            yield EvaluatedMicrograph(name, record.yx, merit, true.yx, pixel_size, record.image_shape, raw_score)
+
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    evaluation = evaluate_picks(evaluated(), particle_diameter, rng, threshold=point.threshold, pixels=pixels)
+    evaluation = replace(evaluation, rejected=_sum_rejected(rejected))
+    if point.expected is None or math.isnan(point.expected.precision):
+        return evaluation
+    return replace(evaluation, expected=(point.expected.precision, point.expected.recall))
+
+
+def _tally_rejected(
+    record: CandidateRecord, point: OperatingPoint, true_yx: FloatArray, radius: float
+) -> Counter[tuple[str, bool]]:
+    """Count rejected candidates that reach the threshold, by reason and by whether a particle is within the radius."""
+    reaches = is_junk(record.score, record.details) & (point.merit(record.score) >= point.threshold)
+    if not reaches.any():
+        return Counter()
+    on_particle = np.zeros(int(reaches.sum()), dtype=np.bool_)
+    if len(true_yx):
+        on_particle = cKDTree(true_yx).query(record.yx[reaches])[0] <= radius
+    return Counter(zip(map(reason_name, record.details[JUNK][reaches]), on_particle.tolist(), strict=True))
+
+
+def _sum_rejected(tally: Counter[tuple[str, bool]]) -> tuple[RejectedCount, ...]:
+    reasons = sorted({reason for reason, _ in tally})
+    return tuple(
+        RejectedCount(reason, tally[reason, False] + tally[reason, True], tally[reason, True]) for reason in reasons
+    )
+
+
+def _map_threshold(point: OperatingPoint) -> float:
+    """Return the value of a probability map that the threshold on figures of merit means."""
+    if point.curve is None:
+        return point.threshold
+    return float(np.interp(point.threshold, point.curve.value, point.curve.score))
+
+
+def _count_pixels(
+    pixels: PixelCounts, map_path: Path, true_yx: FloatArray, pixel_size: float, particle_diameter: float
+) -> None:
+    probability_map = read_probability_map(map_path)
+    to_map = pixel_size / probability_map.pixel_size
+    radius = particle_diameter / 2 / probability_map.pixel_size
+    height, width = probability_map.values.shape
+    pixels.add(probability_map.values, draw_discs((height, width), true_yx * to_map, radius))
+
+
+def open_reference(path: Path, project_dir: Path, pixel_sizes: Mapping[str, float]) -> Coordinates:
+    """Open reference coordinates, and see before any work is done that they belong to these micrographs.
+
+    ``pixel_sizes`` has the Å per pixel of each micrograph by its name.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they list none of the micrographs.
+    """
+    reference = open_coordinates(path, project_dir, pixel_sizes)
+    if reference.micrograph_names is not None:
+        common = len(pixel_sizes.keys() & set(reference.micrograph_names))
+        _check_overlap(common, len(pixel_sizes), "the reference coordinates", warn=False)
+    return reference
+
+
+def _check_overlap(common: int, total: int, what: str, warn: bool = True) -> None:
+    if not common:
+        raise InputError(
+            f"None of the {total} micrographs is listed in {what}: names must be equal to the letter, folders included."
+        )
+    if warn and common < total:
+        log.warning("%d of %d micrographs are not listed in %s and are left out.", total - common, total, what)
+
+
+def evaluate_files(
+    picks: Path,
+    truth: Path,
+    particle_diameter: float,
+    *,
+    pixel_size: float | None = None,
+    micrographs_star: Path | None = None,
+    threshold: float | None = None,
+    last: int | None = None,
+) -> Evaluation:
+    """Score the coordinates in ``picks`` against those in ``truth``.
+
+    Parameters
+    ----------
+    picks, truth
+        Anything that ``relion.star.open_coordinates`` reads. If ``picks`` belongs to a job of this program, its
+        candidates below the threshold are used too, its maps if it kept them, and its own micrographs STAR file.
+    particle_diameter
+        Å.
+    pixel_size, micrographs_star
+        Å per pixel of all micrographs, or the file that has it for each; only micrographs of that file count.
+    threshold
+        Operating point; by default the job's, or all picks.
+    last
+        Only the last so many micrographs of the list count: those that ``attnpick train --hold_out`` keeps out.
+
+    Raises
+    ------
+    InputError
+        If no pixel size is known, ``last`` is given without a list, or both files have no micrograph in common.
+    """
+    folder = picks if picks.is_dir() else picks.parent
+    saved = json.loads((folder / OPTIONS_FILE).read_text()) if (folder / OPTIONS_FILE).exists() else None
+    if micrographs_star is None and pixel_size is None and saved is not None:
+        micrographs_star = Path(saved["micrographs"])
+        if not micrographs_star.exists():
+            raise InputError(f"The job's list {micrographs_star} is not here: give --micrographs or --pixel_size.")
+    if last is not None and (last < 1 or micrographs_star is None):
+        raise InputError(f"--last {last} needs a list of micrographs and a number of 1 or more: give --micrographs.")
+    listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)
+    project_dir = (
+        Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, next(iter(listed)))
+    )
+    truth_coordinates = open_coordinates(truth, project_dir, listed)
+    if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
+        point = read_point(saved)
+        if threshold is not None:
+            point = replace(point, threshold=threshold, expected=None)
+        results = replace(read_job_results(folder, listed, point), reject_junk=rejects_junk(saved))
+        return evaluate_job(results, truth_coordinates, particle_diameter)
+    return _evaluate_coordinates(
+        open_coordinates(picks, project_dir, listed),
+        truth_coordinates,
+        particle_diameter,
+        listed,
+        pixel_size,
+        threshold,
+        project_dir,
+    )
+
+
+def _read_pixel_sizes(path: Path, pixel_size: float | None, last: int | None) -> dict[str, float]:
+    micrographs = read_micrographs(path, pixel_size)
+    return {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs[-(last or 0) :]}
+
+
+def map_path(coordinate_path: Path) -> Path:
+    """Return the path of the probability map beside a coordinate file."""
+    return coordinate_path.with_name(coordinate_path.name.removesuffix("_autopick.star") + "_probability.h5")
+
+
+def read_point(saved: Mapping[str, Any]) -> OperatingPoint:
+    """Return the operating point that a job's saved options tell."""
+    curve, expected = saved.get("score_curve"), saved.get("expected")
+    return OperatingPoint(
+        saved["threshold"],
+        saved["threshold_reason"],
+        None if curve is None else ScoreCurve(tuple(curve["score"]), tuple(curve["value"])),
+        None if expected is None else Expectation(**expected),
+    )
+
+
+def rejects_junk(saved: Mapping[str, Any]) -> bool:
+    """Return whether a job with these saved options left out what had a reason to be rejected."""
+    return bool(saved.get("options", {}).get("reject_junk", False))
+
+
+def describe_point(point: OperatingPoint) -> dict[str, Any]:
+    """Return an operating point as what a job saves of it; ``read_point`` reads it."""
+    expected = point.expected
+    return {
+        "threshold": point.threshold,
+        "threshold_reason": point.reason,
+        "expected": asdict(expected) if expected is not None and not math.isnan(expected.precision) else None,
+        "score_curve": None if point.curve is None else point.curve.to_dict(),
+    }
+
+
+def read_job_results(folder: Path, listed: Mapping[str, float], point: OperatingPoint) -> JobResults:
+    """Return what the job in ``folder`` left of the micrographs in ``listed`` (name → Å per pixel)."""
+    store = CandidateStore(folder / CANDIDATES_FILE)
+    done = [name for name in listed if store.read(name) is not None]
+    maps = {name: map_path(folder / coordinate_name(name, PICKNAME).lstrip("/")) for name in done}
+    kept = all(path.exists() for path in maps.values())
+    return JobResults(store, point, {name: listed[name] for name in done}, maps if kept else {})
+
+
+def _evaluate_coordinates(
+    picks: Coordinates,
+    truth: Coordinates,
+    particle_diameter: float,
+    listed: Mapping[str, float] | None,
+    pixel_size: float | None,
+    threshold: float | None,
+    project_dir: Path,
+) -> Evaluation:
+    names: Sequence[str] = truth.micrograph_names or picks.micrograph_names or [SINGLE]
+    if listed is not None and names != [SINGLE]:
+        names = [name for name in names if name in listed]
+    pairs = [(name, picks.read(name), truth.read(name)) for name in names]
+    common = [(name, found, true) for name, found, true in pairs if found is not None and true is not None]
+    _check_overlap(len(common), len(names), "the picks")
+    micrographs = []
+    shapes = _read_sampled_shapes([name for name, _, _ in common], project_dir)
+    for name, found, true in common:
+        size = pixel_size if listed is None else listed.get(name)
+        if size is None:
+            raise InputError(
+                f"The pixel size of {name} is not known: give --pixel_size, or --micrographs with its list."
+            )
+        score = np.ones(len(found.yx), dtype=np.float32) if found.score is None else found.score
+        micrographs.append(EvaluatedMicrograph(name, found.yx, score, true.yx, size, shapes.get(name)))
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    return evaluate_picks(
+        micrographs, particle_diameter, rng, threshold=ALL_CANDIDATES if threshold is None else threshold
+    )
+
+
+def _read_sampled_shapes(names: Sequence[str], project_dir: Path) -> dict[str, tuple[int, int]]:
+    """Return ``(h, w)`` of those micrographs whose orientation will be looked at, as far as their images are here."""
+    sampled = [names[position] for position in EvenSample.positions(len(names), SAMPLE)]
+    shapes = {}
+    for name in sampled:
+        try:
+            shapes[name] = read_header(project_dir / name).shape
+        except InputError as error:  # the picks can be scored without their images
+            log.debug("%s", error)
+    return shapes

@@ -1,0 +1,322 @@
+"""Picking a list of micrographs into a job folder, micrograph by micrograph, and the lists that RELION reads.
+
+What this module does not do: it loads no network and evaluates nothing; ``picking_session`` does.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
+from relion_attn_picker.inference.predictor import Predictor
+from relion_attn_picker.inference.rejection import reason_name
+from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
+from relion_attn_picker.io.hdf5 import write_probability_map
+from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.jobs.job_settings import JobSettings
+from relion_attn_picker.jobs.pick_evaluation import (
+    CANDIDATES_FILE,
+    JobResults,
+    map_path,
+)
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.options import PickOptions
+from relion_attn_picker.picks import JUNK, Picks
+from relion_attn_picker.pipeline import (
+    PreparedMicrograph,
+    find_candidates,
+    prepare_micrograph,
+    select_picks,
+    select_rejected,
+)
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.job_files import (
+    RejectedPoints,
+    write_coordinate_index,
+    write_coords_suffix,
+    write_failures,
+    write_picks,
+    write_rejected,
+    write_summary,
+)
+from relion_attn_picker.report.logfile import write_logfile
+
+log = logging.getLogger(__name__)
+
+REJECTED_FILE = "rejected_candidates.star"
+
+PREPARED_AHEAD = 2
+"""Micrographs that are read and resampled while the network works on another one."""
+
+
+@dataclass(frozen=True)
+class MicrographResult:
+    """One line of a job's table: ``reason`` says why a micrograph failed, ``skipped`` that it was done before.
+
+    ``rejected`` has the candidates that would be picks but for a reason to reject them.
+    """
+
+    micrograph: Micrograph
+    n_picks: int = 0
+    mean_score: float = math.nan
+    seconds: float = 0.0
+    skipped: bool = False
+    reason: str | None = None
+    rejected: Picks | None = None
+
+
+class PickJob:
+    """Picks a list of micrographs into a job folder; what an earlier run of the same job did is kept.
+
+    Parameters
+    ----------
+    job
+        The job folder.
+    micrographs
+        As listed.
+    project_dir
+        The folder that the micrographs' names are relative to.
+    predictor
+        Built once, used for all.
+    settings
+        See ``JobSettings``.
+
+    Raises
+    ------
+    InputError
+        If a name would be written outside the job folder, or two names to the same file.
+    """
+
+    def __init__(
+        self,
+        job: JobDirectory,
+        micrographs: Sequence[Micrograph],
+        project_dir: Path,
+        predictor: Predictor,
+        settings: JobSettings,
+        store: CandidateStore | None = None,
+    ) -> None:
+        self._job = job
+        self._micrographs = micrographs
+        self._project_dir = project_dir
+        self._predictor = predictor
+        self._settings = settings
+        self._paths = dict(
+            zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
+        )
+        self._contradictions: set[tuple[float, float]] = set()
+        self._contradictions_lock = Lock()
+        own_threshold = predictor.header.calibration.threshold
+        self._point = settings.point or first_point(own_threshold, settings.options, None)
+        self.store = CandidateStore(job.path / CANDIDATES_FILE) if store is None else store
+
+    def run(
+        self, should_stop: Callable[[], bool] = lambda: False, left_out: Container[str] = ()
+    ) -> Iterator[MicrographResult]:
+        """Pick one micrograph after the other, and yield what came of each, in the order of the list.
+
+        Those whose names are in ``left_out`` are not looked at.
+
+        Raises
+        ------
+        JobAborted
+            As soon as ``should_stop()`` is true; everything done until then is kept.
+        """
+        with ThreadPoolExecutor(max_workers=PREPARED_AHEAD) as pool:
+            waiting: dict[str, Future[PreparedMicrograph]] = {}
+            wanted = [m for m in self._micrographs if m.name not in left_out]
+            upcoming = (m for m in wanted if not self._has_candidates(m))
+            try:
+                for micrograph in wanted:
+                    if should_stop():
+                        raise JobAborted("The job was asked to stop.")
+                    while len(waiting) <= PREPARED_AHEAD and (following := next(upcoming, None)) is not None:
+                        waiting[following.name] = pool.submit(self._prepare, following)
+                    yield self._pick_or_reuse(micrograph, waiting.pop(micrograph.name, None))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pick_or_reuse(self, micrograph: Micrograph, future: Future[PreparedMicrograph] | None) -> MicrographResult:
+        start = time.perf_counter()
+        try:
+            record, skipped = self._pick(micrograph, future) if future else self._reuse(micrograph)
+        except InputError as error:
+            return MicrographResult(micrograph, reason=str(error))
+        return replace(self._describe(micrograph, record), seconds=time.perf_counter() - start, skipped=skipped)
+
+    def _describe(self, micrograph: Micrograph, record: CandidateRecord) -> MicrographResult:
+        return describe_record(micrograph, record, self._settings.options, self._point)
+
+    def _has_candidates(self, micrograph: Micrograph) -> bool:
+        record = self.store.read(micrograph.name)
+        if record is None or record.found_with != self._settings.found_with(micrograph):
+            return False
+        return not self._settings.write_maps or self._map_path(micrograph).exists()
+
+    def _prepare(self, micrograph: Micrograph) -> PreparedMicrograph:
+        self._compare_pixel_sizes(micrograph)
+        return prepare_micrograph(micrograph, self._project_dir, self._predictor, self._settings.options)
+
+    def _pick(self, micrograph: Micrograph, future: Future[PreparedMicrograph]) -> tuple[CandidateRecord, bool]:
+        prepared = future.result()
+        answer = self._predictor.answer(prepared.image)
+        candidates = find_candidates(answer, prepared, self._settings.options)
+        if self._settings.write_maps:
+            path = self._map_path(micrograph)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_probability_map(path, answer.probability_map)
+        return self._select(round_candidates(candidates), prepared.image_shape), False
+
+    def _reuse(self, micrograph: Micrograph) -> tuple[CandidateRecord, bool]:
+        """Keep the picks of an earlier run, or select them anew from its candidates without reading the image."""
+        record = self.store.read(micrograph.name)
+        assert record is not None
+        if record.selected_with == self._settings.selected_with() and self._paths[micrograph.name].exists():
+            return record, True
+        record = self._write(micrograph, record)
+        self.store.note_selection(record)
+        return record, True
+
+    def _select(self, candidates: Picks, image_shape: tuple[int, int]) -> CandidateRecord:
+        """Write the picks among new candidates, then the record that says so: in this order, for a kill in between."""
+        micrograph = candidates.micrograph
+        record = CandidateRecord(
+            micrograph=micrograph.name,
+            found_with=self._settings.found_with(micrograph),
+            selected_with="",
+            image_shape=image_shape,
+            n_picks=0,
+            mean_score=math.nan,
+            yx=candidates.yx,
+            score=candidates.score,
+            details=candidates.details,
+        )
+        record = self._write(micrograph, record)
+        self.store.append(record)
+        return record
+
+    def _write(self, micrograph: Micrograph, record: CandidateRecord) -> CandidateRecord:
+        """Write the picks among the candidates of a record, and return the record of it."""
+        record = replace(record, selected_with=self._settings.selected_with())
+        return write_selection(self._paths[micrograph.name], micrograph, record, self._settings.options, self._point)
+
+    def select_again(self, results: Sequence[MicrographResult]) -> list[MicrographResult]:
+        """Return the results with the picks that this job's threshold selects; no image is read."""
+        selected = []
+        for result in results:
+            if result.reason is None:
+                record, _ = self._reuse(result.micrograph)
+                described = self._describe(result.micrograph, record)
+                result = replace(described, seconds=result.seconds, skipped=result.skipped)
+            selected.append(result)
+        return selected
+
+    def earlier_results(self, micrographs: Sequence[Micrograph]) -> list[MicrographResult]:
+        """Return what earlier runs picked on micrographs that this one did not reach: an abort must not unlist them."""
+        records = ((micrograph, self.store.read(micrograph.name)) for micrograph in micrographs)
+        return [
+            self._describe(micrograph, record)
+            for micrograph, record in records
+            if record is not None and self._paths[micrograph.name].exists()
+        ]
+
+    def coordinate_path(self, micrograph: Micrograph) -> Path:
+        """Return the path of a micrograph's coordinate file."""
+        return self._paths[micrograph.name]
+
+    def _map_path(self, micrograph: Micrograph) -> Path:
+        return map_path(self._paths[micrograph.name])
+
+    def results_of(self, micrographs: Sequence[Micrograph], point: OperatingPoint) -> JobResults:
+        """Return what the evaluation needs to know of these micrographs."""
+        maps = {m.name: self._map_path(m) for m in micrographs} if self._settings.write_maps else {}
+        pixel_sizes = {m.name: m.optics.pixel_size for m in micrographs}
+        return JobResults(self.store, point, pixel_sizes, maps, self._settings.options.reject_junk)
+
+    def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
+        """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
+        stated = read_header(self._project_dir / micrograph.name).pixel_size
+        listed = micrograph.optics.pixel_size
+        if stated is None or abs(stated / listed - 1) < 0.01:
+            return
+        pair = (round(stated, 3), round(listed, 3))
+        with self._contradictions_lock:
+            is_new = pair not in self._contradictions
+            self._contradictions.add(pair)
+        if is_new:
+            log.warning(
+                "%s: its header says %g Å per pixel, the STAR file %g; the STAR file is believed.",
+                micrograph.name,
+                *pair,
+            )
+
+
+def write_selection(
+    path: Path, micrograph: Micrograph, record: CandidateRecord, options: PickOptions, point: OperatingPoint
+) -> CandidateRecord:
+    """Write the picks among the candidates of a record to ``path``, and return the record with their figures."""
+    picks = select_picks(record.candidates(micrograph), record.image_shape, options, point)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picks(path, picks.yx, picks.score, record.image_shape)
+    return replace(record, n_picks=len(picks), mean_score=float(picks.score.mean()) if len(picks) else math.nan)
+
+
+def describe_record(
+    micrograph: Micrograph, record: CandidateRecord, options: PickOptions, point: OperatingPoint
+) -> MicrographResult:
+    """Return what came of a micrograph that was done before, from its record."""
+    rejected = select_rejected(record.candidates(micrograph), record.image_shape, options, point)
+    return MicrographResult(micrograph, record.n_picks, record.mean_score, skipped=True, rejected=rejected)
+
+
+def count_rejected(results: Sequence[MicrographResult]) -> Mapping[str, int]:
+    """Return how many candidates were rejected for each reason, by its name; only reasons that occurred."""
+    rejected = [result.rejected for result in results if result.rejected is not None]
+    codes = [code for picks in rejected for code in picks.details.get(JUNK, ())]
+    return Counter(reason_name(code) for code in sorted(codes))
+
+
+def write_lists(
+    job: JobDirectory,
+    micrographs_star: str,
+    coordinate_path: Callable[[Micrograph], Path],
+    results: Sequence[MicrographResult],
+) -> None:
+    """Write what RELION reads of the job as a whole; after an abort too, for what was done until then."""
+    done = [result for result in results if result.reason is None]
+    picked = [result for result in done if result.n_picks]
+    failed = [result for result in results if result.reason is not None]
+    write_coordinate_index(
+        job.path / "autopick.star",
+        [result.micrograph.name for result in done],
+        [job.output_name(coordinate_path(result.micrograph)) for result in done],
+    )
+    write_coords_suffix(job.path / "coords_suffix_autopick.star", micrographs_star)
+    write_summary(
+        job.path / "summary.star",
+        [result.micrograph.name for result in picked],
+        [result.mean_score for result in picked],
+        [result.n_picks for result in picked],
+    )
+    write_failures(
+        job.path / "failed_micrographs.star",
+        [result.micrograph.name for result in failed],
+        [result.reason or "" for result in failed],
+    )
+    write_rejected(job.path / REJECTED_FILE, [_rejected_rows(r.rejected) for r in done if r.rejected is not None])
+    write_logfile(job.path / "logfile.pdf", [result.n_picks for result in done], [result.mean_score for result in done])
+    job.write_output_nodes()
+
+
+def _rejected_rows(rejected: Picks) -> RejectedPoints:
+    names = [reason_name(code) for code in rejected.details.get(JUNK, ())]
+    return RejectedPoints(rejected.micrograph.name, rejected.yx, rejected.score, names)

@@ -1,0 +1,265 @@
+"""A whole picking job or a growing session: list of micrographs in, a folder of coordinate files out.
+
+Both the RELION External job and ``attnpick pick`` run this. What this module does not do: it parses no options and
+writes no exit marker (``cli`` does).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from relion_attn_picker import __version__
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import adapt
+from relion_attn_picker.evaluation.evaluate import Evaluation
+from relion_attn_picker.inference.diameter import DiameterEstimate
+from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, choose_point, first_point
+from relion_attn_picker.inference.predictor import load_predictor
+from relion_attn_picker.inference.weights import describe_weights, find_score_model
+from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.jobs.diameter_job import describe_estimate
+from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
+from relion_attn_picker.jobs.pick_evaluation import (
+    CANDIDATES_FILE,
+    OPTIONS_FILE,
+    describe_point,
+    evaluate_job,
+    open_reference,
+)
+from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, write_lists
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.options import InferenceOptions, PickOptions
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.report.evaluation import write_evaluation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickingRequest:
+    """Everything that a picking job is asked to do.
+
+    Parameters
+    ----------
+    micrographs, project_dir
+        The list, and the folder that its names are relative to.
+    micrographs_star
+        The list's own path as the user gave it: RELION 3.1 wants it back.
+    weights
+        The checkpoint, or the folder of a hybrid.
+    options, inference
+        What counts as a pick; how the network is run.
+    write_maps
+        Whether each micrograph's probability map is kept.
+    max_failures
+        The job fails if more micrographs than this cannot be picked; ``None``: only if all cannot.
+    reference
+        Reference coordinates to evaluate the picks against, if any.
+    diameter_estimate
+        Where the particle diameter of ``options`` comes from, if it was estimated: saved, so that Continue keeps it.
+    command
+        The command line, to be saved beside the results.
+    """
+
+    micrographs: Sequence[Micrograph]
+    project_dir: Path
+    micrographs_star: str
+    weights: Path
+    options: PickOptions
+    inference: InferenceOptions
+    write_maps: bool = False
+    max_failures: int | None = None
+    reference: Path | None = None
+    diameter_estimate: DiameterEstimate | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given."""
+
+    results: Sequence[MicrographResult]
+    point: OperatingPoint
+    evaluation: Evaluation | None
+    picker: str
+
+
+def run_picking_job(
+    job: JobDirectory,
+    request: PickingRequest,
+    report: Callable[[int, MicrographResult], None],
+    should_stop: Callable[[], bool],
+) -> JobSummary:
+    """Pick all micrographs of ``request`` into ``job`` and write the job's own files.
+
+    Parameters
+    ----------
+    job
+        The job folder.
+    request
+        See ``PickingRequest``.
+    report
+        Called after each micrograph with its number from 1 and what came of it.
+    should_stop
+        Asked before each micrograph.
+
+    Raises
+    ------
+    InputError
+        If all micrographs failed, or more than ``request.max_failures``.
+    JobAborted
+        If ``should_stop()`` was true; the files of the micrographs done until then are written.
+    """
+    session = PickingSession(job, request)
+    session.pick(request.micrographs, report, should_stop)
+    return session.finish()
+
+
+class PickingSession:
+    """A picking job whose list may grow: the network is loaded once, and what is done is not done again.
+
+    Parameters
+    ----------
+    job, request
+        As for ``run_picking_job``; of ``request.micrographs`` only the names that the reference lists are looked at.
+    """
+
+    def __init__(self, job: JobDirectory, request: PickingRequest) -> None:
+        self._job, self._request = job, request
+        self._reference = None
+        if request.reference is not None:
+            sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
+            self._reference = open_reference(request.reference, request.project_dir, sizes)
+        self._predictor = load_predictor(request.weights, request.inference)
+        self._score_model = find_score_model(request.weights)
+        curve = None if self._score_model is None else self._score_model.curve()
+        self._settings = JobSettings(
+            request.options,
+            digest_weights(request.weights),
+            request.inference.precision,
+            request.write_maps,
+            first_point(self._own_threshold, request.options, curve),
+        )
+        self._store = CandidateStore(job.path / CANDIDATES_FILE)
+        self._results: dict[str, MicrographResult] = {}
+        self._picking: PickJob | None = None
+        self._save_settings()
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Let ``pick`` look at these again."""
+        for name in names:
+            self._results.pop(name, None)
+
+    def pick(
+        self,
+        micrographs: Sequence[Micrograph],
+        report: Callable[[int, MicrographResult], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """Pick those of a list that this session has not done, and write the lists of all that are done.
+
+        Raises
+        ------
+        JobAborted
+            If ``should_stop()`` was true; the lists are written all the same.
+        """
+        picking = self._picking = PickJob(
+            self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
+        )
+        done_before = set(self._results)
+        try:
+            for number, result in enumerate(picking.run(should_stop, done_before), start=1):
+                self._results[result.micrograph.name] = result
+                report(number, result)
+            if self._request.options.depends_on_data_set or self._score_model is not None:
+                self._fit_point(micrographs)
+        finally:
+            missing = picking.earlier_results([m for m in micrographs if m.name not in self._results])
+            known = self._results | {result.micrograph.name: result for result in missing}
+            listed = [known[m.name] for m in micrographs if m.name in known]
+            write_lists(self._job, self._request.micrographs_star, picking.coordinate_path, listed)
+
+    def _fit_point(self, micrographs: Sequence[Micrograph]) -> None:
+        """Choose the operating point from all scores of the data set, and select the picks anew; no image is read."""
+        assert self._picking is not None
+        names = {micrograph.name for micrograph in micrographs}
+        results = [result for name, result in self._results.items() if name in names]
+        done = [result.micrograph.name for result in results if result.reason is None]
+        scores = self._store.scores(done, self._request.options.reject_junk)
+        curve = None if self._score_model is None else adapt(self._score_model, scores)
+        point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_score)
+        self._settings = replace(self._settings, point=point)
+        self._picking = PickJob(
+            self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
+        )
+        self._results |= {result.micrograph.name: result for result in self._picking.select_again(results)}
+        self._save_settings()
+
+    def _save_settings(self) -> None:
+        """Save what makes the results reproducible, beside them."""
+        record = {
+            "version": __version__,
+            "command": self._request.command,
+            "micrographs": self._request.micrographs_star,
+            "weights": str(self._request.weights),
+            "weights_sha256": self._settings.weights_digest,
+            "picker": describe_weights(self._request.weights),
+            "precision": self._settings.precision,
+            **describe_point(self._point),
+            "own_threshold": self._own_threshold,
+            "sure_score": self._sure_score,
+            "min_distance": self._settings.options.min_distance_or_default,
+            "options": asdict(self._settings.options),
+        }
+        if self._request.diameter_estimate is not None:
+            record |= describe_estimate(self._request.diameter_estimate, self._request.micrographs)
+        replace_file(self._job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
+
+    @property
+    def _own_threshold(self) -> float:
+        return self._predictor.header.calibration.threshold
+
+    @property
+    def _sure_score(self) -> float | None:
+        return None if self._score_model is None else self._score_model.score_at(SURE)
+
+    @property
+    def _point(self) -> OperatingPoint:
+        assert self._settings.point is not None
+        return self._settings.point
+
+    def finish(self) -> JobSummary:
+        """Return what came of everything, evaluated if there is a reference.
+
+        Raises
+        ------
+        InputError
+            If all micrographs failed, or more than the request allows.
+        """
+        results = list(self._results.values())
+        _check_failures(results, self._request.max_failures)
+        evaluation = None
+        if self._reference is not None and self._picking is not None:
+            done = [result.micrograph for result in results if result.reason is None]
+            job_results = self._picking.results_of(done, self._point)
+            evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
+            write_evaluation(self._job.path, evaluation)
+        return JobSummary(results, self._point, evaluation, describe_weights(self._request.weights))
+
+
+def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:
+    failed = [result for result in results if result.reason is not None]
+    if not failed:
+        return
+    if len(failed) == len(results):
+        raise InputError(f"None of the {len(results)} micrographs could be picked; the first: {failed[0].reason}")
+    if max_failures is not None and len(failed) > max_failures:
+        raise InputError(
+            f"{len(failed)} of {len(results)} micrographs could not be picked, more than the {max_failures} that "
+            f"--max_failures allows; the first: {failed[0].reason} All are in failed_micrographs.star."
+        )

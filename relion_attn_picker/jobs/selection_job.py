@@ -1,0 +1,241 @@
+"""Cutting a picking job's candidates anew, in its place or into a new job: another cut or border, no image read.
+
+A new job has everything that a picking job has, its candidates included, and can be cut in its turn.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relion_attn_picker import __version__
+from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
+from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.jobs.job_settings import JobSettings
+from relion_attn_picker.jobs.pick_evaluation import (
+    CANDIDATES_FILE,
+    OPTIONS_FILE,
+    JobResults,
+    describe_point,
+    evaluate_job,
+    open_reference,
+    read_point,
+)
+from relion_attn_picker.jobs.picking_job import MicrographResult, describe_record, write_lists, write_selection
+from relion_attn_picker.jobs.picking_session import JobSummary
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.options import PickOptions
+from relion_attn_picker.pipeline import score_floor
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.report.evaluation import write_evaluation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EarlierJob:
+    """A picking job to cut anew: its folder, what was saved of its options, and its list of micrographs."""
+
+    folder: Path
+    saved: dict[str, Any]
+    micrographs: Sequence[Micrograph]
+
+    @property
+    def options(self) -> PickOptions:
+        """What counted as a pick."""
+        return PickOptions(**self.saved["options"])
+
+    def options_with(self, changes: Mapping[str, Any]) -> PickOptions:
+        """Return the options with some of them changed: a new way to cut takes the place of the earlier one.
+
+        Raises
+        ------
+        InputError
+            If they cannot be meant, or need calibrated scores or candidates that this job has not.
+        """
+        cuts = ("threshold", "mode", "target_precision", "target_recall", "count_per_micrograph")
+        kept = self.saved["options"] | {"fit_threshold": True}
+        if any(name in changes for name in cuts):
+            kept = {name: value for name, value in kept.items() if name not in cuts}
+        options = PickOptions(**kept | dict(changes))
+        point = first_point(self.own_threshold, options, self.point.curve)
+        lowest = float(self.point.merit(np.array([self.lowest_score], dtype=np.float32))[0])
+        if options.threshold is not None and point.threshold < lowest:
+            raise InputError(
+                f"The threshold is {point.threshold:g}, but {self.folder} kept no candidates below {lowest:.2g}: "
+                "pick again with the lower threshold."
+            )
+        return options
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The operating point that it came to."""
+        return read_point(self.saved)
+
+    @property
+    def own_threshold(self) -> float:
+        """The threshold of its weights, on their scores."""
+        return float(self.saved.get("own_threshold", self.saved["threshold"]))
+
+    @property
+    def picker(self) -> str:
+        """What picked, in words for the user."""
+        return str(self.saved.get("picker", Path(self.saved["weights"]).name))
+
+    @property
+    def lowest_score(self) -> float:
+        """Candidates reach down to this score."""
+        return float(self.saved.get("lowest_score", score_floor(PickOptions(**self.saved["options"]))))
+
+
+def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
+    """Return the picking job that ``path``, its folder or one of its lists of coordinates, belongs to.
+
+    ``pixel_size`` is Å per pixel of all micrographs, instead of what their list says.
+
+    Raises
+    ------
+    InputError
+        If it is no picking job of this program, or its list of micrographs is gone.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not (folder / OPTIONS_FILE).is_file() or not (folder / CANDIDATES_FILE).is_file():
+        raise InputError(
+            f"{path} does not belong to a picking job of attnpick: its folder has no {OPTIONS_FILE} and "
+            f"{CANDIDATES_FILE}; give the autopick.star or coords_suffix_autopick.star of one."
+        )
+    saved = json.loads((folder / OPTIONS_FILE).read_text())
+    return EarlierJob(folder, saved, read_micrographs(Path(saved["micrographs"]), pixel_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionRequest:
+    """What to cut anew, by which ``options``; ``reference`` coordinates to evaluate against, if any."""
+
+    earlier: EarlierJob
+    options: PickOptions
+    project_dir: Path = Path()
+    reference: Path | None = None
+    command: str = ""
+
+
+def run_selection_job(
+    job: JobDirectory,
+    request: SelectionRequest,
+    report: Callable[[int, MicrographResult], None],
+    should_stop: Callable[[], bool],
+) -> JobSummary:
+    """Write the picks among an earlier job's candidates into ``job``, and the job's own files.
+
+    Parameters
+    ----------
+    job
+        The new job's folder, or the earlier job's own.
+    request
+        See ``SelectionRequest``.
+    report
+        Called after each micrograph with its number from 1 and what came of it.
+    should_stop
+        Asked before each micrograph.
+
+    Raises
+    ------
+    InputError
+        If there are no candidates.
+    JobAborted
+        If ``should_stop()`` was true.
+    """
+    earlier = request.earlier
+    candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
+    point = _choose_point(request, candidates)
+    sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
+    reference = None
+    if request.reference is not None:
+        reference = open_reference(request.reference, request.project_dir, sizes)
+    paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
+    store = _store_of(job, earlier, candidates)
+    _save_settings(job, request, point)
+    results: list[MicrographResult] = []
+    try:
+        for result in _select_all(request, point, candidates, store, paths, should_stop):
+            results.append(result)
+            report(len(results), result)
+    finally:
+        write_lists(job, earlier.saved["micrographs"], lambda micrograph: paths[micrograph.name], results)
+    if not results:
+        raise InputError(f"{earlier.folder} has no candidates of the micrographs in {earlier.saved['micrographs']}.")
+    if len(results) < len(sizes):
+        log.warning("%d micrographs were not picked by %s and are left out.", len(sizes) - len(results), earlier.folder)
+    evaluation = None
+    if reference is not None:
+        done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
+        job_results = JobResults(store, point, done, {}, request.options.reject_junk)
+        evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
+        write_evaluation(job.path, evaluation)
+    return JobSummary(results, point, evaluation, earlier.picker)
+
+
+def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> OperatingPoint:
+    """Return the cut that is asked for."""
+    earlier = request.earlier
+    names = [micrograph.name for micrograph in earlier.micrographs]
+    is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
+    scores = candidates.scores(names if is_needed else [], request.options.reject_junk)
+    n_done = sum(name in candidates for name in names)
+    return choose_point(
+        scores, n_done, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.get("sure_score")
+    )
+
+
+def _store_of(job: JobDirectory, earlier: EarlierJob, candidates: CandidateStore) -> CandidateStore:
+    """Return where the selection is noted: the job's own candidates, or an empty store of a new job."""
+    if job.path.resolve() == earlier.folder.resolve():
+        return candidates
+    (job.path / CANDIDATES_FILE).unlink(missing_ok=True)
+    return CandidateStore(job.path / CANDIDATES_FILE)
+
+
+def _select_all(
+    request: SelectionRequest,
+    point: OperatingPoint,
+    candidates: CandidateStore,
+    store: CandidateStore,
+    paths: dict[str, Path],
+    should_stop: Callable[[], bool],
+) -> Iterator[MicrographResult]:
+    """Cut one micrograph after the other, those that the earlier job has candidates of."""
+    earlier = request.earlier
+    settings = JobSettings(request.options, earlier.saved["weights_sha256"], earlier.saved["precision"], point=point)
+    for micrograph in earlier.micrographs:
+        if should_stop():
+            raise JobAborted("The job was asked to stop.")
+        record = candidates.read(micrograph.name)
+        if record is None:
+            continue
+        record = replace(record, selected_with=settings.selected_with())
+        record = write_selection(paths[micrograph.name], micrograph, record, request.options, point)
+        (store.note_selection if store is candidates else store.append)(record)
+        yield describe_record(micrograph, record, request.options, point)
+
+
+def _save_settings(job: JobDirectory, request: SelectionRequest, point: OperatingPoint) -> None:
+    """Save what makes the results reproducible: the earlier job's settings, with what was changed."""
+    earlier = request.earlier
+    record = earlier.saved | {
+        "version": __version__,
+        "command": request.command,
+        **describe_point(point),
+        "options": asdict(request.options),
+        "lowest_score": earlier.lowest_score,
+        "selected_from": str(earlier.folder),
+    }
+    replace_file(job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")

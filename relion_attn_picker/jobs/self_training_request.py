@@ -1,0 +1,168 @@
+"""What a self-training is made of, and what is refused before the first hour of computing.
+
+What this module does not do: it runs nothing; ``self_training_job`` does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relion_attn_picker import __version__
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.checkpoint import read_header
+from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.jobs.pseudo_labels import UnlabelledPool, open_pool, refuse_labelled_micrographs
+from relion_attn_picker.jobs.training_job import TrainingData
+from relion_attn_picker.model_spec import ModelSpec, Normalization
+from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.relion.coordinates import open_coordinates
+from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.training.crops import FieldSource, LabelledSource
+from relion_attn_picker.training_options import CropOptions, RunOptions, SelfTrainingOptions, TrainOptions
+
+CLAIM_NAME = "self_training.json"
+
+
+@dataclass(frozen=True)
+class UnlabelledData:
+    """A micrographs STAR file without labels, and the diameter (Å) of the particle that shall be found there."""
+
+    micrographs_star: Path
+    particle_diameter: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTrainingRequest:
+    """What a self-training is made of.
+
+    Parameters
+    ----------
+    labelled
+        Sets with true labels: to train on, and to judge every round on the micrographs held out.
+    unlabelled
+        Sets on which the teacher picks.
+    crops, train
+        Of every training, the supervised one too; round n adds n to both seeds.
+    options
+        See ``SelfTrainingOptions``.
+    inference
+        Device and threads.
+    simulated, fields
+        Simulated micrographs, and fields simulated on the way, to add to every training.
+    run
+        How the trainings run.
+    teacher
+        A checkpoint to begin with instead of a supervised round.
+    """
+
+    labelled: Sequence[TrainingData]
+    unlabelled: Sequence[UnlabelledData]
+    crops: CropOptions
+    train: TrainOptions
+    options: SelfTrainingOptions
+    inference: InferenceOptions
+    simulated: LabelledSource | None = None
+    fields: FieldSource | None = None
+    run: RunOptions = field(default_factory=RunOptions)
+    teacher: Path | None = None
+
+
+def open_pools(request: SelfTrainingRequest) -> list[UnlabelledPool]:
+    """Open the unlabelled sets, and see that no labelled micrograph is among them.
+
+    Raises
+    ------
+    InputError
+        If there is none, one cannot be used, or a labelled micrograph is among them.
+    """
+    if not request.unlabelled:
+        raise InputError("There are no unlabelled micrographs: give --unlabelled with a micrographs STAR file.")
+    pools = [open_pool(each.micrographs_star, each.particle_diameter) for each in request.unlabelled]
+    refuse_labelled_micrographs(pools, [path for data in request.labelled for path in _labelled_paths(data)])
+    return pools
+
+
+def _labelled_paths(data: TrainingData) -> list[Path]:
+    micrographs = read_micrographs(data.micrographs_star)
+    project_dir = find_project_dir(data.micrographs_star, micrographs[0].name)
+    coordinates = open_coordinates(data.coordinates, project_dir)
+    return [project_dir / each.name for each in micrographs if coordinates.read(each.name) is not None]
+
+
+def check_teacher(path: Path, request: SelfTrainingRequest) -> None:
+    """Refuse a teacher that works at another scale, or whose weights do not fit the student that starts from them.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read.
+    InputError
+        If it is such a teacher.
+    """
+    header = read_header(path)
+    if header.particle_diameter_px != request.crops.particle_diameter_px:
+        raise InputError(
+            f"{path} works at {header.particle_diameter_px:g} network pixels per particle, its students would at "
+            f"{request.crops.particle_diameter_px:g}: give --diameter_px {header.particle_diameter_px:g}."
+        )
+    if header.normalization != Normalization():
+        raise InputError(f"{path} normalises images otherwise than this program trains: train a teacher with it.")
+    student = ModelSpec(request.train.architecture, request.train.base_features)
+    if request.options.start == "teacher" and header.spec != student:
+        raise InputError(
+            f"{path} is the network {header.spec.architecture} with {header.spec.base_features} base features, its "
+            f"students would be {student.architecture} with {student.base_features}: give --variant and "
+            "--base_features as the teacher has them, or --start fresh."
+        )
+
+
+def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
+    """Write what the experiment is, or refuse a folder that holds another one.
+
+    Raises
+    ------
+    InputError
+        If it holds another one; more rounds of the same one are no difference, nor are device and threads.
+    """
+    record = {
+        "labelled": [{**asdict(data), **_resolve_paths(data)} for data in request.labelled],
+        "unlabelled": [{**asdict(data), **_resolve_paths(data)} for data in request.unlabelled],
+        "crops": asdict(request.crops),
+        "train": asdict(request.train),
+        "options": {name: value for name, value in asdict(request.options).items() if name != "rounds"},
+        "simulated": request.simulated
+        and {"micrographs": len(request.simulated.micrographs), "description": request.simulated.description},
+        "fields": request.fields and {"description": request.fields.description, "weight": request.fields.weight},
+        "teacher": request.teacher and file_digest(request.teacher),
+    }
+    path = folder / CLAIM_NAME
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps({"version": __version__, **record}, indent=1, default=str) + "\n")
+        return
+    present = json.loads(path.read_text())
+    for name, value in json.loads(json.dumps(record, default=str)).items():
+        if present.get(name) != value:
+            raise InputError(
+                f"{folder} holds a self-training with other {name}{_tell_difference(present.get(name), value)} (see "
+                f"{CLAIM_NAME}): give another folder, or the same options to go on."
+            )
+
+
+def _resolve_paths(data: TrainingData | UnlabelledData) -> dict[str, str]:
+    """Return the data's paths, the same from whatever folder they are given."""
+    return {name: str(value.resolve()) for name, value in vars(data).items() if isinstance(value, Path)}
+
+
+def _tell_difference(present: Any, given: Any) -> str:
+    """Return the first option that differs, as a clause; nothing where the values are no options."""
+    if not isinstance(present, dict) or not isinstance(given, dict):
+        return ""
+    name = next(name for name in {**present, **given} if present.get(name) != given.get(name))
+    return f": {name} was {present.get(name)}, not {given.get(name)}"

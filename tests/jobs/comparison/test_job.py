@@ -1,0 +1,141 @@
+"""``attnpick compare`` from checkpoints and from a training, on two small micrographs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.jobs.comparison import analysis, picking
+from tests.conftest import write_tiny_checkpoint
+
+Compare = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six simulated micrographs with their truth."""
+    folder = tmp_path_factory.mktemp("compared") / "simulated"
+    arguments = f"simulate --out {folder} --count 6 --width 400 --height 320 --diameter 120 --pixel_size 5"
+    assert run_plain_command(group, [*arguments.split(), "--snr", "1", "4", "--dirt", "none"]) == 0
+    return folder
+
+
+def read_diameter(project: Path) -> float:
+    found = re.search(r'"diameter": ([\d.]+)', (project / "simulation.json").read_text())
+    assert found is not None
+    return float(found[1])
+
+
+@pytest.fixture
+def compare(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compare:
+    """The command on the simulated micrographs, with few resamples."""
+    monkeypatch.chdir(tmp_path)
+    draw = analysis.draw_weights
+    monkeypatch.setattr(analysis, "draw_weights", lambda n, rng: draw(n, rng, 40))
+    diameter = read_diameter(project)
+
+    def run(*more: str) -> int:
+        data = ["--data", str(project / "micrographs.star"), str(project / "truth.star"), str(diameter)]
+        return run_plain_command(group, ["compare", "--out", "out", *data, "--gpu", "cpu", "--j", "1", *more])
+
+    return run
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> list[str]:
+    """Three hand-made pairs; a seed in the header makes each file another."""
+    arguments = []
+    for seed in "123":
+        for name in ("attention", "standard"):
+            path = write_tiny_checkpoint(tmp_path / f"{name}-{seed}.safetensors", name)
+            path.write_bytes(path.read_bytes().replace(b"by hand", f"by han{seed}".encode()))
+            arguments += [f"--{name}", path.name]
+    return arguments
+
+
+def test_report_of_given_checkpoints(
+    compare: Compare, checkpoints: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(*checkpoints, "--no_costs") == 0, capsys.readouterr().err
+    names = {path.name for path in Path("out").iterdir() if path.is_file()}
+    assert {"comparison.md", "comparison.json", "precision_recall.png", "differences.png"} <= names
+    report = Path("out/comparison.md").read_text()
+    for words in ("### What to take", "What the study claims", "31,042,369", "31,393,901", "AUC from the mask", "±"):
+        assert words in report
+    rows = [line.split("|")[1].strip() for line in report.splitlines() if line.startswith("| ")]
+    assert {"attention", "standard", "average", "verify", "rescue", "union", "intersection"} <= set(rows)
+    record = json.loads(Path("out/comparison.json").read_text())
+    assert record["n_seeds"] == 3
+    monkeypatch.setattr(picking, "load_predictor", lambda *_: pytest.fail("picked again"))
+    shutil.copy("out/comparison.md", "before.md")
+    assert compare(*checkpoints, "--no_costs") == 0
+    figures = [
+        [line for line in Path(name).read_text().splitlines() if line.startswith("| att")]
+        for name in ("before.md", "out/comparison.md")
+    ]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize(
+    ("keep", "sentence"),
+    [
+        (slice(0, 2), "There is no --standard checkpoint to compare the attention network with"),
+        (slice(0, 6), "--attention is given 2 times and --standard 1 times"),
+        (slice(0, 0), "There is no --attention checkpoint"),
+    ],
+)
+def test_checkpoints_that_make_no_pairs(
+    compare: Compare, checkpoints: list[str], capsys: pytest.CaptureFixture[str], keep: slice, sentence: str
+) -> None:
+    assert compare(*checkpoints[keep]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not Path("out/comparison.md").exists()
+
+
+def test_one_pair_tells_what_it_cannot_know(
+    compare: Compare, checkpoints: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(*checkpoints[:4], "--no_costs") == 0
+    assert "what other seeds would give cannot be known" in capsys.readouterr().err
+    assert "cannot be known from one seed" in Path("out/comparison.md").read_text()
+
+
+def test_only_the_last_micrographs(
+    compare: Compare, checkpoints: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(*checkpoints[:4], "--no_costs", "--last", "2") == 0
+    assert "(2 micrographs" in Path("out/comparison.md").read_text()
+    assert compare(*checkpoints[:4], "--last", "2", "--last", "1") == 1
+    assert "--last is given 2 times for 1 sets: once, or once for each" in capsys.readouterr().err
+    assert compare(*checkpoints[:4], "--last", "0") == 1
+    assert "--last is 0: expected 1 or more" in capsys.readouterr().err
+
+
+def test_network_given_twice_or_as_another(
+    compare: Compare, checkpoints: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(*checkpoints[:4], *checkpoints[:4]) == 1
+    assert "a network given twice is no second seed" in capsys.readouterr().err
+    assert compare("--attention", checkpoints[3], "--standard", checkpoints[1]) == 1
+    assert "holds the network 'standard', but is given as --attention" in capsys.readouterr().err
+
+
+def test_training_both_shares_the_crops(compare: Compare, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    diameter = read_diameter(project)
+    train = ["--train_data", str(project / "micrographs.star"), str(project / "truth.star"), str(diameter)]
+    more = "--hold_out 2 --seeds 2 --steps 2 --base_features 8 --batch_size 2 --input_size 64 --crops_per_source 8"
+    train += [*more.split(), "--validate_every", "2", "--no_costs"]
+    assert compare(*train) == 0, capsys.readouterr().err
+    crops = list(Path("out").rglob("crops.h5"))
+    assert len({path.stat().st_ino for path in crops}) == 1
+    assert len(crops) >= 4
+    assert "(2 micrographs" in Path("out/comparison.md").read_text()
+    assert compare(*train[:-1], "--no_costs", "--sizes", "2") == 1
+    assert "size of the training set is 2: expected shares above 0, at most 1" in capsys.readouterr().err

@@ -1,0 +1,49 @@
+"""The benchmark measures every step on the way that a job takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.jobs.benchmarking import STEPS, benchmark
+from relion_attn_picker.jobs.training_benchmark import benchmark_training
+from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.training_options import TrainOptions
+
+
+def test_every_step_takes_time_and_the_whole_is_their_sum() -> None:
+    result = benchmark("attention", 8, (300, 400), 2.0, 150.0, InferenceOptions(gpu="cpu"), repeats=1)
+    assert set(result.seconds) == set(STEPS)
+    assert all(seconds > 0 for seconds in result.seconds.values())
+    assert result.total == pytest.approx(sum(result.seconds.values()))
+    assert result.network_shape == (96, 128)
+    assert result.peak_memory > 50e6
+
+
+def test_command_prints_the_split(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--width", "300", "--height", "280", "--pixel_size", "3", "--repeats", "1", "--base_features", "8"]
+    assert run_plain_command(group, ["benchmark", *small, "--gpu", "cpu", "--j", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert all(step in printed for step in STEPS)
+    assert "peak memory" in printed
+
+
+def test_training_is_measured_beside_the_ceiling(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--training", "--batch_size", "2", "--input_size", "64", "--repeats", "1", "--base_features", "8"]
+    assert run_plain_command(group, ["benchmark", *small, "--gpu", "cpu", "--j", "1", "--precision", "float32"]) == 0
+    printed = capsys.readouterr().out
+    assert "crops/s" in printed
+    assert "% of the ceiling" in printed
+    assert "simulated fields" in printed
+
+
+def test_operations_of_a_crop_grow_with_its_area() -> None:
+    def count(input_size: int) -> float:
+        options = TrainOptions(architecture="standard", base_features=8, batch_size=2, input_size=input_size)
+        return benchmark_training(options, InferenceOptions(gpu="cpu", precision="float32"), 1).flops_per_crop
+
+    assert count(64) == pytest.approx(4 * count(32), rel=1e-3)
+    first_level = 2 * 9 * (1 * 8 + 8 * 8) + 2 * 9 * (16 * 8 + 8 * 8)  # encoder and decoder, a pixel, forward only
+    all_levels = 3 * 4 * first_level  # four levels and the bottleneck cost about the same; backward is twice forward
+    assert count(32) / 32**2 == pytest.approx(all_levels, rel=0.3)

@@ -1,0 +1,167 @@
+"""Calibrating two hand-made networks on micrographs whose particles and whose traps are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.errors import CheckpointError, InputError
+from relion_attn_picker.inference.hybrid_folder import read_hybrid
+from relion_attn_picker.inference.predictor import load_pair, load_predictor
+from relion_attn_picker.inference.weights import find_score_model
+from relion_attn_picker.io.calibration_file import CalibrationFile
+from relion_attn_picker.jobs.calibration_job import calibrate, make_hybrid_folder
+from relion_attn_picker.jobs.calibration_sets import CalibrationSets
+from relion_attn_picker.jobs.simulated_data import SESSION_FIELDS, open_simulation
+from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.simulation.conditions import SAME_IN_A_SESSION, draw_conditions, vary_conditions
+from relion_attn_picker.training.crops import LabelledImage
+from tests.conftest import write_tiny_checkpoint
+
+CPU = InferenceOptions(gpu="cpu", precision="float32")
+DIAMETER, PIXEL_SIZE, SIDE = 100.0, 4.0, 360
+NOTHING = np.zeros((0, 2), dtype=np.float32)
+
+
+def draw_micrograph(rng: np.random.Generator, ignore_traps: bool = False) -> LabelledImage:
+    """Return a micrograph with particles, and as many fainter traps, on a shaken lattice of places."""
+    lattice = np.stack(np.meshgrid(np.arange(6), np.arange(6), indexing="ij"), axis=-1).reshape(-1, 2) * 58.0 + 36
+    places = (lattice + rng.uniform(-8, 8, lattice.shape)).astype(np.float32)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    image = rng.normal(0, 1, (SIDE, SIDE)).astype(np.float32)
+    darkness = np.concatenate([rng.uniform(0.9, 2.2, 18), rng.uniform(0.4, 1.4, 18)])
+    for (cy, cx), dark in zip(places, darkness, strict=True):
+        image[np.hypot(y - cy, x - cx) <= DIAMETER / PIXEL_SIZE / 2] -= dark
+    ignored = places[18:] if ignore_traps else NOTHING
+    return LabelledImage(image, PIXEL_SIZE, DIAMETER, places[:18], ignored)
+
+
+def run(pair: dict[str, Path], sets: Sequence[tuple[str, Sequence[LabelledImage]]]) -> CalibrationFile:
+    return calibrate(load_pair(pair, CPU), pair, sets, {"command": "test"})
+
+
+@pytest.fixture(scope="module")
+def calibration(tiny_pair: dict[str, Path]) -> CalibrationFile:
+    rng = np.random.default_rng(3)
+    return run(tiny_pair, [(name, [draw_micrograph(rng) for _ in range(2)]) for name in ("one", "two")])
+
+
+def test_table_has_every_way_to_pick(calibration: CalibrationFile) -> None:
+    names = [row["name"] for row in calibration.hybrid.table]
+    assert names == ["attention", "standard", "average", "verify", "rescue", "union", "intersection"]
+    assert all(0 < row["average_precision"] <= 1 and 0 < row["f1"] <= 1 for row in calibration.hybrid.table)
+
+
+def test_hybrid_does_not_lose_to_its_better_member(calibration: CalibrationFile) -> None:
+    figures = {row["name"]: row["average_precision"] for row in calibration.hybrid.table}
+    taken = calibration.hybrid.falls_back_to or calibration.hybrid.combination["strategy"]
+    assert figures[taken] >= max(figures["attention"], figures["standard"])
+
+
+def test_equal_networks_have_equal_figures(tiny_pair: dict[str, Path]) -> None:
+    """The two hand-made networks compute the same, so that no strategy can gain anything."""
+    rng = np.random.default_rng(4)
+    found = run(tiny_pair, [("one", [draw_micrograph(rng) for _ in range(2)])])
+    figures = [row["average_precision"] for row in found.hybrid.table]
+    assert max(figures) - min(figures) < 0.02
+
+
+def test_ignored_particles_are_neither_right_nor_wrong(tiny_pair: dict[str, Path]) -> None:
+    figures = []
+    for ignore in (False, True):
+        rng = np.random.default_rng(5)
+        found = run(tiny_pair, [("one", [draw_micrograph(rng, ignore) for _ in range(2)])])
+        figures.append(found.hybrid.table[0]["average_precision"])
+    assert figures[1] > figures[0] + 0.02
+
+
+def test_folder_picks_and_calibrates(tiny_pair: dict[str, Path], calibration: CalibrationFile, tmp_path: Path) -> None:
+    folder = tmp_path / "hybrid"
+    make_hybrid_folder(folder, tiny_pair, calibration)
+    make_hybrid_folder(folder, tiny_pair, calibration)
+    assert read_hybrid(folder).threshold == calibration.hybrid.threshold
+    load_predictor(folder, CPU)
+    for path in (folder, folder / "attention.safetensors", folder / "standard.safetensors"):
+        model = find_score_model(path)
+        assert model is not None
+        assert model.n_sets == 2
+    assert json.loads((folder / "calibration.json").read_text())["made_with"]["data_sets"] == ["one", "two"]
+
+
+def test_foreign_checkpoints(tiny_pair: dict[str, Path], calibration: CalibrationFile, tmp_path: Path) -> None:
+    folder = tmp_path / "hybrid"
+    make_hybrid_folder(folder, tiny_pair, calibration)
+    (folder / "attention.safetensors").unlink()
+    other = write_tiny_checkpoint(folder / "attention.safetensors", "attention")
+    other.write_bytes(other.read_bytes().replace(b"by hand", b"my hand"))
+    with pytest.raises(CheckpointError, match=r"was made for another checkpoint than .*: calibrate again"):
+        read_hybrid(folder)
+    assert find_score_model(other) is None
+    with pytest.raises(InputError, match=r"is another checkpoint than .*: give another folder"):
+        make_hybrid_folder(folder, tiny_pair, calibration)
+
+
+def test_too_few_micrographs(tiny_pair: dict[str, Path], rng: np.random.Generator) -> None:
+    with pytest.raises(InputError, match="There are 1 labelled micrographs to calibrate with: expected 2 or more"):
+        run(tiny_pair, [("one", [draw_micrograph(rng)])])
+    empty = LabelledImage(rng.normal(0, 1, (SIDE, SIDE)).astype(np.float32), PIXEL_SIZE, DIAMETER, NOTHING, NOTHING)
+    with pytest.raises(InputError, match="give 0 right or wrong candidates"):
+        run(tiny_pair, [("one", [empty, empty])])
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "nothing to calibrate on: give --data, --simulated, or both"),
+        ({"simulated": -1}, "sessions is -1: expected 0 or more"),
+        ({"data": [("a", "b", 1.0)], "last": [1, 2]}, "--last is 1 2 for 1 sets"),
+        ({"simulated": 2, "last": [0]}, "--last is 0 for 0 sets: expected 1 or more"),
+    ],
+)
+def test_sets_that_cannot_be_meant(given: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        CalibrationSets(**given)  # type: ignore[arg-type]
+
+
+def test_sessions_are_alike_within_and_unlike_between() -> None:
+    rng = np.random.default_rng(7)
+    session = draw_conditions(rng)
+    for _ in range(3):
+        varied = vary_conditions(session, rng)
+        assert all(getattr(varied, name) == getattr(session, name) for name in SAME_IN_A_SESSION)
+        assert varied.defocus != session.defocus
+        assert varied.coverage > 0 or session.coverage == 0
+    simulation = open_simulation(None, 1)
+    first, again, second = simulation.make_session(0), simulation.make_session(0), simulation.make_session(1)
+    assert len(first) == SESSION_FIELDS
+    np.testing.assert_array_equal(first[1].image, again[1].image)
+    assert len({image.particle_diameter for image in first}) == 1
+    assert first[0].particle_diameter != second[0].particle_diameter
+
+
+def test_command(
+    tiny_pair: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(8)
+    micrographs = [draw_micrograph(rng) for _ in range(2)]
+    monkeypatch.setattr(CalibrationSets, "read", lambda _: iter([("mine", micrographs)]))
+    arguments = ["calibrate", "--out", str(tmp_path / "out"), "--simulated", "1", "--gpu", "cpu", "--j", "1"]
+    arguments += [f"--{name}={path}" for name, path in tiny_pair.items()]
+    assert run_plain_command(group, arguments) == 0
+    out = capsys.readouterr().out
+    assert "mine: 2 micrographs, 36 particles" in out
+    assert "The hybrid is " in out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "attention.safetensors",
+        "standard.safetensors",
+        "calibration.json",
+    }
+    arguments[-1] = f"--standard={tiny_pair['attention']}"
+    assert run_plain_command(group, arguments) == 1
+    assert "holds the network 'attention', but --variant says 'standard'" in capsys.readouterr().err

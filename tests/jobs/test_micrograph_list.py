@@ -1,0 +1,66 @@
+"""From what a user types to a list of micrographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs.micrograph_list import find_project_dir, list_micrographs
+from relion_attn_picker.relion.micrographs import read_micrographs
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with two images of different pixel size in ``mics`` and a folder ``out``."""
+    monkeypatch.chdir(tmp_path)
+    for name, pixel_size in (("mics/a.mrc", 1.2345678), ("mics/b.mrc", 2.0)):
+        Path(name).parent.mkdir(exist_ok=True)
+        write_image(tmp_path / name, np.arange(12, dtype=np.float32).reshape(3, 4), pixel_size)
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+def test_one_optics_group_for_each_pixel_size(folder: Path) -> None:
+    listed = list_micrographs(["mics/*.mrc", "./mics/a.mrc"], None, Path("out"))
+    assert [(m.name, m.optics.index, m.optics.pixel_size) for m in listed.micrographs] == [
+        ("mics/a.mrc", 1, 1.2346),
+        ("mics/b.mrc", 2, 2.0),
+    ]
+    assert (listed.project_dir, listed.star_path) == (Path(), "out/micrographs.star")
+
+
+def test_written_list_says_the_same(folder: Path) -> None:
+    listed = list_micrographs(["mics/*.mrc"], None, Path("out"))
+    again = read_micrographs(Path(listed.star_path))
+    assert [(m.name, m.optics.index, m.optics.pixel_size) for m in again] == [
+        (m.name, m.optics.index, m.optics.pixel_size) for m in listed.micrographs
+    ]
+
+
+def test_given_pixel_size_needs_no_header(folder: Path) -> None:
+    Path("mics/b.mrc").write_bytes(b"")
+    listed = list_micrographs(["mics/a.mrc", "mics/b.mrc"], 3.0, Path("out"))
+    assert {m.optics.pixel_size for m in listed.micrographs} == {3.0}
+
+
+def test_symbolic_link_keeps_its_name(folder: Path) -> None:
+    Path("link.mrc").symlink_to("mics/a.mrc")
+    assert list_micrographs(["link.mrc"], None, Path("out")).micrographs[0].name == "link.mrc"
+
+
+def test_star_file_beside_images(folder: Path) -> None:
+    with pytest.raises(InputError, match="one STAR file, or MRC files only"):
+        list_micrographs(["mics/a.mrc", "x.star"], None, Path("out"))
+
+
+def test_names_are_found_above_the_star_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RELION's lists lie in job folders of the project; people call from anywhere."""
+    star = folder / "CtfFind" / "job003" / "micrographs_ctf.star"
+    assert find_project_dir(star.relative_to(folder), "mics/a.mrc") == Path()
+    monkeypatch.chdir("/")
+    assert find_project_dir(star, "mics/a.mrc") == folder
+    assert find_project_dir(star, "nowhere.mrc") == Path()

@@ -1,0 +1,122 @@
+"""Scoring files of coordinates, whoever wrote them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
+from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs.pick_evaluation import describe_point, evaluate_files, read_point
+
+HEAD = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
+SINGLE_HEAD = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Four picks and three true centres: two of each belong together, at 2 Å per pixel and 100 Å diameter."""
+    monkeypatch.chdir(tmp_path)
+    picks, truth = Path("picks.star"), Path("truth.star")
+    picks.write_text(HEAD + "100 100 a.mrc\n300 100 a.mrc\n500 100 a.mrc\n100 100 b.mrc\n")
+    truth.write_text(HEAD + "110 100 a.mrc\n300 124 a.mrc\n100 300 b.mrc\n")
+    return picks, truth
+
+
+def test_two_particles_files(files: tuple[Path, Path]) -> None:
+    scores = evaluate_files(*files, 100, pixel_size=2.0).headline.pooled
+    assert scores.precision == pytest.approx(2 / 4)
+    assert scores.recall == pytest.approx(2 / 3)
+
+
+def test_twice_the_pixel_size_halves_the_radius_in_pixels(files: tuple[Path, Path]) -> None:
+    scores = evaluate_files(*files, 100, pixel_size=4.0).headline.pooled
+    assert scores.precision == pytest.approx(1 / 4)
+
+
+def test_coordinates_of_one_micrograph(files: tuple[Path, Path]) -> None:
+    Path("one.star").write_text(SINGLE_HEAD + "10 20\n")
+    Path("two.star").write_text(SINGLE_HEAD + "10 21\n100 100\n")
+    assert evaluate_files(
+        Path("one.star"), Path("two.star"), 100, pixel_size=1.0
+    ).headline.pooled.recall == pytest.approx(0.5)
+
+
+def test_pixel_size_missing(files: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match=r"The pixel size of a.mrc is not known: give --pixel_size, or --micrographs"):
+        evaluate_files(*files, 100)
+
+
+def test_no_micrograph_in_common(files: tuple[Path, Path]) -> None:
+    files[0].write_text(HEAD + "1 1 other/a.mrc\n")
+    with pytest.raises(InputError, match="None of the 2 micrographs is listed in the picks"):
+        evaluate_files(*files, 100, pixel_size=1.0)
+
+
+def test_absent_file(files: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match=r"no coordinates at nowhere\.star"):
+        evaluate_files(Path("nowhere.star"), files[1], 100, pixel_size=1.0)
+
+
+LIST = """data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnMicrographPixelSize #2
+1 2.0
+
+data_micrographs
+
+loop_
+_rlnMicrographName #1
+_rlnOpticsGroup #2
+a.mrc 1
+b.mrc 1
+"""
+
+
+def test_last_micrographs_of_the_list_alone(files: tuple[Path, Path]) -> None:
+    Path("list.star").write_text(LIST)
+    everything = evaluate_files(*files, 100, micrographs_star=Path("list.star"))
+    assert [row.name for row in everything.micrographs] == ["a.mrc", "b.mrc"]
+    last = evaluate_files(*files, 100, micrographs_star=Path("list.star"), last=1)
+    assert [row.name for row in last.micrographs] == ["b.mrc"]
+    assert last.headline.pooled.n_true == 1
+
+
+def test_last_without_a_list(files: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match="--last 2 needs a list of micrographs"):
+        evaluate_files(*files, 100, pixel_size=1.0, last=2)
+
+
+def test_picks_that_are_upside_down(files: tuple[Path, Path]) -> None:
+    """The image's own height, 400, not the extent of the coordinates, is what they are mirrored in."""
+    rng = np.random.default_rng(0)
+    for name in ("a.mrc", "b.mrc"):
+        write_image(Path(name), rng.normal(size=(400, 600)).astype(np.float32), 2.0)
+    true = {name: rng.uniform([5, 0], [350, 599], (60, 2)).round(1) for name in ("a.mrc", "b.mrc")}
+    rows = [(name, y, x) for name, yx in true.items() for y, x in yx.tolist()]
+    files[0].write_text(HEAD + "".join(f"{x} {399 - y} {name}\n" for name, y, x in rows))
+    files[1].write_text(HEAD + "".join(f"{x} {y} {name}\n" for name, y, x in rows))
+    check = evaluate_files(*files, 20, pixel_size=2.0).orientation
+    assert check is not None
+    assert check.frame_is_known
+    assert check.better == "y flipped"
+    assert check.f1["y flipped"] == pytest.approx(1)
+
+
+def test_orientation_without_images(files: tuple[Path, Path]) -> None:
+    check = evaluate_files(*files, 100, pixel_size=2.0).orientation
+    assert check is not None
+    assert not check.frame_is_known
+
+
+def test_what_nothing_promises_is_saved_as_plain_json() -> None:
+    """A cut that leaves no picks promises no precision: NaN is not JSON."""
+    point = OperatingPoint(0.5, "raised", None, Expectation(float("nan"), 0.0))
+    saved = json.loads(json.dumps(describe_point(point), allow_nan=False))
+    assert read_point(saved) == OperatingPoint(0.5, "raised")

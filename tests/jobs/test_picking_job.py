@@ -1,0 +1,139 @@
+"""The job's memory and its order; what it leaves is tested through the command, in ``cli``."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.inference.answers import NetworkAnswer
+from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs.picking_job import PREPARED_AHEAD, JobSettings, PickJob
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec
+from relion_attn_picker.options import PickOptions
+from relion_attn_picker.picks import FloatArray, ProbabilityMap
+from relion_attn_picker.relion.job import JobDirectory
+
+OPTICS = OpticsGroup(1, "opticsGroup1", 4.0)
+OPTIONS = PickOptions(particle_diameter=100)
+
+
+class CountingPredictor:
+    """Finds one particle at (10, 20) of every image, and counts the prepared images that are alive."""
+
+    def __init__(self) -> None:
+        self.header = CheckpointHeader(ModelSpec("attention", 8), 24.0, calibration=Calibration(0.5, "by hand"))
+        self.alive = self.most_alive = 0
+        self._lock = Lock()
+
+    def prepare(self, image: FloatArray, pixel_size: float, particle_diameter: float) -> NetworkImage:
+        """Hand the image on, counted until it is freed."""
+        prepared = NetworkImage(image.copy(), pixel_size)
+        weakref.finalize(prepared, self._count, -1)
+        self._count(1)
+        return prepared
+
+    def predict(self, image: NetworkImage) -> ProbabilityMap:
+        """Return one peak, after the next micrographs have had time to be prepared."""
+        time.sleep(0.01)
+        values = np.zeros(image.values.shape, np.float32)
+        values[6:15, 16:25] = 0.9
+        return ProbabilityMap(values, image.pixel_size)
+
+    def answer(self, image: NetworkImage) -> NetworkAnswer:
+        """Answer as a network alone does."""
+        return NetworkAnswer(self.predict(image))
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self.alive += change
+            self.most_alive = max(self.most_alive, self.alive)
+
+
+@pytest.fixture
+def micrographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Micrograph]:
+    """Thirty names of one small image."""
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "0.mrc", np.random.default_rng(1).normal(size=(64, 80)).astype(np.float32), 4.0)
+    for number in range(1, 30):
+        (tmp_path / f"{number}.mrc").hardlink_to(tmp_path / "0.mrc")
+    return [Micrograph(f"{number}.mrc", OPTICS) for number in range(30)]
+
+
+def make_job(micrographs: list[Micrograph], predictor: CountingPredictor) -> PickJob:
+    return PickJob(JobDirectory.open("job"), micrographs, Path(), predictor, JobSettings(OPTIONS, "digest", "auto"))
+
+
+def test_order_is_that_of_the_list(micrographs: list[Micrograph]) -> None:
+    shuffled = micrographs[::-1]
+    results = list(make_job(shuffled, CountingPredictor()).run())
+    assert [result.micrograph for result in results] == shuffled
+    assert {result.n_picks for result in results} == {1}
+    assert {round(result.mean_score, 2) for result in results} == {0.9}
+
+
+def test_images_in_memory_do_not_grow_with_the_list(micrographs: list[Micrograph]) -> None:
+    predictor = CountingPredictor()
+    for _ in make_job(micrographs, predictor).run():
+        assert predictor.alive <= PREPARED_AHEAD + 1
+    assert 1 < predictor.most_alive <= PREPARED_AHEAD + 1
+    assert predictor.alive == 0
+
+
+def test_next_images_are_prepared_before_they_are_needed(micrographs: list[Micrograph]) -> None:
+    predictor = CountingPredictor()
+    run = make_job(micrographs, predictor).run()
+    next(run)
+    time.sleep(0.2)
+    assert predictor.alive == PREPARED_AHEAD
+    run.close()
+
+
+def test_stop_is_asked_before_each_micrograph(micrographs: list[Micrograph]) -> None:
+    answers = iter([False, False, False, True])
+    results = []
+    with pytest.raises(JobAborted, match="asked to stop"):
+        for result in make_job(micrographs, CountingPredictor()).run(lambda: next(answers)):
+            results.append(result)
+    assert len(results) == 3
+    again = make_job(micrographs, CountingPredictor())
+    assert [result.skipped for result in again.run()] == [True] * 3 + [False] * 27
+
+
+def test_error_of_one_micrograph_is_its_reason(micrographs: list[Micrograph]) -> None:
+    Path("3.mrc").unlink()
+    results = list(make_job(micrographs, CountingPredictor()).run())
+    assert [result.micrograph.name for result in results if result.reason] == ["3.mrc"]
+    assert "There is no micrograph at 3.mrc" in str(results[3].reason)
+
+
+def test_map_belongs_to_the_micrograph_as_it_is_listed() -> None:
+    """Fingerprints differ with all that the candidates depend on, and only with that."""
+    micrograph = Micrograph("a.mrc", OPTICS)
+    plain = JobSettings(OPTIONS, "digest", "auto")
+    same = [JobSettings(PickOptions(particle_diameter=100, threshold=0.7, border=3, max_picks=2), "digest", "auto")]
+    others = [
+        JobSettings(PickOptions(particle_diameter=101), "digest", "auto"),
+        JobSettings(PickOptions(particle_diameter=100, min_distance=1), "digest", "auto"),
+        JobSettings(PickOptions(particle_diameter=100, threshold=0.01), "digest", "auto"),
+        JobSettings(OPTIONS, "other", "auto"),
+        JobSettings(OPTIONS, "digest", "float32"),
+        JobSettings(OPTIONS, "digest", "auto", write_maps=True),
+    ]
+    found = plain.found_with(micrograph)
+    assert [settings.found_with(micrograph) == found for settings in same] == [True]
+    assert all(settings.found_with(micrograph) != found for settings in others)
+    assert plain.found_with(Micrograph("a.mrc", OpticsGroup(1, "x", 4.1))) != found
+    assert same[0].selected_with() != plain.selected_with()
+
+
+def test_names_that_share_a_file_are_refused(micrographs: list[Micrograph]) -> None:
+    with pytest.raises(InputError, match="same coordinate file"):
+        make_job([Micrograph("a.mrc", OPTICS), Micrograph("a.mrcs", OPTICS)], CountingPredictor())

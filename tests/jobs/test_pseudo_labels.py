@@ -1,0 +1,167 @@
+"""Pseudo-labels on disk: what is written is what a student reads; what cannot be meant is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from scipy.ndimage import gaussian_filter
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.imaging.prepare import NetworkImage
+from relion_attn_picker.inference.answers import NetworkAnswer
+from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs.pseudo_labels import (
+    PseudoLabelSummary,
+    UnlabelledPool,
+    make_pseudo_labels,
+    open_pool,
+    open_pseudo_labels,
+    refuse_labelled_micrographs,
+)
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.model_spec import CheckpointHeader, ModelSpec
+from relion_attn_picker.picks import FloatArray, ProbabilityMap
+from relion_attn_picker.relion.coordinates import open_coordinates
+from relion_attn_picker.relion.micrographs import write_micrographs
+from relion_attn_picker.training.self_training import Thresholds
+
+PIXEL_SIZE, DIAMETER = 5.0, 100.0
+SURE, UNSURE, GROUND = (40, 50), (40, 150), (150, 100)
+SPOTS = {SURE: 0.9, UNSURE: 0.4, GROUND: 0.1}
+"""Where the teacher below finds something, and the score that it gives."""
+
+THRESHOLDS = Thresholds(0.8, 0.25)
+
+
+class SpotTeacher:
+    """A predictor that sees in every image what the image says: its pixels are the probabilities."""
+
+    header = CheckpointHeader(ModelSpec("attention", 8), 20.0)
+
+    def __init__(self) -> None:
+        self.n_predicted = 0
+
+    def prepare(self, image: FloatArray, pixel_size: float, particle_diameter: float) -> NetworkImage:
+        """Leave an image as it is."""
+        return NetworkImage(image, pixel_size)
+
+    def predict(self, image: NetworkImage) -> ProbabilityMap:
+        """Return the image."""
+        self.n_predicted += 1
+        return ProbabilityMap(image.values, image.pixel_size)
+
+    def answer(self, image: NetworkImage) -> NetworkAnswer:
+        """Answer as a network alone does."""
+        return NetworkAnswer(self.predict(image))
+
+
+def draw_spots(spots: dict[tuple[int, int], float]) -> FloatArray:
+    """Return an image that, smoothed as peak finding does, has these values at its spots."""
+    image = np.zeros((200, 220), dtype=np.float32)
+    for centre, value in spots.items():
+        point = np.zeros_like(image)
+        point[centre] = 1
+        blob = gaussian_filter(point, 3.0)
+        image += value / gaussian_filter(blob, 1.0, mode="nearest")[centre] * blob
+    return image
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> UnlabelledPool:
+    """Three micrographs: one with a sure particle, one with an unsure one only, one that is no image."""
+    (tmp_path / "mics").mkdir()
+    write_image(tmp_path / "mics/a.mrc", draw_spots(SPOTS), PIXEL_SIZE)
+    write_image(tmp_path / "mics/b.mrc", draw_spots({UNSURE: 0.4}), PIXEL_SIZE)
+    (tmp_path / "mics/c.mrc").write_bytes(b"no image")
+    group = OpticsGroup(1, "opticsGroup1", PIXEL_SIZE)
+    write_micrographs(tmp_path / "list.star", [Micrograph(f"mics/{name}.mrc", group) for name in "abc"])
+    return open_pool(tmp_path / "list.star", DIAMETER)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "labels"
+
+
+def test_sure_and_unsure_candidates_are_kept_apart(pool: UnlabelledPool, folder: Path) -> None:
+    summary = make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, pictures=1)
+    assert summary == PseudoLabelSummary(n_micrographs=1, n_positive=1, n_ignored=1)
+    positive = open_coordinates(folder / "positive.star").read("mics/a.mrc")
+    ignored = open_coordinates(folder / "ignored.star").read("mics/a.mrc")
+    assert positive is not None and ignored is not None
+    assert positive.score is not None and ignored.score is not None
+    np.testing.assert_array_equal(positive.yx, [SURE])
+    np.testing.assert_allclose(positive.score, [0.9], atol=1e-3)
+    np.testing.assert_array_equal(ignored.yx, [UNSURE])
+    np.testing.assert_allclose(ignored.score, [0.4], atol=1e-3)
+    assert imread(folder / "mics/a_pseudo_labels.png").shape[1] > 200
+    assert not (folder / "mics/b_pseudo_labels.png").exists()
+    assert (folder / "scores.png").exists()
+
+
+def test_a_student_reads_the_files(pool: UnlabelledPool, folder: Path) -> None:
+    make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, pictures=0)
+    source = open_pseudo_labels(folder, pool)
+    assert source.description == "1 pseudo-labels of 100 Å on 1 micrographs"
+    (read,) = source.micrographs  # b has no sure particle, c is no image
+    labelled = read()
+    np.testing.assert_array_equal(labelled.yx, [SURE])
+    np.testing.assert_array_equal(labelled.ignored_yx, [UNSURE])
+    np.testing.assert_allclose(labelled.image, draw_spots(SPOTS))
+    assert (labelled.pixel_size, labelled.particle_diameter) == (PIXEL_SIZE, DIAMETER)
+
+
+def test_an_unreadable_micrograph_is_left_out_with_its_reason(
+    pool: UnlabelledPool, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, pictures=0)
+    assert "mics/c.mrc is left out" in caplog.text
+    assert "mics/c.mrc" in (folder / "failed_micrographs.star").read_text()
+    assert "c.mrc" not in (folder / "positive.star").read_text()
+
+
+def test_no_micrograph_can_be_picked(pool: UnlabelledPool, folder: Path) -> None:
+    (only,) = (each for each in pool.micrographs if each.name == "mics/c.mrc")
+    broken = UnlabelledPool("broken", [only], pool.project_dir, DIAMETER)
+    with pytest.raises(InputError, match="No micrograph of broken could be picked"):
+        make_pseudo_labels(folder, broken, SpotTeacher(), THRESHOLDS, pictures=0)
+    assert not (folder / "summary.json").exists()
+
+
+def test_a_complete_folder_is_not_picked_again(pool: UnlabelledPool, folder: Path) -> None:
+    teacher = SpotTeacher()
+    first = make_pseudo_labels(folder, pool, teacher, THRESHOLDS, pictures=0)
+    assert make_pseudo_labels(folder, pool, teacher, THRESHOLDS, pictures=0) == first
+    assert teacher.n_predicted == 2
+    (folder / "summary.json").unlink()  # as an interruption leaves it
+    assert make_pseudo_labels(folder, pool, teacher, THRESHOLDS, pictures=0) == first
+    assert teacher.n_predicted == 4
+
+
+def test_nothing_reaches_the_positive_threshold(pool: UnlabelledPool, folder: Path) -> None:
+    summary = make_pseudo_labels(folder, pool, SpotTeacher(), Thresholds(0.95, 0.25), pictures=0)
+    assert summary == PseudoLabelSummary(0, 0, 0)
+    assert open_pseudo_labels(folder, pool).micrographs == []
+
+
+def test_list_whose_images_are_elsewhere(tmp_path: Path) -> None:
+    write_micrographs(tmp_path / "list.star", [Micrograph("gone/a.mrc", OpticsGroup(1, "one", 5.0))])
+    with pytest.raises(InputError, match=r"None of the 1 unlabelled micrographs of .*list\.star is there"):
+        open_pool(tmp_path / "list.star", DIAMETER)
+
+
+def test_labelled_micrographs_are_refused(pool: UnlabelledPool, tmp_path: Path) -> None:
+    original = tmp_path / "mics/a.mrc"
+    (tmp_path / "other").mkdir()
+    copy, namesake, link = tmp_path / "other/a.mrc", tmp_path / "other/b.mrc", tmp_path / "other/link.mrc"
+    shutil.copy(original, copy)
+    write_image(namesake, draw_spots({SURE: 0.3}), PIXEL_SIZE)
+    link.symlink_to(original)
+    for labelled in (original, copy, link):
+        with pytest.raises(InputError, match=r"The unlabelled micrograph .*a\.mrc is a labelled one"):
+            refuse_labelled_micrographs([pool], [labelled])
+    refuse_labelled_micrographs([pool], [namesake])  # the same name alone says nothing

@@ -1,0 +1,232 @@
+"""Training from STAR files to a checkpoint, as the command does it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.inference.predictor import load_predictor
+from relion_attn_picker.io.checkpoint import read_header
+from relion_attn_picker.jobs.simulated_data import STREAMS, open_simulation, simulate_source
+from relion_attn_picker.jobs.training_job import TrainingData, read_labelled_source, split_source
+from relion_attn_picker.options import InferenceOptions, SimulationOptions
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
+from relion_attn_picker.report.model_card import format_model_card
+from relion_attn_picker.simulation.particles import procedural_particle
+from relion_attn_picker.simulation.project import write_project
+from relion_attn_picker.training.starting import find_start
+from relion_attn_picker.training_options import RECIPES, follow_recipe
+from tests.conftest import hold_elsewhere
+
+SMALL = ["--base_features", "8", "--steps", "2", "--batch_size", "2", "--validate_every", "2", "--input_size", "64"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    options = SimulationOptions(count=3, shape=(160, 200), pixel_size=6.0, seed=2)
+    write_project(folder, procedural_particle(150.0, np.random.default_rng(1)), options)
+    return folder
+
+
+def train(project: Path, out: Path, *more: str, truth: Path | None = None) -> int:
+    data = ["--data", str(project / "micrographs.star"), str(truth or project / "truth.star"), "150"]
+    crops = ["--crops_per_source", "6", "--gpu", "cpu", "--j", "1", "--out", str(out)]
+    return run_plain_command(group, ["train", *data, *SMALL, *crops, *more])
+
+
+def test_command_trains_and_its_checkpoint_picks(project: Path, tmp_path: Path) -> None:
+    assert train(project, tmp_path / "run", "--simulated", "4") == 0
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    checkpoints = {"best.safetensors", "last.safetensors", "state.pt"}
+    assert names == {"crops.h5", "curves.csv", "curves.png", "options.json", "train.log", *checkpoints}
+    assert re.search(r"step 2/2 loss \d+\.\d+ AP", (tmp_path / "run/train.log").read_text())
+    header = read_header(tmp_path / "run/best.safetensors")
+    assert [source["name"] for source in header.trained_with["data"]] == [project.name, "simulation"]
+    assert header.trained_with["data"][0]["micrographs"] == 2
+    assert "the last 1 held out" in header.trained_with["data"][0]["description"]
+    load_predictor(tmp_path / "run/best.safetensors", InferenceOptions(gpu="cpu"))
+    with Image.open(tmp_path / "run/curves.png") as picture:
+        assert picture.width > 300
+
+
+def test_same_command_again_changes_nothing(project: Path, tmp_path: Path) -> None:
+    assert train(project, tmp_path / "run") == 0
+    before = (tmp_path / "run/best.safetensors").read_bytes()
+    assert train(project, tmp_path / "run") == 0
+    assert (tmp_path / "run/best.safetensors").read_bytes() == before
+
+
+def test_folder_that_another_process_trains_in(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hold_elsewhere(tmp_path / "out") as holder:
+        assert train(project, tmp_path / "out") == 1
+        holder.communicate("")
+    assert f"out is being worked in by process {holder.pid} on " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".log"] == []
+
+
+def test_other_crop_options_are_refused(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(project, tmp_path / "run") == 0
+    assert train(project, tmp_path / "run", "--diameter_px", "28") == 1
+    assert "crops.h5 was made with other options" in capsys.readouterr().err
+
+
+def test_release_writes_half_precision_and_a_card(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(project, tmp_path / "run") == 0
+    best, released = tmp_path / "run/best.safetensors", tmp_path / "released.safetensors"
+    assert run_plain_command(group, ["model", "release", str(best), str(released)]) == 0
+    assert released.stat().st_size < 0.6 * best.stat().st_size
+    card = (tmp_path / "released.md").read_text()
+    header = read_header(released)
+    assert header == read_header(best)
+    assert f"{header.trained_with['figures']['f1']:.3f}" in card
+    assert card == format_model_card(header, _count(best))
+    capsys.readouterr()
+    assert run_plain_command(group, ["model", "show", str(released)]) == 0
+    assert '"architecture": "attention"' in capsys.readouterr().out
+
+
+def _count(path: Path) -> int:
+    from relion_attn_picker.models.builders import build_model
+
+    return sum(parameter.numel() for parameter in build_model(read_header(path).spec).parameters())
+
+
+def test_fine_tuning_takes_network_and_scale_from_the_weights(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(project, tmp_path / "first", "--variant", "standard", "--diameter_px", "20") == 0
+    best = str(tmp_path / "first/best.safetensors")
+    few = ["--crops_per_source", "6", "--gpu", "cpu", "--j", "1", "--batch_size", "2", "--input_size", "64"]
+    data = ["--data", str(project / "micrographs.star"), str(project / "truth.star"), "150", *few]
+    tuned = ["train", *data, "--start_from", best, "--shorten", "120", "--out", str(tmp_path / "tuned")]
+    assert run_plain_command(group, tuned) == 0
+    header = read_header(tmp_path / "tuned/best.safetensors")
+    assert (header.spec.architecture, header.spec.base_features, header.particle_diameter_px) == ("standard", 8, 20.0)
+    assert header.trained_with["options"]["learning_rate"] == RECIPES["fine_tune"].train.learning_rate
+    assert header.trained_with["options"]["steps"] == RECIPES["fine_tune"].train.steps // 120
+    capsys.readouterr()
+    other = ["train", *data, "--start_from", best, "--variant", "attention", "--out", str(tmp_path / "other")]
+    assert run_plain_command(group, other) == 1
+    assert "which has variant standard, but attention was given: leave out --variant" in capsys.readouterr().err
+    assert not (tmp_path / "other/best.safetensors").exists()
+
+
+def test_shipped_weights_are_found_by_name() -> None:
+    assert find_start("shipped", None) == find_start("attention", None)
+    assert find_start("shipped", "standard") == find_start("standard", None)
+    assert read_header(find_start("standard", None)).spec.architecture == "standard"
+    assert find_start("mine.safetensors", None) == Path("mine.safetensors")
+
+
+def test_training_on_simulation_alone(tmp_path: Path) -> None:
+    alone = ["train", "--out", str(tmp_path / "run"), "--validate_simulated", "6", "--gpu", "cpu", "--j", "1", *SMALL]
+    assert run_plain_command(group, alone) == 0
+    assert not (tmp_path / "run/crops.h5").exists()
+    trained = read_header(tmp_path / "run/best.safetensors").trained_with
+    assert [source["name"] for source in trained["data"]] == ["simulation on the fly"]
+    assert trained["validation"].keys() == {"simulation"}
+
+
+def test_study_recipe_and_shortening() -> None:
+    crops, options = follow_recipe("study", {"seed": 5, "steps": None})
+    assert (crops.crops_per_source, options.input_size, options.base_features) == (70_000, 128, 64)
+    assert options.steps * options.batch_size == pytest.approx(100 * 70_000, rel=1e-4)
+    assert crops.seed == options.seed == 5
+    shorter_crops, shorter = follow_recipe("study", {"seed": 5, "base_features": 16}, shorten=100)
+    assert (shorter_crops.crops_per_source, shorter.steps) == (700, round(options.steps / 100))
+    assert shorter.base_features == 16
+    with pytest.raises(InputError, match="Both --steps and --epochs are given"):
+        follow_recipe("small", {"steps": 5, "epochs": 2.0})
+    with pytest.raises(InputError, match=r"--shorten is 0\.5: expected a factor of 1 or more"):
+        follow_recipe("small", {}, shorten=0.5)
+
+
+def test_no_two_purposes_share_a_field() -> None:
+    simulation = open_simulation(None, 5)
+    fields = [simulation.make_field(purpose, 0).image for purpose in STREAMS]
+    assert len({field.tobytes() for field in fields}) == len(STREAMS)
+
+
+def test_excluded_structures(tmp_path: Path) -> None:
+    for name in ("ferritin_1.npz", "other.npz"):
+        (tmp_path / name).touch()
+    simulation = open_simulation(tmp_path, 1, ["Ferritin"])
+    assert simulation.structures is not None
+    assert simulation.structures.count == 1
+    assert "without ferritin_1.npz" in simulation.description
+    with pytest.raises(InputError, match="feritin"):
+        open_simulation(tmp_path, 1, ["feritin"])
+
+
+def test_nothing_to_exclude_from() -> None:
+    with pytest.raises(InputError, match="--exclude ferritin has nothing to leave out: give --structures"):
+        open_simulation(None, 1, ["ferritin"])
+
+
+def test_labels_outside_the_image(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_truth(tmp_path / "far.star", np.array([[10.0, 500.0]], dtype=np.float32))
+    names = [f"Micrographs/mic000{number}.mrc" for number in (1, 2, 3)]
+    write_coordinate_index(tmp_path / "truth.star", names, ["far.star"] * 3)
+    assert train(project, tmp_path / "run", truth=tmp_path / "truth.star") == 1
+    message = capsys.readouterr().err
+    assert "has labels outside its image of 200×160 pixels: the coordinates belong to other micrographs" in message
+    assert "Traceback" not in message
+
+
+def test_labels_just_outside_the_image_are_left_out(project: Path, tmp_path: Path) -> None:
+    """Class2D moves particles at the edge by some Å: their centres may end up outside."""
+    yx = np.array([[-5.0, 50.0], [0.0, 199.4], [160.0, 20.0], [80.0, 90.0]], dtype=np.float32)
+    write_truth(tmp_path / "a.star", yx)
+    write_coordinate_index(tmp_path / "truth.star", ["Micrographs/mic0001.mrc"], ["a.star"])
+    data = TrainingData(
+        micrographs_star=project / "micrographs.star", coordinates=tmp_path / "truth.star", particle_diameter=150
+    )
+    (read,) = read_labelled_source(data).micrographs
+    np.testing.assert_array_equal(read().yx, yx[[1, 3]])
+
+
+def test_labels_of_other_micrographs(project: Path, tmp_path: Path) -> None:
+    write_truth(tmp_path / "a.star", np.array([[10.0, 50.0]], dtype=np.float32))
+    write_coordinate_index(tmp_path / "truth.star", ["Micrographs/other.mrc"], ["a.star"])
+    data = TrainingData(
+        micrographs_star=project / "micrographs.star", coordinates=tmp_path / "truth.star", particle_diameter=150
+    )
+    with pytest.raises(InputError, match="lists none of the 3 micrographs"):
+        read_labelled_source(data)
+
+
+def test_nothing_left_to_train_on(project: Path) -> None:
+    data = TrainingData(
+        micrographs_star=project / "micrographs.star", coordinates=project / "truth.star", particle_diameter=150
+    )
+    with pytest.raises(InputError, match="has 3 labelled micrographs, of which 3 shall be held out"):
+        split_source(read_labelled_source(data), 3)
+
+
+def test_no_validation_micrograph(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(project, tmp_path / "run", "--hold_out", "0") == 1
+    assert "No micrograph is held out for validation" in capsys.readouterr().err
+
+
+def test_simulated_source_is_reproducible() -> None:
+    first, again = (simulate_source(open_simulation(None, 5), 2) for _ in range(2))
+    for one, other in zip(first.micrographs, again.micrographs, strict=True):
+        np.testing.assert_array_equal(one().image, other().image)
+    assert first.description == "procedural particles of 57 to 600 Å, seed 5, 2 fields"
+
+
+def test_folder_without_bead_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no bead files"):
+        open_simulation(tmp_path, 5)

@@ -1,0 +1,149 @@
+"""Watching a session: what is complete is picked once, what is being written is left, and the end is told."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs.watching import SETTLED_SECONDS, GrowingList, WatchOptions, watch
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.relion.micrographs import write_micrographs
+
+STAR = Path("micrographs.star")
+
+
+class Session:
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[str]] = []
+        self.forgotten: list[list[str]] = []
+
+    def forget(self, names: Sequence[str]) -> None:
+        self.forgotten.append(list(names))
+
+    def pick(self, micrographs: Sequence[Micrograph]) -> None:
+        self.rounds.append([micrograph.name for micrograph in micrographs])
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, age: float = 2 * SETTLED_SECONDS) -> None:
+    """Write a micrograph whose last change was ``age`` seconds ago."""
+    write_image(Path(name), np.zeros((64, 70), np.float32), 2.0)
+    changed = time.time() - age
+    os.utime(name, (changed, changed))
+
+
+def list_in_star(*names: str) -> None:
+    write_micrographs(STAR, [Micrograph(name, OpticsGroup(1, "one", 2.0)) for name in names])
+
+
+def run(inputs: Sequence[str], events: Sequence[object], idle: float = 2.0) -> Session:
+    """Watch; before the n-th wait of a second, the n-th event is called."""
+    session = Session()
+    happening = iter(events)
+
+    def sleep(seconds: float) -> None:
+        event = next(happening, None)
+        if event is not None:
+            event()  # type: ignore[operator]
+
+    options = WatchOptions(every=1.0, idle=idle)
+    watch(GrowingList(inputs, None, Path()), lambda listed: session, options, lambda: False, sleep)
+    return session
+
+
+@pytest.mark.parametrize("inputs", [["micrographs.star"], ["*.mrc"]])
+def test_each_new_micrograph_starts_a_round(inputs: list[str]) -> None:
+    write("a.mrc")
+    list_in_star("a.mrc")
+
+    def grow() -> None:
+        write("b.mrc")
+        list_in_star("a.mrc", "b.mrc")
+
+    session = run(inputs, [None, grow])
+    assert session.rounds == [["a.mrc"], ["a.mrc", "b.mrc"]]
+    assert session.forgotten == [["a.mrc"], ["b.mrc"]]
+
+
+def test_a_file_being_written_waits() -> None:
+    write("a.mrc")
+    list_in_star("a.mrc", "b.mrc", "absent.mrc")
+
+    def append() -> None:
+        with Path("b.mrc").open("ab") as file:
+            file.write(b"0" * 100)
+
+    session = run([str(STAR)], [append, append, append], idle=4)
+    assert session.rounds == [["a.mrc"], ["a.mrc", "b.mrc"]]
+    assert session.forgotten[1] == ["b.mrc"]
+
+
+def test_a_file_that_was_written_again_is_looked_at_again() -> None:
+    write("a.mrc", age=500)
+    list_in_star("a.mrc")
+    session = run([str(STAR)], [None, lambda: write("a.mrc", age=100)])
+    assert session.forgotten == [["a.mrc"], ["a.mrc"]]
+
+
+@pytest.mark.parametrize("inputs", [["micrographs.star"], ["*.mrc"]])
+def test_a_list_that_is_not_there_yet(inputs: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+    def begin() -> None:
+        write("a.mrc")
+        list_in_star("a.mrc")
+
+    assert run(inputs, [None, begin], idle=5).rounds == [["a.mrc"]]
+    assert len([record for record in caplog.records if record.message.startswith("Waiting: There is no")]) == 1
+
+
+def test_a_list_half_written_is_read_at_the_next_look() -> None:
+    write("a.mrc")
+    list_in_star("a.mrc")
+    text = STAR.read_text()
+    STAR.write_text(text[: text.index("_rlnMicrographName")])
+    assert run([str(STAR)], [lambda: STAR.write_text(text)]).rounds == [["a.mrc"]]
+
+
+def test_nothing_comes() -> None:
+    with pytest.raises(InputError, match=r"No complete micrograph came within 2 s: check the path"):
+        run(["*.mrc"], [])
+
+
+def test_stop_is_asked_for_while_waiting() -> None:
+    options = WatchOptions(every=3600.0)
+    asked = iter([False, False, True])
+    with pytest.raises(JobAborted):
+        watch(GrowingList(["*.mrc"], None, Path()), lambda _: Session(), options, lambda: next(asked), lambda _: None)
+
+
+def test_header_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long session must not read the headers of all its micrographs at each look."""
+    from relion_attn_picker.jobs import micrograph_list
+
+    read: list[str] = []
+    real = micrograph_list.read_header
+    monkeypatch.setattr(micrograph_list, "read_header", lambda path: (read.append(str(path)), real(path))[1])
+    for name in ("a.mrc", "b.mrc"):
+        write(name)
+    run(["*.mrc"], [None, lambda: write("c.mrc")])
+    assert read == ["a.mrc", "b.mrc", "c.mrc"]
+
+
+@pytest.mark.parametrize(("every", "idle", "words"), [(0, None, "--watch is 0 s"), (1, -1, "--idle is -1 s")])
+def test_bad_options(every: float, idle: float | None, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        WatchOptions(every=every, idle=idle)
