@@ -48,7 +48,7 @@ def test_readme_names_every_command() -> None:
 def test_readme_names_options_that_exist() -> None:
     from relion_attn_picker.cli.external import command
 
-    known = {name.lstrip("-") for parameter in command.params for name in parameter.opts}
+    known = {name.lstrip("-") for parameter in command.params for name in [*parameter.opts, *parameter.secondary_opts]}
     (row,) = re.findall(r"\| Params, optional \| (.*) \|", README)
     assert set(re.findall(r"`(\w+)`", row)) <= known
 

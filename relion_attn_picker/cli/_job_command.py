@@ -167,7 +167,7 @@ def read_gui_arguments(command: click.Command, arguments: list[str]) -> list[str
             word = rest[0].lower() if rest else ""
             if word in YES | NO:
                 rest.pop(0)
-            result.append(name if word not in NO else "--no_" + name[2:])
+            result.append(name if word not in NO else switches[name])
         elif name in valued:
             if not rest or rest[0].startswith("--"):
                 found = f"the next option, {rest[0]}, follows" if rest else "the command ends there"
@@ -181,11 +181,16 @@ def read_gui_arguments(command: click.Command, arguments: list[str]) -> list[str
     return result
 
 
-def _known_options(command: click.Command) -> tuple[set[str], set[str]]:
-    """Return the names of the switches and of the options with a value."""
-    switches: set[str] = set()
+def _known_options(command: click.Command) -> tuple[dict[str, str], set[str]]:
+    """Return each switch with what says the opposite, and the names of the options with a value."""
+    switches: dict[str, str] = {}
     valued: set[str] = set()
     for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            (switches if parameter.is_flag else valued).update(parameter.opts)
+        if not isinstance(parameter, click.Option):
+            continue
+        if not parameter.is_flag:
+            valued.update(parameter.opts)
+        for names, others in ((parameter.opts, parameter.secondary_opts), (parameter.secondary_opts, parameter.opts)):
+            if parameter.is_flag and others:
+                switches |= dict.fromkeys(names, others[0])
     return switches, valued

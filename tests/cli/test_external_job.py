@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from relion_attn_picker.cli._job_command import read_gui_arguments
+from relion_attn_picker.cli.external import command as external
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.micrographs import write_micrographs
@@ -94,6 +96,21 @@ def test_minus_and_underscore_and_gui_booleans(real_project: Project) -> None:
 def test_gui_boolean_no(project: Project, given: str) -> None:
     project.run(*given.split()).assert_succeeded()
     assert not list(project.job.rglob("*.h5"))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("--keep_junk Yes", "--keep_junk"),
+        ("--keep_junk No", "--reject_junk"),
+        ("--reject-junk No", "--keep_junk"),
+        ("--keep_junk", "--keep_junk"),
+        ("--write_maps No", "--no_write_maps"),
+        ("--no_write_maps no", "--write_maps"),
+    ],
+)
+def test_gui_booleans_of_switches_with_two_names(given: str, meant: str) -> None:
+    assert read_gui_arguments(external, [*given.split(), "--diameter", "100"]) == [meant, "--diameter", "100"]
 
 
 def test_switch_with_an_empty_value(project: Project) -> None:
