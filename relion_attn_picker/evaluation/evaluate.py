@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.bootstrap import ScoreIntervals, bootstrap_intervals
 from relion_attn_picker.evaluation.calibration import Reliability, measure_reliability
-from relion_attn_picker.evaluation.matching import Points
+from relion_attn_picker.evaluation.matching import Points, lie_on_ignored
 from relion_attn_picker.evaluation.metrics import (
     MicrographMatches,
     PickingScores,
@@ -59,6 +59,8 @@ class EvaluatedMicrograph:
         Height and width, pixels; only the chance precision needs it.
     raw_score
         The network's scores, shape ``(n,)``, where ``score`` is a probability made of them.
+    ignored_yx
+        Where picks that no particle takes count neither as right nor as wrong, shape ``(k, 2)``.
 
     Raises
     ------
@@ -73,11 +75,14 @@ class EvaluatedMicrograph:
     pixel_size: float
     image_shape: tuple[int, int] | None = None
     raw_score: NDArray[Any] | None = None
+    ignored_yx: Points | None = None
 
     def __post_init__(self) -> None:
         for what, values in (("score", self.score), ("coordinate of a pick", self.predicted_yx)):
             self._check_finite(what, values)
         self._check_finite("coordinate of the ground truth", self.true_yx)
+        if self.ignored_yx is not None:
+            self._check_finite("coordinate of what is ignored", self.ignored_yx)
         if not 0 < self.pixel_size < math.inf:
             raise InputError(
                 f"Micrograph {self.name} has pixel size {self.pixel_size}: expected a positive number of Å per pixel."
@@ -158,6 +163,8 @@ class Evaluation:
         were not calibrated.
     rejected
         Candidates that were left out although they reach the threshold, by reason.
+    n_ignored
+        Picks on what is ignored, left out of all figures; None where nothing is.
     """
 
     particle_diameter: float
@@ -172,6 +179,7 @@ class Evaluation:
     expected: tuple[float, float] | None = None
     reliability: tuple[Reliability, Reliability] | None = None
     rejected: tuple[RejectedCount, ...] = ()
+    n_ignored: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the curve in the types of JSON, lengths in Å; what is not finite becomes None."""
@@ -219,8 +227,11 @@ def evaluate_picks(
     if not 0 < particle_diameter < math.inf:
         raise InputError(f"The particle diameter is {particle_diameter}: expected a positive number of Å.")
     sample = EvenSample[OrientationSample](SAMPLE)
-    matched, raw_scores = [], []
-    for each in micrographs:
+    matched, raw_scores, n_ignored = [], [], []
+    for everything in micrographs:
+        each = _leave_out_ignored(everything, particle_diameter / 2)
+        if everything.ignored_yx is not None and len(everything.ignored_yx):
+            n_ignored.append(_count_picks(everything, threshold) - _count_picks(each, threshold))
         raw_scores.append(each.raw_score)
         sample.offer(_sample_picks(each, threshold))
         wide_matches = _match_in_angstrom(each, particle_diameter / 2)
@@ -242,7 +253,31 @@ def evaluate_picks(
         chance_precision=_average_coverage(coverage, [row.scores.n_predicted for row in rows]),
         orientation=check_orientation(sample.items, particle_diameter / 2),
         reliability=_compare_reliability(raw_scores, pooled),
+        n_ignored=sum(n_ignored) if n_ignored else None,
     )
+
+
+def _leave_out_ignored(micrograph: EvaluatedMicrograph, radius: float) -> EvaluatedMicrograph:
+    """Return the micrograph without candidates on what is ignored; ``radius`` is in Å."""
+    if micrograph.ignored_yx is None:
+        return micrograph
+    kept = ~lie_on_ignored(
+        micrograph.predicted_yx,
+        micrograph.score,
+        micrograph.true_yx,
+        micrograph.ignored_yx,
+        radius / micrograph.pixel_size,
+    )
+    return dataclasses.replace(
+        micrograph,
+        predicted_yx=micrograph.predicted_yx[kept],
+        score=micrograph.score[kept],
+        raw_score=None if micrograph.raw_score is None else micrograph.raw_score[kept],
+    )
+
+
+def _count_picks(micrograph: EvaluatedMicrograph, threshold: float) -> int:
+    return int((micrograph.score >= threshold).sum())
 
 
 def _compare_reliability(

@@ -80,6 +80,26 @@ def match_picks(predicted_yx: Points, score: NDArray[Any], true_yx: Points, radi
     return _take_greedily(*_pairs_within(predicted, true, radius), rank=_rank_by_score(score), n_true=len(true))
 
 
+def lie_on_ignored(
+    predicted_yx: Points, score: NDArray[Any], true_yx: Points, ignored_yx: Points, radius: float
+) -> NDArray[np.bool_]:
+    """Return which picks count neither as right nor as wrong, ``(n,)``: unmatched ones beside an ignored centre.
+
+    As in COCO's evaluation (Lin et al. 2014, arXiv:1405.0312): true particles choose first, and any number of the picks
+    left over may lie on what is ignored. Parameters as for ``match_picks``; ``ignored_yx`` has shape ``(k, 2)``.
+    """
+    beside = lie_beside(predicted_yx, ignored_yx, radius)
+    beside[match_picks(predicted_yx, score, true_yx, radius).predicted] = False
+    return beside
+
+
+def lie_beside(yx: Points, others: Points, radius: float) -> NDArray[np.bool_]:
+    """Return which points ``(n, 2)`` have one of ``others`` ``(k, 2)`` within the radius, ``(n,)``."""
+    if not len(yx) or not len(others):
+        return np.zeros(len(yx), dtype=np.bool_)
+    return np.asarray(cKDTree(_as_points("others", others)).query(_as_points("yx", yx))[0] <= radius)
+
+
 def _as_points(name: str, yx: Points) -> FloatVector:
     points = np.asarray(yx, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2:

@@ -20,11 +20,11 @@ from relion_attn_picker.jobs.name_matching import match_names
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
+from relion_attn_picker.simulation.project_folder import IGNORED_STAR
 
 log = logging.getLogger(__name__)
 
 JUNK_FOLDER: Final = "Junk"
-IGNORED_STAR: Final = "ignored.star"
 """What ``attnpick simulate`` writes beside its ``truth.star``."""
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import ScoreCurve
@@ -26,6 +25,7 @@ from relion_attn_picker.evaluation.evaluate import (
     RejectedCount,
     evaluate_picks,
 )
+from relion_attn_picker.evaluation.matching import lie_beside
 from relion_attn_picker.evaluation.orientation import SAMPLE, EvenSample
 from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
@@ -34,6 +34,7 @@ from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.io.hdf5 import read_probability_map
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.jobs.reference import Reference, check_overlap, open_reference
 from relion_attn_picker.picks import JUNK, FloatArray, is_junk
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.labels import PICKNAME
@@ -73,7 +74,7 @@ class JobResults:
     reject_junk: bool = False
 
 
-def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter: float) -> Evaluation:
+def evaluate_job(results: JobResults, reference: Reference, particle_diameter: float) -> Evaluation:
     """Score all candidates of a job against reference coordinates, at the job's threshold.
 
     Micrographs that the reference does not list are left out, and it is said how many.
@@ -86,8 +87,8 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
     point = results.point
     pixels = PixelCounts(_map_threshold(point)) if results.map_paths else None
     rejected: Counter[tuple[str, bool]] = Counter()
-    truths = {name: table for name in results.pixel_sizes if (table := reference.read(name)) is not None}
-    _check_overlap(len(truths), len(results.pixel_sizes), "the reference coordinates")
+    truths = {name: table for name in results.pixel_sizes if (table := reference.true.read(name)) is not None}
+    check_overlap(len(truths), len(results.pixel_sizes), "the reference coordinates")
 
     def evaluated() -> Iterator[EvaluatedMicrograph]:
         for name, true in truths.items():
@@ -101,7 +102,10 @@ def evaluate_job(results: JobResults, reference: Coordinates, particle_diameter:
                 _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
             merit = point.merit(record.score)
             raw_score = None if point.curve is None else record.score
-            yield EvaluatedMicrograph(name, record.yx, merit, true.yx, pixel_size, record.image_shape, raw_score)
+            ignored = reference.read_ignored(name)
+            yield EvaluatedMicrograph(
+                name, record.yx, merit, true.yx, pixel_size, record.image_shape, raw_score, ignored
+            )
 
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     evaluation = evaluate_picks(evaluated(), particle_diameter, rng, threshold=point.threshold, pixels=pixels)
@@ -118,9 +122,7 @@ def _tally_rejected(
     reaches = is_junk(record.score, record.details) & (point.merit(record.score) >= point.threshold)
     if not reaches.any():
         return Counter()
-    on_particle = np.zeros(int(reaches.sum()), dtype=np.bool_)
-    if len(true_yx):
-        on_particle = cKDTree(true_yx).query(record.yx[reaches])[0] <= radius
+    on_particle = lie_beside(record.yx[reaches], true_yx, radius)
     return Counter(zip(map(reason_name, record.details[JUNK][reaches]), on_particle.tolist(), strict=True))
 
 
@@ -146,32 +148,6 @@ def _count_pixels(
     radius = particle_diameter / 2 / probability_map.pixel_size
     height, width = probability_map.values.shape
     pixels.add(probability_map.values, draw_discs((height, width), true_yx * to_map, radius))
-
-
-def open_reference(path: Path, project_dir: Path, pixel_sizes: Mapping[str, float]) -> Coordinates:
-    """Open reference coordinates, and see before any work is done that they belong to these micrographs.
-
-    ``pixel_sizes`` has the Å per pixel of each micrograph by its name.
-
-    Raises
-    ------
-    InputError
-        If there are none, or they list none of the micrographs.
-    """
-    reference = open_coordinates(path, project_dir, pixel_sizes)
-    if reference.micrograph_names is not None:
-        common = len(pixel_sizes.keys() & set(reference.micrograph_names))
-        _check_overlap(common, len(pixel_sizes), "the reference coordinates", warn=False)
-    return reference
-
-
-def _check_overlap(common: int, total: int, what: str, warn: bool = True) -> None:
-    if not common:
-        raise InputError(
-            f"None of the {total} micrographs is listed in {what}: names must be equal to the letter, folders included."
-        )
-    if warn and common < total:
-        log.warning("%d of %d micrographs are not listed in %s and are left out.", total - common, total, what)
 
 
 def evaluate_files(
@@ -217,16 +193,16 @@ def evaluate_files(
     project_dir = (
         Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, next(iter(listed)))
     )
-    truth_coordinates = open_coordinates(truth, project_dir, listed)
+    reference = open_reference(truth, project_dir, listed)
     if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
         point = read_point(saved)
         if threshold is not None:
             point = replace(point, threshold=threshold, expected=None)
         results = replace(read_job_results(folder, listed, point), reject_junk=rejects_junk(saved))
-        return evaluate_job(results, truth_coordinates, particle_diameter)
+        return evaluate_job(results, reference, particle_diameter)
     return _evaluate_coordinates(
         open_coordinates(picks, project_dir, listed),
-        truth_coordinates,
+        reference,
         particle_diameter,
         listed,
         pixel_size,
@@ -283,19 +259,19 @@ def read_job_results(folder: Path, listed: Mapping[str, float], point: Operating
 
 def _evaluate_coordinates(
     picks: Coordinates,
-    truth: Coordinates,
+    reference: Reference,
     particle_diameter: float,
     listed: Mapping[str, float] | None,
     pixel_size: float | None,
     threshold: float | None,
     project_dir: Path,
 ) -> Evaluation:
-    names: Sequence[str] = truth.micrograph_names or picks.micrograph_names or [SINGLE]
+    names: Sequence[str] = reference.true.micrograph_names or picks.micrograph_names or [SINGLE]
     if listed is not None and names != [SINGLE]:
         names = [name for name in names if name in listed]
-    pairs = [(name, picks.read(name), truth.read(name)) for name in names]
+    pairs = [(name, picks.read(name), reference.true.read(name)) for name in names]
     common = [(name, found, true) for name, found, true in pairs if found is not None and true is not None]
-    _check_overlap(len(common), len(names), "the picks")
+    check_overlap(len(common), len(names), "the picks")
     micrographs = []
     shapes = _read_sampled_shapes([name for name, _, _ in common], project_dir)
     for name, found, true in common:
@@ -305,7 +281,11 @@ def _evaluate_coordinates(
                 f"The pixel size of {name} is not known: give --pixel_size, or --micrographs with its list."
             )
         score = np.ones(len(found.yx), dtype=np.float32) if found.score is None else found.score
-        micrographs.append(EvaluatedMicrograph(name, found.yx, score, true.yx, size, shapes.get(name)))
+        micrographs.append(
+            EvaluatedMicrograph(
+                name, found.yx, score, true.yx, size, shapes.get(name), ignored_yx=reference.read_ignored(name)
+            )
+        )
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     return evaluate_picks(
         micrographs, particle_diameter, rng, threshold=ALL_CANDIDATES if threshold is None else threshold

@@ -28,9 +28,9 @@ from relion_attn_picker.jobs.pick_evaluation import (
     OPTIONS_FILE,
     describe_point,
     evaluate_job,
-    open_reference,
 )
 from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, write_lists
+from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.relion.job import JobDirectory
@@ -134,7 +134,7 @@ class PickingSession:
         self._reference = None
         if request.reference is not None:
             sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
-            self._reference = open_reference(request.reference, request.project_dir, sizes)
+            self._reference = open_reference_of(request.reference, request.project_dir, sizes)
         self._predictor = load_predictor(request.weights, request.inference)
         self._score_model = find_score_model(request.weights)
         curve = None if self._score_model is None else self._score_model.curve()

@@ -25,11 +25,11 @@ from relion_attn_picker.jobs.pick_evaluation import (
     JobResults,
     describe_point,
     evaluate_job,
-    open_reference,
     read_point,
 )
 from relion_attn_picker.jobs.picking_job import MicrographResult, describe_record, write_lists, write_selection
 from relion_attn_picker.jobs.picking_session import JobSummary
+from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pipeline import score_floor
@@ -160,7 +160,7 @@ def run_selection_job(
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
     reference = None
     if request.reference is not None:
-        reference = open_reference(request.reference, request.project_dir, sizes)
+        reference = open_reference_of(request.reference, request.project_dir, sizes)
     paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
     store = _store_of(job, earlier, candidates)
     _save_settings(job, request, point)

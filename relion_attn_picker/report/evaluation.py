@@ -106,6 +106,9 @@ def _format_lines(evaluation: Evaluation) -> Iterator[str]:
     yield _format_row("particles", f"{wide.pooled.n_true}")
     yield _format_row("picks", f"{wide.pooled.n_predicted}")
     yield _format_row("matched", f"{wide.pooled.n_matched}", f"{narrow.pooled.n_matched}")
+    if evaluation.n_ignored is not None:
+        told = f"{evaluation.n_ignored} on what ignored.star lists: neither right nor wrong"
+        yield _format_row("ignored", told)
     for count in evaluation.rejected:
         told = f"{count.n_rejected} for {count.reason}, of which {count.n_on_particle} lie on a particle"
         yield _format_row("rejected" if count is evaluation.rejected[0] else "", told)

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from relion_attn_picker.evaluation.matching import Match, Points, match_picks
+from relion_attn_picker.evaluation.matching import Match, Points, lie_beside, match_picks
 from relion_attn_picker.report.figure import make_figure, save_png
 
 DOTS_PER_INCH = 100
@@ -33,7 +33,7 @@ STYLES: dict[str, tuple[str, LineStyle]] = {
     "false positive": ("#ff4030", "-"),
     "missed": ("#ffd030", "--"),
     "pseudo-label": ("#40c060", "-"),
-    "ignored": ("#ffd030", "--"),
+    "ignored": ("#30b0ff", "--"),
     "rejected": ("#ff4030", "--"),
 }
 COUNTED = ("pick", "false positive", "pseudo-label")
@@ -48,12 +48,13 @@ def draw_picks(
     true_yx: Points | None = None,
     matched: Match | None = None,
     max_side: int = 1500,
+    ignored_yx: Points | None = None,
 ) -> None:
     """Write a PNG of a micrograph with a circle of the particle diameter round every pick, by rename.
 
     Parameters as in ``plot_picks``.
     """
-    figure = plot_picks(image, yx, particle_diameter_px, true_yx, matched, max_side)
+    figure = plot_picks(image, yx, particle_diameter_px, true_yx, matched, max_side, ignored_yx)
     save_png(figure, path, dpi=DOTS_PER_INCH)
 
 
@@ -64,6 +65,7 @@ def plot_picks(
     true_yx: Points | None = None,
     matched: Match | None = None,
     max_side: int = 1500,
+    ignored_yx: Points | None = None,
 ) -> Figure:
     """Return a figure of a micrograph with a circle of the particle diameter round every pick.
 
@@ -82,8 +84,10 @@ def plot_picks(
         Pairs of ``yx`` and ``true_yx``; matched here within half the diameter if not given.
     max_side
         Longest side of the picture, pixels; a larger image is reduced by a whole factor.
+    ignored_yx
+        Where a pick that is not matched is neither right nor wrong, shape ``(k, 2)``: dashed blue.
     """
-    points = _sort_points(np.asarray(yx), true_yx, matched, particle_diameter_px)
+    points = _sort_points(np.asarray(yx), true_yx, matched, particle_diameter_px, ignored_yx)
     return _plot_points(image, points, particle_diameter_px, max_side)
 
 
@@ -118,23 +122,24 @@ def _plot_points(
         Line2D([], [], color=STYLES[kind][0], linestyle=STYLES[kind][1], label=f"{len(centres)} {_name(kind, centres)}")
         for kind, centres in points.items()
     ]
-    figure.legend(handles=handles, loc="upper center", ncols=3, frameon=False, borderaxespad=0.3)
+    figure.legend(handles=handles, loc="upper center", ncols=len(handles), frameon=False, borderaxespad=0.3)
     return figure
 
 
 def _sort_points(
-    yx: NDArray[Any], true_yx: Points | None, matched: Match | None, diameter: float
+    yx: NDArray[Any], true_yx: Points | None, matched: Match | None, diameter: float, ignored_yx: Points | None
 ) -> dict[str, NDArray[Any]]:
     """Return the centres to draw, by kind; false positives last, so that they lie on top."""
     if true_yx is None:
         return {"pick": yx}
     true = np.asarray(true_yx)
     pairs = matched or match_picks(yx, -np.arange(len(yx)), true, diameter / 2)
-    return {
-        "missed": np.delete(true, pairs.true, axis=0),
-        "matched": yx[pairs.predicted],
-        "false positive": np.delete(yx, pairs.predicted, axis=0),
-    }
+    points = {"missed": np.delete(true, pairs.true, axis=0), "matched": yx[pairs.predicted]}
+    wrong = np.delete(yx, pairs.predicted, axis=0)
+    if ignored_yx is not None and len(ignored_yx):
+        is_ignored = lie_beside(wrong, ignored_yx, diameter / 2)
+        points["ignored"], wrong = wrong[is_ignored], wrong[~is_ignored]
+    return points | {"false positive": wrong}
 
 
 def _name(kind: str, centres: NDArray[Any]) -> str:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from relion_attn_picker.evaluation.matching import match_picks
+from relion_attn_picker.evaluation.matching import lie_beside, lie_on_ignored, match_picks
 
 
 def match_by_brute_force(predicted_yx, score, true_yx, radius):
@@ -107,3 +107,21 @@ def test_ten_thousand_picks_are_no_problem():
 def test_bad_input_is_refused_with_a_reason(predicted, score, radius, message):
     with pytest.raises(ValueError, match=message):
         match_picks(predicted, score, np.zeros((1, 2)), radius)
+
+
+def test_particles_choose_before_what_is_ignored():
+    true, ignored = np.array([[10.0, 10.0]]), np.array([[14.0, 10.0], [90.0, 90.0]])
+    picks = np.array([[12.0, 10.0], [13.0, 10.0], [89.0, 90.0], [91.0, 90.0], [50.0, 50.0]])
+    score = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
+    assert lie_on_ignored(picks, score, true, ignored, 5.0).tolist() == [False, True, True, True, False]
+    assert not lie_on_ignored(picks, score, true, np.empty((0, 2)), 5.0).any()
+
+
+def test_lie_beside_agrees_with_brute_force():
+    rng = np.random.default_rng(3)
+    points, others = rng.uniform(0, 100, (200, 2)), rng.uniform(0, 100, (40, 2))
+    distances = np.hypot(*(points[:, None] - others[None]).transpose(2, 0, 1))
+    expected = distances.min(axis=1) <= 6.0
+    assert 20 < expected.sum() < 180
+    assert np.array_equal(lie_beside(points, others, 6.0), expected)
+    assert lie_beside(np.empty((0, 2)), others, 6.0).shape == (0,)

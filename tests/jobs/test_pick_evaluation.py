@@ -12,6 +12,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs.pick_evaluation import describe_point, evaluate_files, read_point
+from relion_attn_picker.report.evaluation import format_evaluation
 
 HEAD = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
 SINGLE_HEAD = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n"
@@ -31,6 +32,23 @@ def test_two_particles_files(files: tuple[Path, Path]) -> None:
     scores = evaluate_files(*files, 100, pixel_size=2.0).headline.pooled
     assert scores.precision == pytest.approx(2 / 4)
     assert scores.recall == pytest.approx(2 / 3)
+
+
+def test_picks_on_what_is_ignored_count_neither_way(files: tuple[Path, Path]) -> None:
+    before = evaluate_files(*files, 100, pixel_size=2.0)
+    assert before.n_ignored is None
+    Path("ignored.star").write_text(HEAD + "510 100 a.mrc\n300 110 a.mrc\n")
+    evaluation = evaluate_files(*files, 100, pixel_size=2.0)
+    scores = evaluation.headline.pooled
+    assert (scores.n_predicted, scores.n_matched, scores.n_true, evaluation.n_ignored) == (3, 2, 3, 1)
+    assert scores.recall == before.headline.pooled.recall
+    assert "ignored             1 on what ignored.star lists: neither right nor wrong" in format_evaluation(evaluation)
+    assert evaluation.to_dict()["n_ignored"] == 1
+
+
+def test_ignored_points_themselves_as_the_reference(files: tuple[Path, Path]) -> None:
+    truth = files[1].rename("ignored.star")
+    assert evaluate_files(files[0], truth, 100, pixel_size=2.0).n_ignored is None
 
 
 def test_twice_the_pixel_size_halves_the_radius_in_pixels(files: tuple[Path, Path]) -> None:

@@ -10,7 +10,7 @@ from relion_attn_picker.evaluation.matching import match_picks
 from relion_attn_picker.report.picks_image import DOTS_PER_INCH, LEGEND_INCHES, STYLES, draw_picks, draw_points
 
 LEGEND_PX = round(LEGEND_INCHES * DOTS_PER_INCH)
-GREEN, RED, YELLOW = (STYLES[kind][0] for kind in ("matched", "false positive", "missed"))
+GREEN, RED, YELLOW, BLUE = (STYLES[kind][0] for kind in ("matched", "false positive", "missed", "ignored"))
 IMAGE = np.zeros((600, 700), dtype=np.float32)
 
 
@@ -48,6 +48,14 @@ def test_matched_false_and_missed_have_their_colours(tmp_path):
     np.testing.assert_allclose(find_centre(tmp_path / "picks.png", GREEN), picks[0], atol=1.5)
     np.testing.assert_allclose(find_centre(tmp_path / "picks.png", RED), picks[1], atol=1.5)
     np.testing.assert_allclose(find_centre(tmp_path / "picks.png", YELLOW), truth[1], atol=3)
+
+
+def test_wrong_pick_beside_an_ignored_centre(tmp_path):
+    picks = np.array([[100.0, 100.0], [400.0, 300.0], [200.0, 500.0]])
+    truth, ignored = picks[:1], picks[1:2] + 5
+    draw_picks(IMAGE, picks, tmp_path / "picks.png", 60.0, true_yx=truth, ignored_yx=ignored)
+    np.testing.assert_allclose(find_centre(tmp_path / "picks.png", BLUE), picks[1], atol=3)
+    np.testing.assert_allclose(find_centre(tmp_path / "picks.png", RED), picks[2], atol=1.5)
 
 
 def test_a_match_that_is_given_is_the_one_drawn(tmp_path):
@@ -88,4 +96,4 @@ def test_pseudo_labels_and_ignored_points_have_their_colours(tmp_path):
     points = {"ignored": np.array([[450.0, 200.0]]), "pseudo-label": np.array([[100.0, 100.0]])}
     draw_points(IMAGE, points, tmp_path / "labels.png", 60.0)
     np.testing.assert_allclose(find_centre(tmp_path / "labels.png", GREEN), (100, 100), atol=1.5)
-    np.testing.assert_allclose(find_centre(tmp_path / "labels.png", YELLOW), (450, 200), atol=3)
+    np.testing.assert_allclose(find_centre(tmp_path / "labels.png", BLUE), (450, 200), atol=3)
