@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_attn_picker.evaluation.matching import FloatVector, Points, match_picks
+from relion_attn_picker.evaluation.matching import FloatVector, Points, lie_on_ignored, match_picks
 
 BoolVector = NDArray[np.bool_]
 
@@ -73,8 +73,13 @@ class PickingScores:
     n_matched: int
 
 
-def match_micrograph(predicted_yx: Points, score: NDArray[Any], true_yx: Points, radius: float) -> MicrographMatches:
-    """Match all candidates of one micrograph; parameters as in ``matching.match_picks``."""
+def match_micrograph(
+    predicted_yx: Points, score: NDArray[Any], true_yx: Points, radius: float, ignored_yx: Points | None = None
+) -> MicrographMatches:
+    """Match all candidates of one micrograph but those on what is ignored; parameters as in ``matching``."""
+    if ignored_yx is not None:
+        kept = ~lie_on_ignored(predicted_yx, score, true_yx, ignored_yx, radius)
+        predicted_yx, score = predicted_yx[kept], score[kept]
     match = match_picks(predicted_yx, score, true_yx, radius)
     distance = np.full(len(score), np.nan)
     distance[match.predicted] = match.distance

@@ -29,14 +29,15 @@ PAGE_NAME: Final = "comparison.md"
 JSON_NAME: Final = "comparison.json"
 
 METHOD: Final = """\
-A pick is right if it lies within half a particle diameter of a true centre that no surer pick has taken. Average
-precision (AP) is the area under the precision–recall curve of all candidates and needs no threshold; F1, precision,
-recall and IoU are at a threshold chosen for the best F1 on other micrographs, pixel figures likewise, against discs of
-the particle diameter. Figures are pooled over micrographs and then averaged over the seeds. Beside each stands the 95 %
-bootstrap interval over micrographs and, after ±, the standard deviation over the seeds. An interval over micrographs
-and seeds adds the variance of the mean over the seeds to that of the bootstrap (Student's t, degrees of freedom after
-Satterthwaite); it alone decides what is called higher or lower. Both networks are drawn the same micrographs, and pairs
-are of one seed. Chance is the precision that as many random points would reach at the same radius."""
+A pick is right if it lies within half a particle diameter of a true centre that no surer pick has taken; in simulated
+sets a pick on a broken particle, or on one in junk, counts neither way. Average precision (AP) is the area under the
+precision–recall curve of all candidates and needs no threshold; F1, precision, recall and IoU are at a threshold
+chosen for the best F1 on other micrographs, pixel figures likewise, against discs of the particle diameter. Figures
+are pooled over micrographs and then averaged over the seeds. Beside each stands the 95 % bootstrap interval over
+micrographs and, after ±, the standard deviation over the seeds. An interval over micrographs and seeds adds the
+variance of the mean over the seeds to that of the bootstrap (Student's t, degrees of freedom after Satterthwaite); it
+alone decides what is called higher or lower. Both networks are drawn the same micrographs, and pairs are of one seed.
+Chance is the precision that as many random points would reach at the same radius."""
 
 AUC_TEXT: Final = """\
 The study has a column of AUCs, and one model's AUC there equals its recall to four digits. That is no property of a

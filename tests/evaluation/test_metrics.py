@@ -138,3 +138,12 @@ def test_pooling_equals_one_large_micrograph():
 def test_pooling_nothing():
     assert pool_matches([]).n_true == 0
     assert pool_matches([]).score.shape == (0,)
+
+
+def test_candidates_on_what_is_ignored_are_left_out():
+    true, ignored = np.array([[10.0, 10.0]]), np.array([[50.0, 50.0]])
+    candidates, score = np.array([[51.0, 50.0], [10.0, 11.0], [80.0, 80.0]]), np.array([0.9, 0.8, 0.7])
+    matches = match_micrograph(candidates, score, true, 5.0, ignored)
+    assert matches.score.tolist() == [0.8, 0.7]
+    assert matches.is_true_positive.tolist() == [True, False]
+    assert score_matches(matches, 0.75).precision == 1.0

@@ -106,9 +106,10 @@ def analyse_set(
 
 def _match(test_set: LabelledTestSet, records: Sequence[CandidateRecord]) -> list[MicrographMatches]:
     """Match the candidates of each micrograph with its truth within half a particle diameter."""
+    radii = [test_set.particle_diameter / 2 / micrograph.optics.pixel_size for micrograph in test_set.micrographs]
     return [
-        match_micrograph(record.yx, record.score, yx, test_set.particle_diameter / 2 / micrograph.optics.pixel_size)
-        for record, yx, micrograph in zip(records, test_set.yx, test_set.micrographs, strict=True)
+        match_micrograph(record.yx, record.score, yx, radius, ignored_yx)
+        for record, yx, ignored_yx, radius in zip(records, test_set.yx, test_set.ignored_yx, radii, strict=True)
     ]
 
 

@@ -20,6 +20,7 @@ from relion_attn_picker.evaluation.comparison import NEEDED_SEEDS
 from relion_attn_picker.inference.weights import weights_in
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.jobs.reference import open_reference
 from relion_attn_picker.jobs.training_job import TrainingData, read_labels
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import CheckpointHeader
@@ -61,6 +62,8 @@ class LabelledTestSet:
         Å.
     micrographs, yx
         The labelled micrographs, and the true centres ``(n, 2)`` on each, in its pixels.
+    ignored_yx
+        Where picks count neither as right nor as wrong on each, ``(k, 2)``.
     project_dir
         The folder that the micrographs' names are relative to.
     conditions
@@ -71,6 +74,7 @@ class LabelledTestSet:
     particle_diameter: float
     micrographs: Sequence[Micrograph]
     yx: Sequence[FloatArray]
+    ignored_yx: Sequence[FloatArray]
     project_dir: Path
     conditions: Mapping[str, NDArray[np.float64]]
 
@@ -101,7 +105,9 @@ def _open_test_set(data: TrainingData, name: str) -> LabelledTestSet:
         raise InputError(f"{data.coordinates} has no particle on the micrographs of {name}: nothing can be measured.")
     conditions = {DEFOCUS: np.array([_defocus(each) for each in micrographs])}
     conditions |= _read_simulated_conditions(data.micrographs_star.parent / CONDITIONS_JSONL, micrographs)
-    return LabelledTestSet(name, data.particle_diameter, micrographs, yx, labels.project_dir, conditions)
+    reference = open_reference(data.coordinates, labels.project_dir, None)
+    ignored_yx = [reference.read_ignored(each.name) for each in micrographs]
+    return LabelledTestSet(name, data.particle_diameter, micrographs, yx, ignored_yx, labels.project_dir, conditions)
 
 
 def _defocus(micrograph: Micrograph) -> float:
