@@ -164,6 +164,39 @@ def junk_option(default: bool | None) -> Callable[[Decorated], Decorated]:
     )
 
 
+def _running_options() -> list[Callable[[Decorated], Decorated]]:
+    """Return the options of a picking job that say with what it runs, on what, and what it leaves."""
+    return [
+        click.option(
+            "--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number."
+        ),
+        click.option(
+            "--weights",
+            type=str,
+            help="File of weights; of a hybrid, the folder that attnpick calibrate wrote.  [default: the released ones "
+            "of the variant]",
+        ),
+        click.option(
+            "--pixel_size", "--angpix", type=float, help="Å per pixel, if the STAR file has none or a wrong one."
+        ),
+        click.option(
+            "--write_maps/--no_write_maps", help="Keep each micrograph's probability map (HDF5).  [default: no]"
+        ),
+        click.option(
+            "--max_failures",
+            type=int,
+            help="Fail if more micrographs than this cannot be picked.  [default: only if all cannot]",
+        ),
+        click.option(
+            "--precision",
+            default="auto",
+            show_default=True,
+            help="float32, bfloat16, or auto: bfloat16 where the device is faster with it and the picks agree.",
+        ),
+        threads_option(),
+    ]
+
+
 def picking_options(function: Decorated) -> Decorated:
     """Decorate a command with the options of a picking job."""
     options = [
@@ -196,33 +229,7 @@ def picking_options(function: Decorated) -> Decorated:
         ),
         click.option("--max_picks", type=int, help="Keep at most this many picks a micrograph.  [default: all]"),
         junk_option(default=True),
-        click.option(
-            "--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number."
-        ),
-        click.option(
-            "--weights",
-            type=str,
-            help="File of weights; of a hybrid, the folder that attnpick calibrate wrote.  [default: the released ones "
-            "of the variant]",
-        ),
-        click.option(
-            "--pixel_size", "--angpix", type=float, help="Å per pixel, if the STAR file has none or a wrong one."
-        ),
-        click.option(
-            "--write_maps/--no_write_maps", help="Keep each micrograph's probability map (HDF5).  [default: no]"
-        ),
-        click.option(
-            "--max_failures",
-            type=int,
-            help="Fail if more micrographs than this cannot be picked.  [default: only if all cannot]",
-        ),
-        click.option(
-            "--precision",
-            default="auto",
-            show_default=True,
-            help="float32, bfloat16, or auto: bfloat16 where the device is faster with it and the picks agree.",
-        ),
-        threads_option(),
+        *_running_options(),
     ]
     for option in reversed(options):
         function = option(function)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from relion_attn_picker.evaluation.comparison import Difference, Verdict
 
 HOLDS: Final = "holds"
+PARTLY: Final = "holds on some of the sets only"
 FAILS: Final = "does not hold"
 UNDECIDED: Final = "undecided at these figures"
 UNTESTED: Final = "not tested"
@@ -28,7 +29,7 @@ CLASSES: Final = 3
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, what the figures say of it (one of the four words above), and those figures in words."""
+    """A statement, what the figures say of it (one of the words above), and those figures in words."""
 
     statement: str
     verdict: str
@@ -54,14 +55,21 @@ def judge_higher(statement: str, difference: Difference | None, grounds: str) ->
 
 
 def judge_together(statement: str, differences: Sequence[Difference], grounds: str) -> Claim:
-    """Judge a claim that is made of every set: it holds if it holds on one at least and fails on none."""
+    """Judge a claim that is made of every set: it holds if it holds on each of them.
+
+    It fails if it fails on one and holds on none. Where it holds on some and is undecided on the others, that is said:
+    of many sets one looks sure by chance.
+    """
     verdicts = {each.verdict for each in differences}
     if not verdicts:
-        return Claim(statement, UNTESTED, grounds)
-    if Verdict.LOWER in verdicts:
+        word = UNTESTED
+    elif Verdict.LOWER in verdicts:
         word = FAILS if Verdict.HIGHER not in verdicts else UNDECIDED
-        return Claim(statement, word, grounds)
-    return Claim(statement, HOLDS if Verdict.HIGHER in verdicts else UNDECIDED, grounds)
+    elif Verdict.HIGHER in verdicts:
+        word = HOLDS if verdicts == {Verdict.HIGHER} else PARTLY
+    else:
+        word = UNDECIDED
+    return Claim(statement, word, grounds)
 
 
 def judge_amount(statement: str, measured: float, low: float, high: float, grounds: str) -> Claim:

@@ -139,32 +139,36 @@ def test_micrograph_without_junk_is_counted_out(attend, project: Path, capsys: p
     assert "against junk, one micrograph cannot tell" in out
 
 
-def expect_error(sentence: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
-    err = capsys.readouterr().err
-    assert code == 1
-    assert sentence in err
-    assert "Traceback" not in err
+@pytest.fixture
+def error_of(attend, capsys: pytest.CaptureFixture[str]):
+    """Run the command, which shall fail by the user's mistake, and return what it says."""
+
+    def run(*arguments: str, **choices) -> str:  # type: ignore[no-untyped-def]
+        capsys.readouterr()
+        assert attend(*arguments, **choices) == 1
+        err = capsys.readouterr().err
+        assert "Traceback" not in err
+        return err
+
+    return run
 
 
-def test_window_outside(attend, capsys: pytest.CaptureFixture[str]) -> None:
-    code = attend("micrographs.star", "--window", "300", "0", "101", "100")
-    expect_error("does not lie within Micrographs/a.mrc, which has 400×300 pixels", code, capsys)
+def test_window_outside(error_of) -> None:
+    error = error_of("micrographs.star", "--window", "300", "0", "101", "100")
+    assert "does not lie within Micrographs/a.mrc, which has 400×300 pixels" in error
 
 
-def test_no_pixel_size(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_pixel_size(attend, error_of, project: Path) -> None:
     with mrcfile.mmap(project / NAMES[0], mode="r+") as mrc:
         mrc.voxel_size = 0
-    expect_error("a.mrc has no pixel size in its header: give --pixel_size", attend(NAMES[0]), capsys)
+    assert "a.mrc has no pixel size in its header: give --pixel_size" in error_of(NAMES[0])
     assert attend(NAMES[0], "--pixel-size", "4") == 0
 
 
-def test_truth_of_other_micrographs(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truth_of_other_micrographs(error_of, project: Path) -> None:
     write_coordinate_index(project / "truth.star", ["Micrographs/c.mrc"], ["c_truth.star"])
-    expect_error(
-        "truth.star lists no coordinates for Micrographs/a.mrc and the 1 other micrographs: give the truth",
-        attend("micrographs.star", "--count", "2", "--truth", "truth.star"),
-        capsys,
-    )
+    error = error_of("micrographs.star", "--count", "2", "--truth", "truth.star")
+    assert "truth.star lists no coordinates for Micrographs/a.mrc and the 1 other micrographs: give the truth" in error
 
 
 def test_truth_of_one_of_two_micrographs(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,25 +177,25 @@ def test_truth_of_one_of_two_micrographs(attend, project: Path, capsys: pytest.C
     assert "does not list 1 of 2 micrographs: the check is without" in capsys.readouterr().err
 
 
-def test_diameter_larger_than_the_image(attend, capsys: pytest.CaptureFixture[str]) -> None:
-    expect_error("does not fit an image of 1200 Å", attend("micrographs.star", diameter=1000), capsys)
+def test_diameter_larger_than_the_image(error_of) -> None:
+    assert "does not fit an image of 1200 Å" in error_of("micrographs.star", diameter=1000)
 
 
-def test_network_without_gates(attend, tiny_pair: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    code = attend("micrographs.star", weights=tiny_pair["standard"])
-    expect_error("holds the network 'standard', which has no attention gates to look at: give weights", code, capsys)
+def test_network_without_gates(error_of, tiny_pair: dict[str, Path]) -> None:
+    error = error_of("micrographs.star", weights=tiny_pair["standard"])
+    assert "holds the network 'standard', which has no attention gates to look at: give weights" in error
 
 
-def test_junk_masks_that_do_not_fit(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_junk_masks_that_do_not_fit(error_of, project: Path) -> None:
     write_image(project / "Junk/a_junk.mrc", np.ones((70, 200), dtype=np.int8), 8.0)
-    code = attend("micrographs.star", "--truth", "truth.star")
-    expect_error("a_junk.mrc has 200×70 pixels, which cannot cover the 400×300 of Micrographs/a.mrc", code, capsys)
+    error = error_of("micrographs.star", "--truth", "truth.star")
+    assert "a_junk.mrc has 200×70 pixels, which cannot cover the 400×300 of Micrographs/a.mrc" in error
 
 
-def test_truth_without_names_is_for_one_micrograph(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truth_without_names_is_for_one_micrograph(attend, error_of) -> None:
     assert attend(NAMES[0], "--truth", "a_truth.star") == 0
-    code = attend("micrographs.star", "--count", "2", "--truth", "a_truth.star")
-    expect_error("are those of one micrograph without a name, and there are 2", code, capsys)
+    error = error_of("micrographs.star", "--count", "2", "--truth", "a_truth.star")
+    assert "are those of one micrograph without a name, and there are 2" in error
 
 
 @pytest.mark.parametrize("factor", [116, 117, 120])
@@ -216,10 +220,8 @@ def test_factor_of_a_junk_mask_comes_from_its_pixel_size(project: Path, factor: 
         (["--pixel-size", "0"], "The pixel size is 0"),
     ],
 )
-def test_options_that_cannot_be_meant(
-    attend, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    expect_error(sentence, attend("micrographs.star", *arguments), capsys)
+def test_options_that_cannot_be_meant(error_of, arguments: list[str], sentence: str) -> None:
+    assert sentence in error_of("micrographs.star", *arguments)
 
 
 def test_help_says_what_comes_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from relion_attn_picker.evaluation.claims import (
     FAILS,
     HOLDS,
+    PARTLY,
     UNDECIDED,
     UNTESTED,
     divide_by_condition,
@@ -169,7 +170,9 @@ def test_claims_are_judged_by_their_intervals() -> None:
         UNDECIDED,
         UNTESTED,
     ]
-    assert judge_together("c", [higher, level], "g").verdict == HOLDS
+    assert judge_together("c", [higher, higher], "g").verdict == HOLDS
+    assert judge_together("c", [higher, level], "g").verdict == PARTLY
+    assert judge_together("c", [level, level], "g").verdict == UNDECIDED
     assert judge_together("c", [higher, lower], "g").verdict == UNDECIDED
     assert judge_together("c", [lower, level], "g").verdict == FAILS
     assert judge_together("c", [], "g").verdict == UNTESTED
