@@ -62,6 +62,9 @@ the prior must not be drowned (of 125, 250, 500, 1000 and 10,000, the best on le
 KNOTS: Final = np.round(np.concatenate([np.arange(0.05, 0.98, 0.02), [0.98, 0.99, 0.995]]), 4)
 """Scores between which the probability is interpolated."""
 
+CURVE_DECIMALS: Final = 6
+"""Of the probabilities of a curve: one that was saved and read again gives the same figures of merit."""
+
 Sample = tuple[FloatArray, NDArray[np.bool_]]
 """Scores ``(n,)`` of the candidates of one labelled data set, and which are right ``(n,)``."""
 
@@ -167,7 +170,7 @@ class ScoreCurve:
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return the curve as what JSON can hold; ``ScoreCurve(**record)`` with tuples rebuilds it."""
-        return {"score": list(self.score), "value": [round(value, 6) for value in self.value]}
+        return {"score": list(self.score), "value": [round(value, CURVE_DECIMALS) for value in self.value]}
 
 
 def logit(score: FloatArray) -> FloatVector:
@@ -296,7 +299,8 @@ def _rising_curve(ratio: FloatVector) -> ScoreCurve:
     rising = np.maximum.accumulate(ratio)
     value = np.interp(np.log(KNOTS / (1 - KNOTS)), MIDDLES, rising)
     slope = np.linspace(0, 1e-3, len(KNOTS))
-    return ScoreCurve(tuple(KNOTS.tolist()), tuple(np.clip(value, 1e-4, 0.998) * (1 - 1e-3) + slope))
+    value = np.round(np.clip(value, 1e-4, 0.998) * (1 - 1e-3) + slope, CURVE_DECIMALS)
+    return ScoreCurve(tuple(KNOTS.tolist()), tuple(value.tolist()))
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ def _cut_by_count(expected: ExpectedCurve, count: float, n_micrographs: int) -> 
     reason = f"{count:g} picks a micrograph on average"
     if found < wanted:
         reason = f"all candidates: there are only {found / max(1, n_micrographs):.3g} a micrograph, not {count:g}"
-    return round_down(expected.probability[found - 1]), reason
+    return float(expected.probability[found - 1]), reason  # unrounded: near its top a curve hardly rises any more
 
 
 def round_down(value: float) -> float:

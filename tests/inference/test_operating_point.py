@@ -76,6 +76,13 @@ def test_count_is_a_mean_over_the_micrographs(score: FloatArray) -> None:
     assert (score >= point.threshold).sum() == pytest.approx(70, abs=1)
 
 
+def test_count_is_kept_where_the_curve_hardly_rises(score: FloatArray) -> None:
+    score = np.unique(score)
+    flat = ScoreCurve((0.1, 0.5, 0.9), (0.05, 0.9757, 0.97575))
+    point = choose_point(score, 10, 0.4, options(count_per_micrograph=7), flat)
+    assert (flat.probability(score) >= point.threshold).sum() == pytest.approx(70, abs=2)
+
+
 def test_given_threshold_stays_with_what_it_promises(score: FloatArray) -> None:
     point = choose_point(score, 5, 0.4, options(threshold=0.6), CURVE)
     assert (point.threshold, point.reason) == (0.6, "as given")
