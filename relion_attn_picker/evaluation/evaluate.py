@@ -227,21 +227,13 @@ def evaluate_picks(
     if not 0 < particle_diameter < math.inf:
         raise InputError(f"The particle diameter is {particle_diameter}: expected a positive number of Å.")
     sample = EvenSample[OrientationSample](SAMPLE)
-    matched, raw_scores, n_ignored = [], [], []
-    for everything in micrographs:
-        each = _leave_out_ignored(everything, particle_diameter / 2)
-        if everything.ignored_yx is not None and len(everything.ignored_yx):
-            n_ignored.append(_count_picks(everything, threshold) - _count_picks(each, threshold))
-        raw_scores.append(each.raw_score)
-        sample.offer(_sample_picks(each, threshold))
-        wide_matches = _match_in_angstrom(each, particle_diameter / 2)
-        narrow_matches = _match_in_angstrom(each, particle_diameter / 4)
-        matched.append((each.name, wide_matches, narrow_matches, _cover(each, particle_diameter / 2)))
+    matched = [_match_micrograph(each, particle_diameter, threshold, sample) for each in micrographs]
     if not matched:
         raise InputError("There is no micrograph to evaluate: expected at least one with picks and ground truth.")
-    names, wide, narrow, coverage = zip(*matched, strict=True)
-    rows = tuple(MicrographRow(name, score_matches(each, threshold)) for name, each in zip(names, wide, strict=True))
+    wide, narrow = [each.wide for each in matched], [each.narrow for each in matched]
+    rows = tuple(MicrographRow(each.name, score_matches(each.wide, threshold)) for each in matched)
     pooled = pool_matches(wide)
+    n_ignored = [each.n_ignored for each in matched if each.n_ignored is not None]
     return Evaluation(
         particle_diameter=particle_diameter,
         threshold=float(threshold),
@@ -250,10 +242,41 @@ def evaluate_picks(
         micrographs=rows,
         curve=precision_recall_curve(pooled.score, pooled.is_true_positive, pooled.n_true),
         pixels=None if pixels is None else pixels.scores(),
-        chance_precision=_average_coverage(coverage, [row.scores.n_predicted for row in rows]),
+        chance_precision=_average_coverage(matched, rows),
         orientation=check_orientation(sample.items, particle_diameter / 2),
-        reliability=_compare_reliability(raw_scores, pooled),
+        reliability=_compare_reliability([each.raw_score for each in matched], pooled),
         n_ignored=sum(n_ignored) if n_ignored else None,
+    )
+
+
+@dataclass(frozen=True)
+class _MatchedMicrograph:
+    """What is kept of a micrograph: matches at both radii, and what some of the figures need."""
+
+    name: str
+    wide: MicrographMatches
+    narrow: MicrographMatches
+    coverage: float | None
+    raw_score: NDArray[Any] | None
+    n_ignored: int | None
+
+
+def _match_micrograph(
+    everything: EvaluatedMicrograph, particle_diameter: float, threshold: float, sample: EvenSample[OrientationSample]
+) -> _MatchedMicrograph:
+    """Match a micrograph, without what is ignored, and offer it to the sample whose orientation is looked at."""
+    micrograph = _leave_out_ignored(everything, particle_diameter / 2)
+    sample.offer(_sample_picks(micrograph, threshold))
+    ignored_yx = everything.ignored_yx
+    return _MatchedMicrograph(
+        micrograph.name,
+        _match_in_angstrom(micrograph, particle_diameter / 2),
+        _match_in_angstrom(micrograph, particle_diameter / 4),
+        _cover(micrograph, particle_diameter / 2),
+        micrograph.raw_score,
+        None
+        if ignored_yx is None or not len(ignored_yx)
+        else _count_picks(everything, threshold) - _count_picks(micrograph, threshold),
     )
 
 
@@ -314,12 +337,13 @@ def _cover(micrograph: EvaluatedMicrograph, radius: float) -> float | None:
     return covered_fraction(micrograph.image_shape, micrograph.true_yx, radius / micrograph.pixel_size)
 
 
-def _average_coverage(coverage: Sequence[float | None], n_predicted: Sequence[int]) -> float | None:
+def _average_coverage(matched: Sequence[_MatchedMicrograph], rows: Sequence[MicrographRow]) -> float | None:
     """Average the covered fractions, weighted by the picks of each micrograph; None if one is unknown or no picks."""
-    known = [fraction for fraction in coverage if fraction is not None]
-    if len(known) < len(coverage) or not sum(n_predicted):
+    n_picks = [row.scores.n_predicted for row in rows]
+    known = [each.coverage for each in matched if each.coverage is not None]
+    if len(known) < len(matched) or not sum(n_picks):
         return None
-    return float(np.average(known, weights=n_predicted))
+    return float(np.average(known, weights=n_picks))
 
 
 def _evaluate_radius(

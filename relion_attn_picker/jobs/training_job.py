@@ -218,20 +218,17 @@ def run_training(
     Raises
     ------
     InputError
-        If the data cannot be used, no micrograph is left for validation, the folder belongs to another training, or
-        another process is at work in it.
+        If the data cannot be used, nothing is left for validation, or the folder is another training's or process's.
     """
     splits = [split_source(read_labelled_source(each), each.hold_out) for each in data]
     held_out = [source for _, source in splits if source.micrographs] + list(validation)
     if not held_out:
         raise InputError("No micrograph is held out for validation: give --hold_out 1 or more for one set at least.")
-    normalization = Normalization() if start_from is None else read_header(start_from).normalization
-    world = current_world()
+    normalization, world = _normalization_of(start_from), current_world()
     with hold_folder(folder) if world.is_first else nullcontext(), join_world(world):
-        validation_sets = [
-            prepare_validation_set(source, crop_options.particle_diameter_px, normalization)
-            for source in (held_out if world.is_first else [])
-        ]
+        diameter_px = crop_options.particle_diameter_px
+        watched = held_out if world.is_first else []
+        validation_sets = [prepare_validation_set(each, diameter_px, normalization) for each in watched]
         to_cut = [source for source, _ in splits] + [*sources, *([] if simulated is None else [simulated])]
         crops = _make_or_open_crops(folder / "crops.h5", to_cut, crop_options, normalization, world)
         mixture = Mixture(crops, fields, crop_options, normalization)
@@ -241,6 +238,10 @@ def run_training(
     if world.is_first:
         draw_training_curves(folder / "curves.png", read_curves(folder))
     return best
+
+
+def _normalization_of(start_from: Path | None) -> Normalization:
+    return Normalization() if start_from is None else read_header(start_from).normalization
 
 
 def _make_or_open_crops(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,7 @@ def fit(
     Raises
     ------
     InputError
-        If the folder belongs to a run with other options, there are fewer crops or labels than a batch needs, or the
-        options contradict the starting weights.
+        If the folder is another run's, crops or labels do not fill a batch, or options contradict the starting weights.
     """
     start = None if start_from is None else StartingWeights.read(start_from)
     _check(mixture, validation_sets, options, start)
@@ -108,23 +107,37 @@ def fit(
         saver = Saver(folder, run.save_every)
         if start is not None and not state.rows:
             _validate(keeper, saver, state, world)
-        last_step = state.step if state.finished else options.steps
-        for batch in iterate_batches(maker, state.step, last_step, run.workers):
-            loss = trainer.take_step(batch)
-            scores = None
-            if state.step % options.validate_every == 0 or state.step == options.steps:
-                scores = _validate(keeper, saver, state, world)
-            elif world.is_first:
-                saver.save_if_due(state)
-            try:
-                report(Progress(state.step, options.steps, loss, scores))
-            except JobAborted:
-                if world.is_first:
-                    saver.save(state)
-                raise
-            if state.finished:
-                break
+        batches = iterate_batches(maker, state.step, state.step if state.finished else options.steps, run.workers)
+        _take_steps(batches, trainer, keeper, saver, state, options, world, report)
     return folder / BEST_NAME
+
+
+def _take_steps(
+    batches: Iterable[Batch],
+    trainer: Trainer,
+    keeper: Keeper,
+    saver: Saver,
+    state: TrainingState,
+    options: TrainOptions,
+    world: World,
+    report: Callable[[Progress], None],
+) -> None:
+    """Take a step with each batch until the training is finished; validate, save and report as it goes."""
+    for batch in batches:
+        loss = trainer.take_step(batch)
+        scores = None
+        if state.step % options.validate_every == 0 or state.step == options.steps:
+            scores = _validate(keeper, saver, state, world)
+        elif world.is_first:
+            saver.save_if_due(state)
+        try:
+            report(Progress(state.step, options.steps, loss, scores))
+        except JobAborted:
+            if world.is_first:
+                saver.save(state)
+            raise
+        if state.finished:
+            break
 
 
 def _check(

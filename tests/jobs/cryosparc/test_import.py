@@ -1,0 +1,191 @@
+"""Picks and exposures that CryoSPARC made: read where they are, or refused in one sentence."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.cryosparc import make_table, write_cs
+from relion_attn_picker.jobs.cryosparc_exchange import (
+    export_picks,
+    import_picks,
+    list_exposures,
+    read_exposure_files,
+)
+from relion_attn_picker.picks import Picks
+from relion_attn_picker.relion.job import JobDirectory
+from tests.jobs.cryosparc.conftest import CSG, MARK, PATHS, SHAPE, Array, exposure_columns, write_exposures, write_job
+
+
+def picked_columns(**changes: Array) -> dict[str, Array]:
+    """Return two picks of CryoSPARC on the first micrograph."""
+    columns: dict[str, Array] = {
+        "uid": np.array([1, 2], "u8"),
+        "location/micrograph_path": np.array([PATHS[0]] * 2),
+        "location/micrograph_shape": np.array([SHAPE] * 2, "<u4"),
+        "location/center_x_frac": np.array([100 / 640, 0.5], "<f4"),
+        "location/center_y_frac": np.array([300 / 480, 0.25], "<f4"),
+    }
+    return columns | {f"location/{name}": values for name, values in changes.items()}
+
+
+def test_published_fractions_land_on_whole_pixels() -> None:
+    """Structura's example tables hold fractions of 580 rows and 600 columns: all are whole pixels, none is between."""
+    from relion_attn_picker.io.cryosparc_picks import read_located_picks
+
+    yx = np.array([[0, 0], [1, 599], [579, 2], [290, 300]])
+    columns = picked_columns() | {
+        "uid": np.arange(4, dtype="u8"),
+        "location/micrograph_path": np.array(["m.mrc"] * 4),
+        "location/micrograph_shape": np.array([[580, 600]] * 4, "<u4"),
+        "location/center_x_frac": (yx[:, 1] / 600).astype("<f4"),
+        "location/center_y_frac": (yx[:, 0] / 580).astype("<f4"),
+    }
+    np.testing.assert_allclose(read_located_picks(columns).yx[0], yx, atol=1e-4)
+
+
+def test_rows_of_several_micrographs_in_any_order(project: Path, rng: np.random.Generator) -> None:
+    """Against a loop over the rows."""
+    from relion_attn_picker.io.cryosparc_picks import read_located_picks
+
+    shapes = {"a.mrc": (480, 640), "b.mrc": (640, 480), "c.mrc": (100, 300)}
+    names = rng.choice(list(shapes), 60)
+    fractions = rng.uniform(0, 0.99, (60, 2)).astype("<f4")
+    columns = {
+        "uid": np.arange(60, dtype="u8"),
+        "location/micrograph_path": names,
+        "location/micrograph_shape": np.array([shapes[name] for name in names], "<u4"),
+        "location/center_x_frac": fractions[:, 1],
+        "location/center_y_frac": fractions[:, 0],
+    }
+    located = read_located_picks(columns)
+    assert located.paths == ["a.mrc", "b.mrc", "c.mrc"]
+    for path, yx in zip(located.paths, located.yx, strict=True):
+        expected = [
+            (y * shapes[path][0], x * shapes[path][1])
+            for name, (y, x) in zip(names, fractions.tolist(), strict=True)
+            if name == path
+        ]
+        np.testing.assert_allclose(yx, expected, rtol=0, atol=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"micrograph_shape": np.array([480, 480], "<u4")}, r"has the shape \(2,\): expected two numbers a row"),
+        ({"micrograph_shape": np.array([SHAPE, (0, 640)], "<u4")}, r"Row 2: .* is \[0, 640\]: expected both above 0"),
+        (
+            {"micrograph_shape": np.array([SHAPE, SHAPE[::-1]], "<u4")},
+            r"rows with the shapes \[480, 640\] and \[640, 480\]",
+        ),
+        ({"center_x_frac": np.array([0.1, np.nan], "<f4")}, "not a finite number"),
+        ({"micrograph_psize_A": np.full(2, 3, "<f4")}, "1.5 Å per pixel in its STAR file and 3 in CryoSPARC"),
+        ({"micrograph_path": np.array(["J9/x.mrc"] * 2)}, "None of the 1 micrographs with picks is listed in m.star"),
+    ],
+)
+def test_bad_picks(project: Path, changes: dict[str, Array], sentence: str) -> None:
+    list_exposures(read_exposure_files([CSG]), None, Path("m.star"))
+    write_cs(Path("p.cs"), make_table(picked_columns(**changes)))
+    with pytest.raises(InputError, match=sentence):
+        import_picks([Path("p.cs")], Path("m.star"), JobDirectory.open("back"))
+
+
+def test_picks_without_location(project: Path) -> None:
+    with pytest.raises(InputError, match="no column location/micrograph_path, only the slots micrograph_blob"):
+        import_picks([Path("J5/J5_exposures.cs")], None, JobDirectory.open("back"))
+
+
+def test_picks_that_are_lost_are_told(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    list_exposures(read_exposure_files([CSG]), None, Path("m.star"))
+    columns = picked_columns(micrograph_path=np.array([PATHS[0], "J9/x.mrc"]))
+    write_cs(Path("p.cs"), make_table(columns | {"alignments2D/shift": np.ones((2, 2), "<f4")}))
+    done = import_picks([Path("p.cs")], Path("m.star"), JobDirectory.open("back"))
+    assert (done.n_picks, done.n_micrographs) == (1, 1)
+    assert "1 of 2 micrographs with picks are not listed in m.star" in caplog.text
+    assert "shifts of an alignment, which are not applied" in caplog.text
+    write_cs(Path("p.cs"), make_table(picked_columns(center_x_frac=np.array([0.1, 1.2], "<f4"))))
+    assert import_picks([Path("p.cs")], None, JobDirectory.open("back")).n_picks == 1
+    assert "1 picks have their centre outside" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("micrograph_blob/shape", np.array([SHAPE[::-1]] * 2, "<u4"), "has 640×480 pixels, but CryoSPARC says 480×640"),
+        ("micrograph_blob/shape", np.array([480, 480], "<u4"), r"has the shape \(2,\)"),
+        ("micrograph_blob/shape", np.array([SHAPE, (0, 0)], "<u4"), r"Row 2: .* is \[0, 0\]"),
+        ("micrograph_blob/psize_A", np.array([1.5, 0], "<f4"), r"Row 2: .* is 0\.0: expected Å per pixel"),
+        ("micrograph_blob/path", np.array([PATHS[0], PATHS[0]]), "twice: expected each once"),
+        ("micrograph_blob/path", np.array([PATHS[0], ""]), "Row 2 has no micrograph_blob/path"),
+        ("micrograph_blob/path", np.array(["J2/gone.mrc", PATHS[0]]), "There is no micrograph .*give --project_dir"),
+        ("micrograph_blob/path", np.array([PATHS[0], "J2/gone.mrc"]), "There is no micrograph at J2/gone.mrc"),
+    ],
+)
+def test_bad_exposures(project: Path, name: str, values: Array, sentence: str) -> None:
+    path = write_exposures(project, exposure_columns() | {name: values})
+    with pytest.raises(InputError, match=sentence):
+        list_exposures(read_exposure_files([path]), None, Path("m.star"))
+
+
+def test_passthrough_file_was_not_given(project: Path) -> None:
+    with pytest.raises(InputError, match="no column micrograph_blob/path, only the slots ctf: give the"):
+        read_exposure_files([Path("J5/J5_passthrough_exposures.cs")])
+
+
+def test_what_is_not_known_is_left_out(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    columns = {
+        name: values for name, values in exposure_columns().items() if name.startswith(("uid", "micrograph_blob"))
+    }
+    write_cs(Path("bare.cs"), make_table(columns))
+    exposures = read_exposure_files([Path("bare.cs")])
+    assert [(item.group, item.ctf, item.total_dose, item.optics.voltage) for item in exposures.items] == [
+        (0, None, None, None)
+    ] * 2
+    assert "exposure group 0 is taken" in caplog.text
+    list_exposures(exposures, None, Path("m.star"))
+    assert "attnpickTotalDose" not in Path("m.star").read_text()
+
+
+def test_pixel_size_of_a_header_is_told(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_exposures(project, exposure_columns() | {"micrograph_blob/psize_A": np.full(2, 0.75, "<f4")})
+    with caplog.at_level(logging.WARNING):
+        list_exposures(read_exposure_files([path]), None, Path("m.star"))
+    assert caplog.text.count("its header says 1.5 Å per pixel, CryoSPARC 0.75; CryoSPARC is believed") == 1
+
+
+def test_exposures_of_another_binning(project: Path, tiny_checkpoint: Path) -> None:
+    """A job of this program knows the shape and the pixel size that it picked at."""
+    list_exposures(read_exposure_files([CSG]), None, Path("micrographs.star"))
+    given = ["--diameter", "72", "--gpu", "cpu", "--weights", str(tiny_checkpoint), "--j", "1", "--max_picks", "1"]
+    assert run_plain_command(group, ["pick", "micrographs.star", "--out", "picked", *given]) == 0
+    columns = exposure_columns()
+    path = write_exposures(project, columns | {"micrograph_blob/shape": np.array([(960, 1280)] * 2, "<u4")})
+    with pytest.raises(InputError, match=r"had 640×480 pixels when it was picked, but the exposure .* has 1280×960"):
+        export_picks(Path("picked"), read_exposure_files([path]), Path("out"))
+    path = write_exposures(project, columns | {"micrograph_blob/psize_A": np.full(2, 0.75, "<f4")})
+    with pytest.raises(InputError, match=r"1\.5 Å per pixel in its STAR file and 0\.75 in CryoSPARC"):
+        export_picks(Path("picked"), read_exposure_files([path]), Path("out"))
+
+
+def test_picks_of_one_micrograph_without_its_name(project: Path) -> None:
+    write_job(MARK)
+    with pytest.raises(InputError, match="of one micrograph without its name"):
+        export_picks(Path("picks/one_autopick.star"), read_exposure_files([CSG]), Path("out"))
+
+
+def test_picks_of_the_library(project: Path) -> None:
+    """Fractions of a pixel survive where no STAR file is in between."""
+    from relion_attn_picker.io.cryosparc_picks import ExposurePicks, make_pick_table
+
+    (exposure, _) = read_exposure_files([CSG]).items
+    micrograph = list_exposures(read_exposure_files([CSG]), None, Path("m.star"))[0]
+    picks = Picks(micrograph, np.array([[300.25, 100.75]], np.float32), np.array([0.5], np.float32))
+    (row,) = make_pick_table([ExposurePicks(exposure, picks.yx, picks.score)], np.random.default_rng(1))
+    np.testing.assert_allclose(row["location/center_y_frac"] * 480, 300.25, atol=1e-4)
+    np.testing.assert_allclose(row["location/center_x_frac"] * 640, 100.75, atol=1e-4)
