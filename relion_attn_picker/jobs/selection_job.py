@@ -142,10 +142,8 @@ def run_selection_job(
         The new job's folder, or the earlier job's own.
     request
         See ``SelectionRequest``.
-    report
-        Called after each micrograph with its number from 1 and what came of it.
-    should_stop
-        Asked before each micrograph.
+    report, should_stop
+        As for ``picking_session.run_picking_job``.
 
     Raises
     ------
