@@ -27,6 +27,9 @@ DOUBTFUL: Final = 0.75
 were .20 to .67 without any particle, .81 or more for proteins that the networks had not seen, and less than .75 in 6 of
 96 simulated sessions, of which two showed hardly a particle that could be told from noise."""
 
+NEAR_BEST: Final = 0.01
+"""What is given up of a precision that cannot be had in full: the very best of it may be that of a single pick."""
+
 SURE: Final = 0.9
 """What a candidate of a doubtful data set must reach on the one curve for all data sets: the mixture that is fitted to
 scores of noise alone makes particles of the best of them."""
@@ -178,7 +181,7 @@ def _cut_by_mode(expected: ExpectedCurve, mode: str) -> tuple[float, str]:
         return 0.5, "there is no candidate"
     best = int(np.argmax(expected.f_measure(BETA[mode])))
     name = {1.0: "F1"}.get(BETA[mode], f"F{BETA[mode]:g}")
-    return round_down(expected.probability[best]), f"mode {mode}: the highest expected {name} of this data set"
+    return float(expected.probability[best]), f"mode {mode}: the highest expected {name} of this data set"
 
 
 def _balance(expected: ExpectedCurve, score: FloatArray, own_threshold: float, curve: ScoreCurve) -> tuple[float, str]:
@@ -193,7 +196,7 @@ def _balance(expected: ExpectedCurve, score: FloatArray, own_threshold: float, c
     middle = 1 / (1 + np.sqrt((1 / by_score - 1) * (1 / by_gap - 1)))
     merit = float(curve.probability(np.array([middle], dtype=np.float32))[0])
     reason = "mode balanced: between the highest expected F1 and the gap in the scores of this data set"
-    return round_down(merit), reason
+    return merit, reason
 
 
 def _raise_if_doubtful(
@@ -210,17 +213,16 @@ def _raise_if_doubtful(
 
 
 def _cut_by_target(expected: ExpectedCurve, figure: FloatVector, target: float, name: str) -> tuple[float, str]:
-    """Return the cut with an expected figure of ``target``, or the best that can be had."""
+    """Return the cut with an expected figure of ``target``, or else the most picks that come near the best."""
     if not len(figure):
         return 0.5, "there is no candidate"
-    enough = np.flatnonzero(figure >= target)
-    if len(enough):
-        place = enough[-1] if name == "precision" else enough[0]
-        return round_down(expected.probability[place]), f"an expected {name} of {target:g}"
-    best = int(np.argmax(figure))
-    return round_down(expected.probability[best]), (
-        f"no cut is expected to reach a {name} of {target:g}: the best that can be had is {figure[best]:.2f}"
-    )
+    best = float(figure.max())
+    reason = f"an expected {name} of {target:g}"
+    if best < target:
+        reason = f"no cut is expected to reach a {name} of {target:g}: the best that can be had is {best:.2f}"
+    enough = np.flatnonzero(figure >= (target if best >= target else best - NEAR_BEST))
+    place = enough[-1] if name == "precision" else enough[0]
+    return float(expected.probability[place]), reason
 
 
 def _cut_by_count(expected: ExpectedCurve, count: float, n_micrographs: int) -> tuple[float, str]:
@@ -231,9 +233,4 @@ def _cut_by_count(expected: ExpectedCurve, count: float, n_micrographs: int) -> 
     reason = f"{count:g} picks a micrograph on average"
     if found < wanted:
         reason = f"all candidates: there are only {found / max(1, n_micrographs):.3g} a micrograph, not {count:g}"
-    return float(expected.probability[found - 1]), reason  # unrounded: near its top a curve hardly rises any more
-
-
-def round_down(value: float) -> float:
-    """Return a threshold with four decimals that still admits ``value``, and lies between 0 and 1."""
-    return float(np.clip(np.floor(value * 1e4) / 1e4, 1e-4, 0.9999))
+    return float(expected.probability[found - 1]), reason

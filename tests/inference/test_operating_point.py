@@ -50,7 +50,9 @@ def test_target_recall_is_the_highest_cut_that_promises_it(score: FloatArray) ->
 def test_impossible_target_gives_the_best_and_says_so(score: FloatArray) -> None:
     point = choose_point(score, 5, 0.4, options(target_precision=0.999), CURVE)
     assert "no cut is expected to reach a precision of 0.999: the best that can be had is 0.9" in point.reason
-    assert promised(score, point)[0] > 0.9
+    best = float(CURVE.probability(score).max())
+    assert promised(score, point)[0] == pytest.approx(best - 0.01, abs=1e-3)
+    assert (CURVE.probability(score) >= point.threshold).sum() > 10, "the best of all is that of a single pick"
 
 
 def test_modes_trade_precision_for_recall(score: FloatArray) -> None:
@@ -81,6 +83,16 @@ def test_count_is_kept_where_the_curve_hardly_rises(score: FloatArray) -> None:
     flat = ScoreCurve((0.1, 0.5, 0.9), (0.05, 0.9757, 0.97575))
     point = choose_point(score, 10, 0.4, options(count_per_micrograph=7), flat)
     assert (flat.probability(score) >= point.threshold).sum() == pytest.approx(70, abs=2)
+
+
+def test_target_is_kept_where_figures_of_merit_are_tiny() -> None:
+    """80 sure particles, and ever more noise of a probability that four decimals cannot tell apart."""
+    steep = ScoreCurve((0.3, 0.5, 0.9), (0.0001, 0.0002, 0.99))
+    score = np.concatenate([np.full(80, 0.9), np.linspace(0.5, 0.3, 400)]).astype(np.float32)
+    point = choose_point(score, 5, 0.4, options(target_precision=0.8), steep)
+    assert point.expected is not None
+    assert point.expected.precision >= 0.8
+    assert (steep.probability(score) >= point.threshold).sum() == pytest.approx(99, abs=1)
 
 
 def test_given_threshold_stays_with_what_it_promises(score: FloatArray) -> None:
