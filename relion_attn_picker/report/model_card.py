@@ -69,7 +69,9 @@ def format_model_card(header: CheckpointHeader, n_parameters: int) -> str:
 
 
 def _describe_source(source: dict[str, Any]) -> str:
-    return f"- {source['name']}: {source['micrographs']} micrographs ({source['description']})"
+    """Return the line of a source; fields that are made anew for each batch have no number."""
+    count = f"{source['micrographs']} micrographs " if "micrographs" in source else ""
+    return f"- {source['name']}: {count}({source['description']})"
 
 
 def _validation_rows(trained: dict[str, Any]) -> list[str]:
