@@ -81,6 +81,8 @@ def _of_recipe(field: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @_of_recipe("loss", str, "focal or cross_entropy.")
 @_of_recipe("learning_rate", float, "Highest learning rate.")
 @_of_recipe("ema_decay", float, "Memory of the running mean of the weights that is kept; 0: no mean.")
+@_of_recipe("scale_jitter", float, "Fraction up to which each micrograph is seen too large or too small.")
+@_of_recipe("crops_per_field", int, "Crops from each field that is simulated during the training.")
 @_of_recipe("degraded", float, "Share of the crops that are denoised, low-passed or equalised first.")
 @_of_recipe("validate_every", int, "Steps between validations.")
 @_of_recipe("patience", int, "Validations without gain before stopping.")

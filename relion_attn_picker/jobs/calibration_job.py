@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import Sample, ScoreModel, fit_score_model
@@ -168,15 +167,7 @@ def _match_all(contender: Contender, sets: Sequence[Sequence[LookedAt]]) -> Matc
 
 def _match(peaks: Peaks, micrograph: LookedAt) -> MicrographMatches:
     """Match peaks with the truth within half a diameter; wrong ones on ignored particles are left out."""
-    radius = micrograph.diameter_px / 2
-    matches = match_micrograph(peaks.yx, peaks.score, micrograph.yx, radius)
-    if not len(micrograph.ignored_yx) or not len(peaks.yx):
-        return matches
-    near_ignored = cKDTree(micrograph.ignored_yx).query(peaks.yx)[0] <= radius
-    counts = matches.is_true_positive | ~near_ignored
-    return MicrographMatches(
-        matches.score[counts], matches.is_true_positive[counts], matches.distance[counts], matches.n_true
-    )
+    return match_micrograph(peaks.yx, peaks.score, micrograph.yx, micrograph.diameter_px / 2, micrograph.ignored_yx)
 
 
 def _samples(matches: Matches) -> list[Sample]:

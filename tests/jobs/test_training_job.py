@@ -97,6 +97,15 @@ def test_release_writes_half_precision_and_a_card(
     assert '"architecture": "attention"' in capsys.readouterr().out
 
 
+def test_card_of_weights_trained_on_fields_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--steps", "1", "--validate_every", "1", "--validate_simulated", "3", "--base_features", "8"]
+    command = ["train", "--out", str(tmp_path / "run"), "--batch_size", "2", "--gpu", "cpu", "--j", "1", *options]
+    assert run_plain_command(group, command) == 0
+    best, released = tmp_path / "run/best.safetensors", tmp_path / "released.safetensors"
+    assert run_plain_command(group, ["model", "release", str(best), str(released)]) == 0, capsys.readouterr().err
+    assert "- simulation on the fly: (procedural particles" in (tmp_path / "released.md").read_text()
+
+
 def _count(path: Path) -> int:
     from relion_attn_picker.models.builders import build_model
 
