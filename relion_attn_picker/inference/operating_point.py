@@ -30,9 +30,18 @@ were .20 to .67 without any particle, .81 or more for proteins that the networks
 NEAR_BEST: Final = 0.01
 """What is given up of a precision that cannot be had in full: the very best of it may be that of a single pick."""
 
-SURE: Final = 0.9
+SPARSE: Final = 0.1
+"""A balanced cut that keeps less than this share of the candidates is doubtful too: so few tell nothing of where the
+scores of particles lie, and dirt is taken for them. It kept .20 and more of the candidates of simulated sessions whose
+particles cover .05 to .30 of the area, and .01 to .10 where they cover .002 to .03."""
+
+SURE: Final = (0.9, 0.98)
 """What a candidate of a doubtful data set must reach on the one curve for all data sets: the mixture that is fitted to
-scores of noise alone makes particles of the best of them."""
+scores of noise alone makes particles of the best of them. The second, where hardly any candidate reaches the first."""
+
+HARDLY_ANY: Final = 0.01
+"""Share of the candidates. Of those of simulated micrographs without particles .003 to .010 reached the first of
+``SURE``, by dirt; of sparse particles .007 to .065, of usual sessions .16 and more."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +141,7 @@ def choose_point(
     own_threshold: float,
     options: PickOptions,
     curve: ScoreCurve | None,
-    sure_score: float | None = None,
+    sure_scores: tuple[float, float] | None = None,
 ) -> OperatingPoint:
     """Return the operating point for a data set.
 
@@ -146,9 +155,10 @@ def choose_point(
         As for ``first_point``.
     curve
         Of the figures of merit of this data set; without it nothing is expected.
-    sure_score
-        Score whose probability is ``SURE`` on data sets like the labelled ones: where the modes precision and balanced
-        have to cut if this data set is ``DOUBTFUL``. Without it they are not kept from cutting lower.
+    sure_scores
+        Scores whose probabilities are ``SURE`` on data sets like the labelled ones: where the modes precision and
+        balanced have to cut if this data set is ``DOUBTFUL`` or ``SPARSE``; nothing is expected then. Without them they
+        are not kept from cutting lower.
 
     Raises
     ------
@@ -171,8 +181,11 @@ def choose_point(
     else:
         balanced = _balance(expected, score, own_threshold, curve)
         cut = balanced if options.mode == "balanced" else _cut_by_mode(expected, options.mode)
-        if sure_score is not None and options.mode != "recall":
-            cut = _raise_if_doubtful(cut, expected.expectation(balanced[0]).precision, curve, sure_score)
+        if sure_scores is not None and options.mode != "recall":
+            doubt = _find_doubt(expected, balanced[0])
+            raised = None if doubt is None else _cut_by_sure_scores(doubt, score, curve, sure_scores)
+            if raised is not None and raised[0] > cut[0]:
+                return OperatingPoint(*raised, curve)
     return OperatingPoint(*cut, curve, None if curve is None else expected.expectation(cut[0]))
 
 
@@ -199,16 +212,24 @@ def _balance(expected: ExpectedCurve, score: FloatArray, own_threshold: float, c
     return merit, reason
 
 
-def _raise_if_doubtful(
-    cut: tuple[float, str], promised: float, curve: ScoreCurve, sure_score: float
+def _find_doubt(expected: ExpectedCurve, threshold: float) -> str | None:
+    """Return what speaks against the balanced cut, if anything does."""
+    precision = expected.expectation(threshold).precision
+    if precision < DOUBTFUL:
+        return f"promises a precision of {precision:.2f} only"
+    share = float((expected.probability >= threshold).mean()) if len(expected.probability) else 1.0
+    return f"keeps {share:.1%} of the candidates only" if share < SPARSE else None
+
+
+def _cut_by_sure_scores(
+    doubt: str, score: FloatArray, curve: ScoreCurve, sure_scores: tuple[float, float]
 ) -> tuple[float, str]:
-    """Return the cut, or a higher one where the balanced cut promises too little precision."""
-    merit = float(curve.probability(np.array([sure_score], dtype=np.float32))[0])
-    if not promised < DOUBTFUL or merit <= cut[0]:
-        return cut
-    return merit, (
-        f"raised, as these micrographs seem to hold little or nothing to pick: the usual cut promises a precision of "
-        f"{promised:.2f} only; picks must score as what is right with {SURE:g} elsewhere"
+    """Return the cut for a doubtful data set."""
+    place = int((score >= sure_scores[0]).mean() < HARDLY_ANY)
+    merit = curve.probability(np.array([sure_scores[place]], dtype=np.float32))
+    return float(merit[0]), (
+        f"raised, as these micrographs seem to hold little or nothing to pick: the usual cut {doubt}; picks must score "
+        f"as what is right with {SURE[place]:g} elsewhere"
     )
 
 

@@ -192,7 +192,7 @@ class PickingSession:
         done = [result.micrograph.name for result in results if result.reason is None]
         scores = self._store.scores(done, self._request.options.reject_junk)
         curve = None if self._score_model is None else adapt(self._score_model, scores)
-        point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_score)
+        point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_scores)
         self._settings = replace(self._settings, point=point)
         self._picking = PickJob(
             self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
@@ -212,7 +212,7 @@ class PickingSession:
             "precision": self._settings.precision,
             **describe_point(self._point),
             "own_threshold": self._own_threshold,
-            "sure_score": self._sure_score,
+            "sure_scores": self._sure_scores,
             "min_distance": self._settings.options.min_distance_or_default,
             "options": asdict(self._settings.options),
         }
@@ -225,8 +225,9 @@ class PickingSession:
         return self._predictor.header.calibration.threshold
 
     @property
-    def _sure_score(self) -> float | None:
-        return None if self._score_model is None else self._score_model.score_at(SURE)
+    def _sure_scores(self) -> tuple[float, float] | None:
+        model = self._score_model
+        return None if model is None else (model.score_at(SURE[0]), model.score_at(SURE[1]))
 
     @property
     def _point(self) -> OperatingPoint:

@@ -189,8 +189,14 @@ def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> Oper
     is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
     scores = candidates.scores(names if is_needed else [], request.options.reject_junk)
     n_done = sum(name in candidates for name in names)
+    sure_scores = earlier.saved.get("sure_scores")
     return choose_point(
-        scores, n_done, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.get("sure_score")
+        scores,
+        n_done,
+        earlier.own_threshold,
+        request.options,
+        earlier.point.curve,
+        None if sure_scores is None else tuple(sure_scores),
     )
 
 

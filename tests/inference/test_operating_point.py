@@ -131,35 +131,54 @@ def noise(rng: np.random.Generator) -> FloatArray:
     return np.asarray(rng.beta(1, 6, 1500), dtype=np.float32)
 
 
+SURE_SCORES = (0.6, 0.75)
+"""``noise`` has 0.4 % of its candidates above the first."""
+
+
+def cut_score(score: FloatArray, point: OperatingPoint) -> float:
+    """Return the lowest score that is a pick."""
+    return float(score[point.merit(score) >= point.threshold].min())
+
+
 @pytest.mark.parametrize("mode", ["precision", "balanced"])
 def test_cut_is_raised_where_little_is_promised(noise: FloatArray, mode: str) -> None:
     usual = choose_point(noise, 5, 0.4, options(mode=mode), CURVE)
-    raised = choose_point(noise, 5, 0.4, options(mode=mode), CURVE, 0.75)
+    raised = choose_point(noise, 5, 0.4, options(mode=mode), CURVE, SURE_SCORES)
     assert promised(noise, choose_point(noise, 5, 0.4, options(), CURVE))[0] < DOUBTFUL
     assert usual.threshold < raised.threshold == pytest.approx(float(CURVE.probability(np.array([0.75]))[0]))
     assert "little or nothing to pick: the usual cut promises a precision of 0." in raised.reason
-    assert set(noise[raised.merit(noise) >= raised.threshold]) == set(noise[noise >= 0.75])
+    assert raised.expected is None
+
+
+def test_cut_is_raised_less_where_some_are_sure(noise: FloatArray) -> None:
+    some = np.concatenate([noise, np.linspace(0.62, 0.7, 30, dtype=np.float32)])
+    assert cut_score(some, choose_point(some, 5, 0.4, options(), CURVE, SURE_SCORES)) == pytest.approx(0.6, abs=0.02)
+
+
+@pytest.mark.parametrize(("n_particles", "is_raised"), [(40, True), (400, False)])
+def test_cut_is_raised_where_few_are_kept(rng: np.random.Generator, n_particles: int, is_raised: bool) -> None:
+    score = np.concatenate([rng.beta(30, 2, n_particles), rng.beta(1, 20, 1500)]).astype(np.float32)
+    usual = choose_point(score, 5, 0.4, options(), CURVE)
+    assert usual.expected is not None and usual.expected.precision > DOUBTFUL
+    point = choose_point(score, 5, 0.4, options(), CURVE, (0.9, 0.95))
+    if not is_raised:
+        assert point == usual
+        return
+    assert cut_score(score, point) >= 0.9 > cut_score(score, usual)
+    assert "of the candidates only" in point.reason
 
 
 def test_a_raised_cut_may_leave_nothing(noise: FloatArray) -> None:
-    point = choose_point(noise, 5, 0.4, options(), CURVE, 0.99)
+    point = choose_point(noise, 5, 0.4, options(), CURVE, (0.98, 0.99))
     assert not (point.merit(noise) >= point.threshold).any()
-    assert point.expected is not None and np.isnan(point.expected.precision)
-
-
-def test_cut_stays_where_much_is_promised(rng: np.random.Generator) -> None:
-    score = np.concatenate([rng.beta(30, 2, 400), rng.beta(1, 20, 1500)]).astype(np.float32)
-    usual = choose_point(score, 5, 0.4, options(), CURVE)
-    assert usual.expected is not None and usual.expected.precision > DOUBTFUL
-    assert choose_point(score, 5, 0.4, options(), CURVE, 0.99) == usual
 
 
 def test_a_lower_sure_score_lowers_nothing(noise: FloatArray) -> None:
     usual = choose_point(noise, 5, 0.4, options(), CURVE)
-    assert choose_point(noise, 5, 0.4, options(), CURVE, 0.01) == usual
+    assert choose_point(noise, 5, 0.4, options(), CURVE, (0.01, 0.02)) == usual
 
 
 @pytest.mark.parametrize("given", [{"mode": "recall"}, {"target_recall": 0.9}, {"threshold": 0.2}])
 def test_what_is_asked_for_is_not_raised(noise: FloatArray, given: dict[str, object]) -> None:
     usual = choose_point(noise, 5, 0.4, options(**given), CURVE)
-    assert choose_point(noise, 5, 0.4, options(**given), CURVE, 0.75) == usual
+    assert choose_point(noise, 5, 0.4, options(**given), CURVE, SURE_SCORES) == usual
