@@ -130,6 +130,8 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     exposures = read_exposures(read_result(options.exposures)) if options.exposures else None
     rule = None if images is None else options.match or reader.match
     points = _scale(reader.read(source), options.factor)
+    if not points.names:
+        raise InputError(f"{source} holds no point and names no micrograph: there is nothing to convert.")
     unmatched: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     if images is not None and rule is not None:

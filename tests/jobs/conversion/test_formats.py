@@ -20,6 +20,8 @@ from relion_attn_picker.relion.point_sets import read_star_points, write_star_pa
 from relion_attn_picker.relion.star import write_table
 from tests.jobs.conversion.conftest import EXPOSURES, HEIGHT, LIST, MARK, A, B, points
 
+STAR = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n"
+
 
 def target(name: str) -> Path:
     return Path({"topaz": "out.txt", "star": "out.star", "cs": "out.csg"}.get(name, "out"))
@@ -189,6 +191,23 @@ def test_bad_input(source: str, content: str | None, options: dict[str, object],
 def test_options_that_cannot_be_meant(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ConversionOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"in/a.txt": "1 2\n", "in/a.csv": "3 4\n"}, "2 files hold coordinates of the micrograph 'a'"),
+        ({"in/a_autopick.star": STAR, "in/a_manualpick.star": STAR}, "2 files hold coordinates of the micrograph 'a'"),
+        ({"in/t.csv": "image_name,x_coord,y_coord\n"}, "names no micrograph: there is nothing to convert"),
+    ],
+)
+def test_sources_that_cannot_be_told_apart_or_hold_nothing(files: dict[str, str], message: str) -> None:
+    Path("in").mkdir()
+    for name, text in files.items():
+        Path(name).write_text(text)
+    source = Path("in/t.csv") if Path("in/t.csv").exists() else Path("in")
+    with pytest.raises(InputError, match=message):
+        convert(source, Path("out"), ConversionOptions(target_format="table"))
 
 
 def test_guesses() -> None:
