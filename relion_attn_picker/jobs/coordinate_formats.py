@@ -18,6 +18,7 @@ from relion_attn_picker.io.cbox import read_cbox, write_cbox
 from relion_attn_picker.io.cryosparc_exposures import Exposures
 from relion_attn_picker.io.cryosparc_points import read_cryosparc_points, write_cryosparc_points
 from relion_attn_picker.io.eman_box import read_box, write_box
+from relion_attn_picker.io.image_stem import image_stem
 from relion_attn_picker.io.number_rows import read_text
 from relion_attn_picker.io.table import read_table, write_table
 from relion_attn_picker.io.topaz import is_topaz_header, read_topaz, write_topaz
@@ -109,8 +110,7 @@ def _write_files(
         path.mkdir(parents=True, exist_ok=True)
         written: dict[str, str] = {}
         for each in points.micrographs():
-            stem = Path(each.name).name
-            stem = stem.removesuffix(Path(stem).suffix) if Path(stem).suffix in IMAGE_SUFFIXES else stem
+            stem = image_stem(each.name)
             if stem in written:
                 raise InputError(
                     f"{written[stem]} and {each.name} would both become {stem}{suffix}: convert them apart."
@@ -119,9 +119,6 @@ def _write_files(
             write(path / f"{stem}{suffix}", each, context)
 
     return write_all
-
-
-IMAGE_SUFFIXES: Final = (".mrc", ".mrcs", ".tif", ".tiff", ".eer", ".st")
 
 
 def _write_cryosparc(path: Path, points: PointSet, context: WritingContext) -> None:
