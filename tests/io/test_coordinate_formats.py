@@ -198,6 +198,7 @@ def test_bad_box(tmp_path: Path, text: str, message: str) -> None:
         (CBOX.replace("data_cryolo\n", "data_other\n"), "no block data_cryolo"),
         (CBOX.replace("_Angle", "_filamentid"), "holds filaments"),
         (CBOX.replace("92.0 7.0 <NA>", "92.0 7.0 3.0"), "boxes of a tomogram"),
+        ("1 2 0 10 0.5 9 9\n", "the box in row 1 has no width or height"),
         (CBOX.replace("92.0 7.0", "92.0 x"), "line 20: 'x' is not a number"),
     ],
 )
