@@ -185,7 +185,11 @@ def test_bad_input(source: str, content: str | None, options: dict[str, object],
         ({"factor": 0.0}, "The factor is 0"),
         ({"box_size": 0}, "The box size is 0"),
         ({"outside": "hide"}, "no choice 'hide'"),
+        ({"match": "stem"}, "give --micrographs"),
+        ({"strip": "_autopick"}, "give --micrographs"),
         ({"flip_y": True}, "needs the heights of the images: give --micrographs"),
+        ({"match": "stem"}, "give --micrographs too"),
+        ({"strip": "_autopick"}, "give --micrographs too"),
     ],
 )
 def test_options_that_cannot_be_meant(options: dict[str, object], message: str) -> None:
@@ -208,6 +212,26 @@ def test_sources_that_cannot_be_told_apart_or_hold_nothing(files: dict[str, str]
     source = Path("in/t.csv") if Path("in/t.csv").exists() else Path("in")
     with pytest.raises(InputError, match=message):
         convert(source, Path("out"), ConversionOptions(target_format="table"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "1 2\n1e30 5\n", "1 points that no image can hold, first x 1e[+]30, y 5 on a"),
+        ("a.box", "1 2 10 1e30\n", "1 points that no image can hold, first x 6, y 5e[+]29, box 10×1e[+]30 on a"),
+    ],
+)
+def test_points_that_no_image_can_hold(name: str, text: str, message: str) -> None:
+    Path(name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        convert(Path(name), Path("out"), ConversionOptions(target_format="box", box_size=10))
+    assert not Path("out").exists()
+
+
+def test_points_without_a_score_among_others_are_told() -> None:
+    Path("in.csv").write_text("image_name,x_coord,y_coord,score\na,1,2,nan\na,3,4,.5\n")
+    report = convert(Path("in.csv"), Path("out"), ConversionOptions(target_format="table"))
+    assert report.notes == ("1 of 2 points have no score: programs may read what stands there as 0.",)
 
 
 def test_guesses() -> None:
