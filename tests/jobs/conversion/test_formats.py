@@ -232,6 +232,42 @@ def test_points_without_a_score_among_others_are_told() -> None:
     assert report.notes == ("1 of 2 points have no score: programs may read what stands there as 0.",)
 
 
+@pytest.mark.parametrize(
+    ("target", "target_format", "message"),
+    [
+        (
+            "out.csv",
+            "table",
+            "is to be a folder, and has the name of a file: give a name without .csv, or one that ends",
+        ),
+        ("out.txt", "box", "is to be a folder, and has the name of a file"),
+        (
+            "out.star",
+            "relion",
+            "is to be a folder, and has the name of a file: give a name without .star, or --to star",
+        ),
+        ("folder", "star", "is a folder, and is to be one file"),
+        ("folder", "topaz", "is a folder, and is to be one file"),
+    ],
+)
+def test_files_and_folders_are_not_taken_for_each_other(target: str, target_format: str, message: str) -> None:
+    Path("folder").mkdir()
+    before = set(Path().iterdir())
+    with pytest.raises(InputError, match=message):
+        convert(Path("in.star"), Path(target), ConversionOptions(target_format=target_format, box_size=10))
+    assert set(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("target_format", ["box", "relion"])
+def test_nothing_is_written_if_two_names_become_one(target_format: str) -> None:
+    write_star_particles(Path("in.star"), gather([MicrographPoints(f"{f}.mrc", MARK) for f in ("J/a/m", "J/b/m")]))
+    if target_format == "relion":
+        write_star_particles(Path("in.star"), gather([MicrographPoints(f"J/m.{f}", MARK) for f in ("mrc", "tif")]))
+    with pytest.raises(InputError, match="would"):
+        convert(Path("in.star"), Path("out"), ConversionOptions(target_format=target_format, box_size=10))
+    assert not Path("out").exists()
+
+
 def test_guesses() -> None:
     for name, text in {
         "a.box": "1 2 3 4",
