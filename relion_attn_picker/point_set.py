@@ -6,12 +6,15 @@ more digits than a float holds. No file and no format is known here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from relion_attn_picker.errors import InputError
 
 DoubleArray = NDArray[np.float64]
 IndexArray = NDArray[np.int64]
@@ -75,8 +78,8 @@ class PointSet:
 
     def micrographs(self) -> Iterator[MicrographPoints]:
         """Go through the micrographs, those without a point too."""
-        ends = np.cumsum(self.counts()).tolist()
-        for name, start, end in zip(self.names, [0, *ends[:-1]], ends, strict=True):
+        ends = np.cumsum([0, *self.counts()]).tolist()
+        for name, start, end in zip(self.names, ends[:-1], ends[1:], strict=True):
             own = slice(start, end)
             yield MicrographPoints(
                 name,
@@ -108,7 +111,15 @@ def gather(micrographs: Sequence[MicrographPoints], pixel_size: float | None = N
     """Put micrographs that were read one by one into one table.
 
     A score or a box that only some of them have is NaN for the others; micrographs without points have no say.
+
+    Raises
+    ------
+    InputError
+        If a micrograph is there twice.
     """
+    for name, number in Counter(each.name for each in micrographs).items():
+        if number > 1:
+            raise InputError(f"{number} files hold coordinates of the micrograph {name!r}: leave one of them there.")
     filled = [each for each in micrographs if len(each.yx)]
     counts = [len(each.yx) for each in micrographs]
     return PointSet(

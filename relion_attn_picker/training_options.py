@@ -103,6 +103,11 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "patience", "crops_per_field"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: expected 1 or more.")
+        require(
+            self.base_features in range(8, 65, 2),
+            f"base_features is {self.base_features}: expected an even number from 8 to 64.",
+        )
+        require(self.seed >= 0, f"The seed is {self.seed}: expected 0 or more.")
         require(self.input_size >= 32, f"input_size is {self.input_size} pixels: expected 32 or more.")
         for name, known in (("target", TARGET_NAMES), ("loss", LOSS_NAMES)):
             require(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.io.number_rows import check_finite, parse_rows, read_text
+from relion_attn_picker.io.number_rows import check_boxes, check_finite, parse_rows, read_text
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints
 
 BLOCK = re.compile(r"^data_(\S*)[ \t]*$", re.MULTILINE)
@@ -69,6 +69,7 @@ def _as_points(path: Path, name: str, columns: dict[str, DoubleArray]) -> Microg
     corner = np.stack([columns["CoordinateY"], columns["CoordinateX"]], axis=1)
     check_finite(path, corner)
     check_finite(path, box_hw)
+    check_boxes(path, box_hw)
     score = columns.get("Confidence")
     known = score is not None and (not score.size or bool(np.isfinite(score).any()))
     return MicrographPoints(name, corner + box_hw / 2, score if known else None, box_hw)

@@ -88,7 +88,7 @@ def make_pick_table(
     Raises
     ------
     InputError
-        If a pick lies outside its micrograph.
+        If a pick lies outside its micrograph, or has a score that is no finite number.
     """
     counts = [len(entry.yx) for entry in picks]
     has_scores = all(entry.score is not None for entry in picks)
@@ -108,13 +108,18 @@ def make_pick_table(
     table[UID] = draw_uids(len(table), rng)
     for name, values in columns.items():
         table[name] = np.repeat(np.array(values, dtype=table.dtype[name].base), counts, axis=0) if values else 0
-    fractions = [_as_fractions(entry, flip_y) for entry in picks]
+    fractions = [place_picks(entry, flip_y) / entry.exposure.shape for entry in picks]
     yx = np.concatenate([np.zeros((0, 2)), *fractions])
     table["location/center_x_frac"], table["location/center_y_frac"] = yx[:, 1], yx[:, 0]
     if min_distance is not None:
         table[MIN_DISTANCE_FIELD[0]] = min_distance
     if has_scores:
         scores = np.concatenate([np.zeros(0), *(entry.score for entry in picks if entry.score is not None)])
+        if n_bad := np.count_nonzero(~np.isfinite(scores)):
+            raise InputError(
+                f"{n_bad} of {len(scores)} picks have no score that is a finite number, by which CryoSPARC sorts: mend "
+                "or remove their scores."
+            )
         table["pick_stats/ncc_score"] = table["pick_stats/power"] = scores
     return table
 
@@ -132,11 +137,17 @@ def draw_uids(count: int, rng: np.random.Generator) -> NDArray[np.uint64]:
             return uids
 
 
-def _as_fractions(picks: ExposurePicks, flip_y: bool) -> NDArray[np.float64]:
-    """Return ``(n, 2)`` of y, x as fractions of the micrograph."""
+def place_picks(picks: ExposurePicks, flip_y: bool) -> NDArray[np.float64]:
+    """Return the centres ``(n, 2)`` as CryoSPARC counts pixels, none below 0: in the first half pixel they become 0.
+
+    Raises
+    ------
+    InputError
+        If a pick lies outside its micrograph.
+    """
     height, width = picks.exposure.shape
     yx = picks.yx.astype(np.float64)
-    outside = ~((yx >= 0) & (yx < [height, width])).all(axis=1)
+    outside = ~((yx >= -0.5) & (yx < [height, width])).all(axis=1)
     if outside.any():
         y, x = yx[np.flatnonzero(outside)[0]]
         raise InputError(
@@ -145,8 +156,7 @@ def _as_fractions(picks: ExposurePicks, flip_y: bool) -> NDArray[np.float64]:
         )
     if flip_y:
         yx[:, 0] = height - 1 - yx[:, 0]
-    fractions: NDArray[np.float64] = yx / [height, width]
-    return fractions
+    return np.maximum(yx, 0)
 
 
 @dataclass(frozen=True)
@@ -202,7 +212,7 @@ def read_located_picks(columns: Columns, *, flip_y: bool = False, keep_outside: 
     if flip_y:
         yx[:, 0] = shapes[:, 0] - 1 - yx[:, 0]
     inside = keep_outside | ((yx > -0.5) & (yx < shapes - 0.5)).all(axis=1)
-    names, first, member = _group_texts(columns[REQUIRED[0]].astype("S"))
+    names, first, member = _group_texts(_as_bytes(columns[REQUIRED[0]]))
     _check_one_shape(shapes, first, member, names)
     order = np.flatnonzero(inside)[np.argsort(member[inside], kind="stable")]
     rows = np.split(order, np.cumsum(np.bincount(member[inside], minlength=len(names)))[:-1]) if len(names) else []
@@ -229,6 +239,10 @@ def warn_of_losses(located: LocatedPicks) -> None:
             "The particles carry shifts of an alignment, which are not applied: to have refined centres, run Extract "
             "From Micrographs with 'Recenter using aligned shifts' first and import its particles."
         )
+
+
+def _as_bytes(texts: NDArray[Any]) -> NDArray[Any]:
+    return np.char.encode(texts, "utf-8") if texts.dtype.kind == "U" else texts.astype("S")
 
 
 def _group_texts(texts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

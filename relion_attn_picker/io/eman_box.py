@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relion_attn_picker.errors import InputError
-from relion_attn_picker.io.number_rows import check_finite, parse_rows, read_text
+from relion_attn_picker.io.number_rows import check_boxes, check_finite, parse_rows, read_text
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints
 
 
@@ -38,9 +37,7 @@ def read_box(path: Path, name: str) -> MicrographPoints:
     rows = parse_rows(path, read_text(path), least=4)
     corner_yx, box_hw = rows[:, [1, 0]], rows[:, [3, 2]]
     check_finite(path, corner_yx)
-    bad = np.flatnonzero(~(box_hw > 0).all(axis=1))
-    if bad.size:
-        raise InputError(f"{path}: the box in row {bad[0] + 1} has no width or height: expected x y width height.")
+    check_boxes(path, box_hw)
     return MicrographPoints(name, corner_to_centre(corner_yx, box_hw), None, box_hw)
 
 

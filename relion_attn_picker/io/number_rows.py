@@ -102,3 +102,16 @@ def check_finite(path: Path, yx: DoubleArray) -> None:
             f"{path} has {bad.size} rows whose numbers are not finite, the first is row {bad[0] + 1}: "
             "mend or remove them."
         )
+
+
+def check_boxes(path: Path, box_hw: DoubleArray) -> None:
+    """Refuse boxes, height and width ``(n, 2)``, without extent.
+
+    Raises
+    ------
+    InputError
+        With the number of the first such row.
+    """
+    bad = np.flatnonzero(~(box_hw > 0).all(axis=1))
+    if bad.size:
+        raise InputError(f"{path}: the box in row {bad[0] + 1} has no width or height: expected x y width height.")

@@ -9,12 +9,13 @@ any offset brings coordinates back. Scores are log odds and may be negative; the
 from __future__ import annotations
 
 import io
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.image_stem import image_stem
 from relion_attn_picker.io.number_rows import check_finite, read_text
 from relion_attn_picker.point_set import DoubleArray, PointSet, group
 
@@ -35,7 +36,8 @@ def read_topaz(path: Path) -> PointSet:
     Raises
     ------
     InputError
-        If the file is absent, lacks a column, or a coordinate or score is no finite number.
+        If the file is absent, lacks a column, has longer rows than its header, a row without a name, or a coordinate
+        that is no finite number.
     """
     import pandas as pd
 
@@ -51,10 +53,17 @@ def read_topaz(path: Path) -> PointSet:
             sep="\t" if "\t" in head else ",",
             dtype={NAME: str},
             keep_default_na=False,
+            skipinitialspace=True,
             float_precision="round_trip",
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read as a table of Topaz ({str(error).splitlines()[0]}).") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first column for the names of the rows
+        raise InputError(f"{path} has rows with more words than its header {head!r}: mend the header.")
+    table.columns = table.columns.str.strip()
+    unnamed = np.flatnonzero(table[NAME] == "")
+    if unnamed.size:
+        raise InputError(f"{path} has {unnamed.size} rows without an {NAME}, the first is row {unnamed[0] + 1}.")
     yx = np.stack([_as_numbers(path, table, Y), _as_numbers(path, table, X)], axis=1)
     check_finite(path, yx)
     score = _as_numbers(path, table, SCORE) if SCORE in table.columns else None
@@ -97,7 +106,7 @@ def write_topaz(path: Path, points: PointSet) -> None:
 
 def image_names(names: tuple[str, ...]) -> list[str]:
     """Return what Topaz calls these micrographs: the file's name without folder and extension."""
-    short = [PurePosixPath(name).stem for name in names]
+    short = [image_stem(name) for name in names]
     seen: dict[str, str] = {}
     for name, stem in zip(names, short, strict=True):
         if stem in seen:

@@ -28,6 +28,9 @@ from relion_attn_picker.relion.micrographs import read_micrographs
 
 OUTSIDE_CHOICES: Final = ("refuse", "drop", "clip", "keep")
 EXPOSURE_RULE: Final = "stem-no-uid"  # for names without folders
+LARGEST_COORDINATE: Final = 1e9
+"""Pixels: no image has as many, and whole numbers this large are exact in every format."""
+
 UNSET_PIXEL_SIZE = 1.0  # lets a list without pixel sizes be read; nothing is computed from it
 
 
@@ -85,6 +88,8 @@ class ConversionOptions:
             raise InputError(f"There is no choice {self.outside!r} for points outside: {', '.join(OUTSIDE_CHOICES)}.")
         if self.flip_y and self.micrographs is None and not self.exposures:
             raise InputError("Flipping y needs the heights of the images: give --micrographs.")
+        if (self.match is not None or self.strip) and self.micrographs is None and not self.exposures:
+            raise InputError("--match and --strip say how names meet a list: give --micrographs too.")
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,9 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     exposures = read_exposures(read_result(options.exposures)) if options.exposures else None
     rule = None if images is None else options.match or reader.match
     points = _scale(reader.read(source), options.factor)
+    if not points.names:
+        raise InputError(f"{source} holds no point and names no micrograph: there is nothing to convert.")
+    _check_reach(points, source)
     unmatched: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     if images is not None and rule is not None:
@@ -193,6 +201,9 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     if points.score is not None and not writer.keeps_scores:
         notes.append(f"{target_format} has no scores: those of {len(points)} points are lost.")
         points = replace(points, score=None)
+    elif points.score is not None and np.isnan(points.score).any():
+        n = int(np.isnan(points.score).sum())
+        notes.append(f"{n} of {len(points)} points have no score: programs may read what stands there as 0.")
     empty = int((points.counts() == 0).sum())
     if empty and not writer.keeps_empty:
         notes.append(f"{target_format} cannot tell micrographs without points: {empty} are not in it.")
@@ -219,6 +230,21 @@ def _scale(points: PointSet, factor: float) -> PointSet:
         return points
     boxes = None if points.box_hw is None else points.box_hw * factor
     return replace(points, yx=points.yx * factor, box_hw=boxes)
+
+
+def _check_reach(points: PointSet, source: Path) -> None:
+    """Refuse points and boxes that no image can hold: as whole numbers they would become others."""
+    values = points.yx if points.box_hw is None else np.concatenate([points.yx, points.box_hw], axis=1)
+    bad = np.flatnonzero((np.abs(values) > LARGEST_COORDINATE).any(axis=1))
+    if bad.size:
+        row = bad[0]
+        told = f"x {points.yx[row, 1]:g}, y {points.yx[row, 0]:g}"
+        if points.box_hw is not None:
+            told += f", box {points.box_hw[row, 1]:g}×{points.box_hw[row, 0]:g}"
+        raise InputError(
+            f"{source} has {bad.size} points that no image can hold, first {told} on "
+            f"{points.names[points.owner[row]]}: mend or remove them."
+        )
 
 
 def _list_images(path: Path) -> _Images:

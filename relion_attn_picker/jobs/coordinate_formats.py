@@ -18,6 +18,7 @@ from relion_attn_picker.io.cbox import read_cbox, write_cbox
 from relion_attn_picker.io.cryosparc_exposures import Exposures
 from relion_attn_picker.io.cryosparc_points import read_cryosparc_points, write_cryosparc_points
 from relion_attn_picker.io.eman_box import read_box, write_box
+from relion_attn_picker.io.image_stem import image_stem
 from relion_attn_picker.io.number_rows import read_text
 from relion_attn_picker.io.table import read_table, write_table
 from relion_attn_picker.io.topaz import is_topaz_header, read_topaz, write_topaz
@@ -106,22 +107,42 @@ def _write_files(
                 raise InputError(f"{path} can hold one micrograph, not {len(points.names)}: give a folder instead.")
             write(path, next(points.micrographs()), context)
             return
+        stems: dict[str, str] = {}
+        for name in points.names:
+            stem = image_stem(name)
+            if stem in stems:
+                raise InputError(f"{stems[stem]} and {name} would both become {stem}{suffix}: convert them apart.")
+            stems[stem] = name
+        _check_folder(path, f"or one that ends in {suffix} for one micrograph")
         path.mkdir(parents=True, exist_ok=True)
-        written: dict[str, str] = {}
-        for each in points.micrographs():
-            stem = Path(each.name).name
-            stem = stem.removesuffix(Path(stem).suffix) if Path(stem).suffix in IMAGE_SUFFIXES else stem
-            if stem in written:
-                raise InputError(
-                    f"{written[stem]} and {each.name} would both become {stem}{suffix}: convert them apart."
-                )
-            written[stem] = each.name
+        for stem, each in zip(stems, points.micrographs(), strict=True):
             write(path / f"{stem}{suffix}", each, context)
 
     return write_all
 
 
-IMAGE_SUFFIXES: Final = (".mrc", ".mrcs", ".tif", ".tiff", ".eer", ".st")
+def _check_folder(path: Path, otherwise: str) -> None:
+    """Refuse a folder, to be made for files of one micrograph each, whose name is that of a file."""
+    if path.suffix in KNOWN_SUFFIXES and not path.is_dir():
+        raise InputError(
+            f"{path} is to be a folder, and has the name of a file: give a name without {path.suffix}, {otherwise}."
+        )
+
+
+def _write_one(write: Callable[[Path, PointSet], None]) -> Callable[[Path, PointSet, WritingContext], None]:
+    """Return a writer of one file for all micrographs."""
+
+    def write_all(path: Path, points: PointSet, _: WritingContext) -> None:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, and is to be one file for all micrographs: give another name.")
+        write(path, points)
+
+    return write_all
+
+
+def _write_job(path: Path, points: PointSet, context: WritingContext) -> None:
+    _check_folder(path, "or --to star for one file")
+    write_star_job(path, points, context.micrographs_star)
 
 
 def _write_cryosparc(path: Path, points: PointSet, context: WritingContext) -> None:
@@ -143,7 +164,7 @@ FORMATS: Final[dict[str, CoordinateFormat]] = {
         "a job folder of RELION 3.0 to 5.0 with a STAR file a micrograph and the lists",
         (".star",),
         read_star_points,
-        lambda path, points, context: write_star_job(path, points, context.micrographs_star),
+        _write_job,
         full_names=True,
         match="exact",
         whole_by_default=True,
@@ -152,7 +173,7 @@ FORMATS: Final[dict[str, CoordinateFormat]] = {
         "one STAR file for all micrographs, as RELION's particles.star",
         (".star",),
         read_star_points,
-        lambda path, points, _: write_star_particles(path, points),
+        _write_one(write_star_particles),
         full_names=True,
         match="exact",
         keeps_empty=False,
@@ -190,7 +211,7 @@ FORMATS: Final[dict[str, CoordinateFormat]] = {
         "one table of Topaz for all micrographs, .txt (tabs) or .csv (commas)",
         (".txt", ".csv", ".tab"),
         read_topaz,
-        lambda path, points, _: write_topaz(path, points),
+        _write_one(write_topaz),
         keeps_fractions=False,
         keeps_empty=False,
     ),

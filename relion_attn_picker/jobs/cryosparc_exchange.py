@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.candidates import CandidateStore
@@ -28,6 +27,7 @@ from relion_attn_picker.io.cryosparc_picks import (
     LocatedPicks,
     make_pick_table,
     pick_slots,
+    place_picks,
     read_located_picks,
     warn_of_losses,
 )
@@ -165,8 +165,13 @@ def export_picks(
     Raises
     ------
     InputError
-        If no micrograph is among the exposures, one fits several, or shape or pixel size contradicts them.
+        If no micrograph is among the exposures, one fits several, shape or pixel size contradicts them, a pick lies
+        outside or has no score among others, or an option cannot be meant.
     """
+    if min_distance is not None and not 0 <= min_distance < math.inf:
+        raise InputError(f"The smallest distance is {min_distance:g}: expected Å, 0 or more.")
+    if seed is not None and seed < 0:
+        raise InputError(f"The seed is {seed}: expected 0 or more.")
     coordinates = open_coordinates(picks)
     indices = _match_exposures(coordinates, exposures, picks)
     folder = picks if picks.is_dir() else picks.parent
@@ -247,15 +252,11 @@ def _write_star(path: Path, entries: Sequence[ExposurePicks], flip_y: bool) -> P
         return None
     has_scores = all(entry.score is not None for entry in entries)
     points = (
-        (name, _flip(entry) if flip_y else entry.yx, entry.score if has_scores else None)
+        (name, place_picks(entry, flip_y), entry.score if has_scores else None)
         for name, entry in zip(names, entries, strict=True)
     )
     write_particles(path, points, has_scores=has_scores)
     return path
-
-
-def _flip(entry: ExposurePicks) -> NDArray[Any]:
-    return np.column_stack([entry.exposure.shape[0] - 1 - entry.yx[:, 0], entry.yx[:, 1]])
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.io.hdf5 import read_probability_map
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
-from relion_attn_picker.jobs.reference import Reference, check_overlap, open_reference
+from relion_attn_picker.jobs.reference import Reference, check_named, check_overlap, open_reference
 from relion_attn_picker.picks import JUNK, FloatArray, is_junk
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.labels import PICKNAME
@@ -87,6 +87,7 @@ def evaluate_job(results: JobResults, reference: Reference, particle_diameter: f
     point = results.point
     pixels = PixelCounts(_map_threshold(point)) if results.map_paths else None
     rejected: Counter[tuple[str, bool]] = Counter()
+    check_named(reference.true, len(results.pixel_sizes), "The reference coordinates")
     truths = {name: table for name in results.pixel_sizes if (table := reference.true.read(name)) is not None}
     check_overlap(len(truths), len(results.pixel_sizes), "the reference coordinates")
 
@@ -179,8 +180,11 @@ def evaluate_files(
     Raises
     ------
     InputError
-        If no pixel size is known, ``last`` is given without a list, or both files have no micrograph in common.
+        If no pixel size is known, ``last`` is given without a list, the threshold is NaN, both files have no
+        micrograph in common, or one is of a single unnamed micrograph and the other of several.
     """
+    if threshold is not None and math.isnan(threshold):
+        raise InputError("The threshold is nan: expected a number that scores can be compared with.")
     folder = picks if picks.is_dir() else picks.parent
     saved = json.loads((folder / OPTIONS_FILE).read_text()) if (folder / OPTIONS_FILE).exists() else None
     if micrographs_star is None and pixel_size is None and saved is not None:
@@ -269,6 +273,8 @@ def _evaluate_coordinates(
     names: Sequence[str] = reference.true.micrograph_names or picks.micrograph_names or [SINGLE]
     if listed is not None and names != [SINGLE]:
         names = [name for name in names if name in listed]
+    check_named(picks, len(names), "The picks")
+    check_named(reference.true, len(names), "The reference coordinates")
     pairs = [(name, picks.read(name), reference.true.read(name)) for name in names]
     common = [(name, found, true) for name, found, true in pairs if found is not None and true is not None]
     check_overlap(len(common), len(names), "the picks")

@@ -56,13 +56,29 @@ def open_reference_of(path: Path, project_dir: Path, pixel_sizes: Mapping[str, f
     Raises
     ------
     InputError
-        If they cannot be read, or list none of the micrographs.
+        If they cannot be read, list none of the micrographs, or are of one unnamed micrograph where there are several.
     """
     reference = open_reference(path, project_dir, pixel_sizes)
+    check_named(reference.true, len(pixel_sizes), "The reference coordinates")
     if reference.true.micrograph_names is not None:
         common = len(pixel_sizes.keys() & set(reference.true.micrograph_names))
         check_overlap(common, len(pixel_sizes), "the reference coordinates", warn=False)
     return reference
+
+
+def check_named(coordinates: Coordinates, total: int, what: str) -> None:
+    """Refuse the file of one unnamed micrograph for several: every one of them would get the same points.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    if coordinates.micrograph_names is None and total > 1:
+        raise InputError(
+            f"{what} are those of one micrograph without its name, but there are {total} micrographs: give the job's "
+            "folder, or a list of coordinate files."
+        )
 
 
 def check_overlap(common: int, total: int, what: str, warn: bool = True) -> None:

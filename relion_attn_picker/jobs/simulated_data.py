@@ -99,8 +99,10 @@ def open_simulation(structures: Path | None, seed: int, exclude: Sequence[str] =
     Raises
     ------
     InputError
-        If the folder has no particles, or a word to exclude fits none of them or all.
+        If the folder has no particles, a word to exclude fits none of them or all, or the seed is negative.
     """
+    if seed < 0:
+        raise InputError(f"The seed is {seed}: expected 0 or more.")
     if structures is None and exclude:
         raise InputError(f"--exclude {exclude[0]} has nothing to leave out: give --structures, or no --exclude.")
     library = None if structures is None else open_particle_library(structures, exclude=exclude)

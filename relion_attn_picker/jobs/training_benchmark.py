@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from relion_attn_picker.inference.network import DTYPES
 from relion_attn_picker.jobs.simulated_data import open_simulation
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import InferenceOptions, require
 from relion_attn_picker.training.batches import Batch
 from relion_attn_picker.training.crops import cut_crops
 from relion_attn_picker.training.distributed import World
@@ -61,7 +61,14 @@ class TrainingBenchmark:
 
 
 def benchmark_training(options: TrainOptions, inference: InferenceOptions, repeats: int) -> TrainingBenchmark:
-    """Measure steps of a training on random crops, and the making of simulated ones; medians of ``repeats`` runs."""
+    """Measure steps of a training on random crops, and the making of simulated ones; medians of ``repeats`` runs.
+
+    Raises
+    ------
+    InputError
+        If the number of runs is below 1.
+    """
+    require(repeats >= 1, f"The number of runs is {repeats}: expected 1 or more.")
     torch.set_num_threads(inference.threads)
     device = device_of(inference.gpu, World())
     precision = choose_precision(inference.precision, device)

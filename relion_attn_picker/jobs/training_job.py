@@ -74,6 +74,10 @@ class TrainingData:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.particle_diameter < float("inf"):
+            raise InputError(
+                f"The particle diameter of {self.micrographs_star} is {self.particle_diameter:g} Å: expected above 0."
+            )
         if not 0 < self.weight < float("inf"):
             raise InputError(f"The weight of {self.micrographs_star} is {self.weight:g}: expected more than 0.")
 

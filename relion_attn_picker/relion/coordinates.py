@@ -6,6 +6,7 @@ All are pixels of the micrograph file, 0-based, x along its columns; nothing is 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,9 +119,11 @@ def _find_in_folder(folder: Path) -> Path:
 def _open_index(path: Path, table: DataFrame, project_dir: Path) -> Coordinates:
     if labels.MICROGRAPH_NAME not in table.columns:
         raise InputError(f"{path}: its list of coordinate files has no column {labels.MICROGRAPH_NAME}.")
-    files = dict(
-        zip(table[labels.MICROGRAPH_NAME].tolist(), table[labels.MICROGRAPH_COORDINATES].tolist(), strict=True)
-    )
+    names = table[labels.MICROGRAPH_NAME].tolist()
+    files = dict(zip(names, table[labels.MICROGRAPH_COORDINATES].tolist(), strict=True))
+    if len(files) < len(names):
+        twice = next(name for name, number in Counter(names).items() if number > 1)
+        raise InputError(f"{path} lists the micrograph {twice} twice: leave only one of its coordinate files there.")
 
     def read(micrograph_name: str) -> MicrographPoints | None:
         if micrograph_name not in files:
@@ -140,7 +143,10 @@ def _resolve(name: str, project_dir: Path, own_folder: Path) -> Path:
 
 def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
     """Open a 3.1 suffix file: it names the micrographs' STAR file; the coordinates lie beside it by RELION's rule."""
-    lines = path.read_text(encoding="utf-8").strip().splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").strip().splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text: expected the path of a micrographs STAR file.") from error
     if not lines:
         raise InputError(f"{path} is empty: expected the path of a micrographs STAR file.")
     micrographs = _resolve(lines[0], project_dir, path.parent)

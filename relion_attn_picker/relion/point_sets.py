@@ -87,11 +87,13 @@ def write_star_job(folder: Path, points: PointSet, micrographs_star: str | None)
         If two micrographs would get one file, or a name cannot be written.
     """
     files: dict[str, str] = {}
-    for each in points.micrographs():
-        relative = coordinate_name(each.name, labels.PICKNAME).lstrip("/")
+    for name in points.names:
+        relative = coordinate_name(name, labels.PICKNAME).lstrip("/")
         if relative in files:
-            raise InputError(f"{files[relative]} and {each.name} would get the same coordinate file {relative}.")
-        files[relative] = each.name
+            raise InputError(f"{files[relative]} and {name} would get the same coordinate file {relative}.")
+        format_value(name)
+        files[relative] = name
+    for relative, each in zip(files, points.micrographs(), strict=True):
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
         write_coordinates(folder / relative, each.yx, each.score)
     write_coordinate_index(

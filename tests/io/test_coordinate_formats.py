@@ -198,6 +198,7 @@ def test_bad_box(tmp_path: Path, text: str, message: str) -> None:
         (CBOX.replace("data_cryolo\n", "data_other\n"), "no block data_cryolo"),
         (CBOX.replace("_Angle", "_filamentid"), "holds filaments"),
         (CBOX.replace("92.0 7.0 <NA>", "92.0 7.0 3.0"), "boxes of a tomogram"),
+        ("1 2 0 10 0.5 9 9\n", "the box in row 1 has no width or height"),
         (CBOX.replace("92.0 7.0", "92.0 x"), "line 20: 'x' is not a number"),
     ],
 )
@@ -213,11 +214,25 @@ def test_bad_cbox(tmp_path: Path, text: str, message: str) -> None:
         ("filename,region_shape_attributes\n", "VGG Image Annotator"),
         ("image_name\tx_coord\ty_coord\na\t1\tb\n", "a y_coord that is not a number"),
         ("image_name\tx_coord\ty_coord\na\tnan\t2\n", "not finite"),
+        ("image_name\tx_coord\ty_coord\na\t1\t2\t0.5\n", "more words than its header"),
+        ("image_name\tx_coord\ty_coord\na\t1\t2\n\t3\t4\n", "1 rows without an image_name, the first is row 2"),
     ],
 )
 def test_bad_topaz(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_topaz(put(tmp_path, text))
+
+
+def test_topaz_with_blanks_after_commas(tmp_path: Path) -> None:
+    found = read_topaz(put(tmp_path, 'image_name, "x_coord", y_coord \na, 112, 37\n'))
+    assert found.names == ("a",)
+    np.testing.assert_array_equal(found.yx, MARK)
+
+
+def test_topaz_keeps_what_is_no_extension(tmp_path: Path) -> None:
+    points = gather([MicrographPoints(name, MARK) for name in ("s/mic.1", "mic.2.mrc", "mic.3.TIFF")])
+    write_topaz(tmp_path / "t.txt", points)
+    assert read_topaz(tmp_path / "t.txt").names == ("mic.1", "mic.2", "mic.3")
 
 
 def test_two_micrographs_of_one_topaz_name(tmp_path: Path) -> None:

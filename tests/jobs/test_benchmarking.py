@@ -47,3 +47,20 @@ def test_operations_of_a_crop_grow_with_its_area() -> None:
     first_level = 2 * 9 * (1 * 8 + 8 * 8) + 2 * 9 * (16 * 8 + 8 * 8)  # encoder and decoder, a pixel, forward only
     all_levels = 3 * 4 * first_level  # four levels and the bottleneck cost about the same; backward is twice forward
     assert count(32) / 32**2 == pytest.approx(all_levels, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--base_features", "5"], "base_features is 5: expected an even number from 8 to 64."),
+        (["--training", "--base_features", "66"], "base_features is 66: expected an even number from 8 to 64."),
+        (["--width", "0"], "The micrograph has 0×4096 pixels"),
+        (["--repeats", "0"], "The number of runs is 0"),
+        (["--training", "--repeats", "0"], "The number of runs is 0"),
+    ],
+)
+def test_what_cannot_be_measured(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plain_command(group, ["benchmark", "--gpu", "cpu", "--j", "1", *arguments]) == 1
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told

@@ -64,6 +64,18 @@ def test_coordinates_of_one_micrograph(files: tuple[Path, Path]) -> None:
     ).headline.pooled.recall == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("single", [0, 1])
+def test_coordinates_of_one_micrograph_against_several(files: tuple[Path, Path], single: int) -> None:
+    files[single].write_text(SINGLE_HEAD + "10 20\n")
+    with pytest.raises(InputError, match="of one micrograph without its name, but there are 2 micrographs"):
+        evaluate_files(*files, 100, pixel_size=1.0)
+
+
+def test_threshold_that_is_no_number(files: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match="The threshold is nan"):
+        evaluate_files(*files, 100, pixel_size=1.0, threshold=float("nan"))
+
+
 def test_pixel_size_missing(files: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match=r"The pixel size of a.mrc is not known: give --pixel_size, or --micrographs"):
         evaluate_files(*files, 100)

@@ -22,7 +22,7 @@ from relion_attn_picker.report.model_card import format_model_card
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
 from relion_attn_picker.training.starting import find_start
-from relion_attn_picker.training_options import RECIPES, follow_recipe
+from relion_attn_picker.training_options import RECIPES, TrainOptions, follow_recipe
 from tests.conftest import hold_elsewhere
 
 SMALL = ["--base_features", "8", "--steps", "2", "--batch_size", "2", "--validate_every", "2", "--input_size", "64"]
@@ -182,6 +182,23 @@ def test_excluded_structures(tmp_path: Path) -> None:
 def test_nothing_to_exclude_from() -> None:
     with pytest.raises(InputError, match="--exclude ferritin has nothing to leave out: give --structures"):
         open_simulation(None, 1, ["ferritin"])
+
+
+def test_seed_of_a_simulation_that_is_none() -> None:
+    with pytest.raises(InputError, match="The seed is -1: expected 0 or more"):
+        open_simulation(None, -1)
+
+
+@pytest.mark.parametrize("diameter", [0, -5, float("nan"), float("inf")])
+def test_diameter_that_is_none(diameter: float) -> None:
+    with pytest.raises(InputError, match=r"The particle diameter of mics\.star is"):
+        TrainingData(micrographs_star=Path("mics.star"), coordinates=Path("t.star"), particle_diameter=diameter)
+
+
+@pytest.mark.parametrize(("option", "value"), [("base_features", 5), ("base_features", 66), ("seed", -1)])
+def test_training_options_that_cannot_be_meant(option: str, value: int) -> None:
+    with pytest.raises(InputError, match=f"is {value}: expected"):
+        TrainOptions(**{option: value})  # type: ignore[arg-type]
 
 
 def test_labels_outside_the_image(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

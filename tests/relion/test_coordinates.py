@@ -149,6 +149,18 @@ def test_suffix_file_with_blanks_in_its_path(project: Path) -> None:
     assert open_coordinates(folder / "coords_suffix_autopick.star", project).micrograph_names == (A, B)
 
 
+def test_suffix_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "coords_suffix_autopick.star").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is no text: expected the path"):
+        open_coordinates(tmp_path / "coords_suffix_autopick.star")
+
+
+def test_micrograph_that_is_listed_twice(tmp_path: Path) -> None:
+    write_coordinate_index(tmp_path / "autopick.star", ["a.mrc", "b.mrc", "a.mrc"], ["1.star", "2.star", "3.star"])
+    with pytest.raises(InputError, match=r"lists the micrograph a\.mrc twice"):
+        open_coordinates(tmp_path)
+
+
 def test_empty_suffix_file(tmp_path: Path) -> None:
     (tmp_path / "coords_suffix_autopick.star").write_text("\n")
     with pytest.raises(InputError, match="is empty: expected the path of a micrographs STAR file"):

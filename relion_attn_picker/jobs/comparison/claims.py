@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from relion_attn_picker.evaluation.claims import (
+    FEWEST_A_CLASS,
     UNTESTED,
     Claim,
     judge_amount,
@@ -101,7 +102,9 @@ def _judge_low_snr(sets: Sequence[SetResult]) -> Claim:
     return judge_together(
         "Attention wins where the signal is low.",
         [row.difference for row in lowest.values()],
-        grounds or "no set with known signal-to-noise ratios: add one of `attnpick simulate`",
+        grounds
+        or f"no set has {2 * FEWEST_A_CLASS} or more micrographs with particles whose signal-to-noise ratios are known "
+        "and differ: add one of `attnpick simulate`",
     )
 
 

@@ -20,6 +20,8 @@ from relion_attn_picker.relion.point_sets import read_star_points, write_star_pa
 from relion_attn_picker.relion.star import write_table
 from tests.jobs.conversion.conftest import EXPOSURES, HEIGHT, LIST, MARK, A, B, points
 
+STAR = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n"
+
 
 def target(name: str) -> Path:
     return Path({"topaz": "out.txt", "star": "out.star", "cs": "out.csg"}.get(name, "out"))
@@ -184,11 +186,86 @@ def test_bad_input(source: str, content: str | None, options: dict[str, object],
         ({"box_size": 0}, "The box size is 0"),
         ({"outside": "hide"}, "no choice 'hide'"),
         ({"flip_y": True}, "needs the heights of the images: give --micrographs"),
+        ({"match": "stem"}, "give --micrographs too"),
+        ({"strip": "_autopick"}, "give --micrographs too"),
     ],
 )
 def test_options_that_cannot_be_meant(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ConversionOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"in/a.txt": "1 2\n", "in/a.csv": "3 4\n"}, "2 files hold coordinates of the micrograph 'a'"),
+        ({"in/a_autopick.star": STAR, "in/a_manualpick.star": STAR}, "2 files hold coordinates of the micrograph 'a'"),
+        ({"in/t.csv": "image_name,x_coord,y_coord\n"}, "names no micrograph: there is nothing to convert"),
+    ],
+)
+def test_sources_that_cannot_be_told_apart_or_hold_nothing(files: dict[str, str], message: str) -> None:
+    Path("in").mkdir()
+    for name, text in files.items():
+        Path(name).write_text(text)
+    source = Path("in/t.csv") if Path("in/t.csv").exists() else Path("in")
+    with pytest.raises(InputError, match=message):
+        convert(source, Path("out"), ConversionOptions(target_format="table"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "1 2\n1e30 5\n", "1 points that no image can hold, first x 1e[+]30, y 5 on a"),
+        ("a.box", "1 2 10 1e30\n", "1 points that no image can hold, first x 6, y 5e[+]29, box 10×1e[+]30 on a"),
+    ],
+)
+def test_points_that_no_image_can_hold(name: str, text: str, message: str) -> None:
+    Path(name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        convert(Path(name), Path("out"), ConversionOptions(target_format="box", box_size=10))
+    assert not Path("out").exists()
+
+
+def test_points_without_a_score_among_others_are_told() -> None:
+    Path("in.csv").write_text("image_name,x_coord,y_coord,score\na,1,2,nan\na,3,4,.5\n")
+    report = convert(Path("in.csv"), Path("out"), ConversionOptions(target_format="table"))
+    assert report.notes == ("1 of 2 points have no score: programs may read what stands there as 0.",)
+
+
+@pytest.mark.parametrize(
+    ("target", "target_format", "message"),
+    [
+        (
+            "out.csv",
+            "table",
+            "is to be a folder, and has the name of a file: give a name without .csv, or one that ends",
+        ),
+        ("out.txt", "box", "is to be a folder, and has the name of a file"),
+        (
+            "out.star",
+            "relion",
+            "is to be a folder, and has the name of a file: give a name without .star, or --to star",
+        ),
+        ("folder", "star", "is a folder, and is to be one file"),
+        ("folder", "topaz", "is a folder, and is to be one file"),
+    ],
+)
+def test_files_and_folders_are_not_taken_for_each_other(target: str, target_format: str, message: str) -> None:
+    Path("folder").mkdir()
+    before = set(Path().iterdir())
+    with pytest.raises(InputError, match=message):
+        convert(Path("in.star"), Path(target), ConversionOptions(target_format=target_format, box_size=10))
+    assert set(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("target_format", ["box", "relion"])
+def test_nothing_is_written_if_two_names_become_one(target_format: str) -> None:
+    write_star_particles(Path("in.star"), gather([MicrographPoints(f"{f}.mrc", MARK) for f in ("J/a/m", "J/b/m")]))
+    if target_format == "relion":
+        write_star_particles(Path("in.star"), gather([MicrographPoints(f"J/m.{f}", MARK) for f in ("mrc", "tif")]))
+    with pytest.raises(InputError, match="would"):
+        convert(Path("in.star"), Path("out"), ConversionOptions(target_format=target_format, box_size=10))
+    assert not Path("out").exists()
 
 
 def test_guesses() -> None:

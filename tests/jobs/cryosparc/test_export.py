@@ -7,6 +7,7 @@ The answers are worked out by hand: a mark at row 300 and column 100 of 480 rows
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from relion_attn_picker.jobs.cryosparc_exchange import (
 )
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.job import JobDirectory
-from relion_attn_picker.relion.job_files import write_coordinate_index
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks
 from relion_attn_picker.relion.micrographs import read_micrographs
 from tests.jobs.cryosparc.conftest import CSG, MARK, PATHS, SHAPE, UIDS, exposure_columns, write_exposures, write_job
 
@@ -222,3 +223,35 @@ def test_picks_outside_the_micrograph(project: Path) -> None:
     write_coordinate_index(Path("picks/autopick.star"), [PATHS[0]], ["picks/a.star"])
     with pytest.raises(InputError, match="1 picks outside its 640×480 pixels, the first at x = 100, y = 480"):
         export_picks(Path("picks"), read_exposure_files([CSG]), Path("out"))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_half_a_pixel_at_the_edge_stays_inside(project: Path, flip: bool) -> None:
+    """CryoSPARC has no fraction below 0, and RELION's Extract none either."""
+    Path("picks").mkdir()
+    Path("picks/a.star").write_text("\ndata_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n-0.4 479.4\n9 -0.5\n \n")
+    write_coordinate_index(Path("picks/autopick.star"), [PATHS[0]], ["picks/a.star"])
+    written = export_picks(Path("picks"), read_exposure_files([CSG]), Path("out"), flip_y=flip)
+    y = [0, 479.5] if flip else [479.4, 0]
+    np.testing.assert_allclose(read_cs(written.table)["location/center_x_frac"] * 640, [0, 9], atol=1e-4)
+    np.testing.assert_allclose(read_cs(written.table)["location/center_y_frac"] * 480, y, atol=1e-4)
+    assert written.star is not None
+    np.testing.assert_allclose(starfile.read(written.star)["rlnCoordinateY"], y, atol=1e-4)
+
+
+def test_score_that_is_no_number(project: Path) -> None:
+    write_job(MARK)
+    score = np.array([np.nan], np.float32)
+    write_picks(Path("picks/one_autopick.star"), np.array([MARK], np.float32), score, SHAPE)
+    with pytest.raises(InputError, match="1 of 1 picks have no score that is a finite number"):
+        export_picks(Path("picks"), read_exposure_files([CSG]), Path("out"))
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"seed": -1}, "The seed is -1"), ({"min_distance": -1.0}, "is -1"), ({"min_distance": np.nan}, "is nan")],
+)
+def test_options_that_cannot_be_meant(project: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        export_picks(write_job(MARK), read_exposure_files([CSG]), Path("out"), **options)

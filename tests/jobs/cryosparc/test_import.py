@@ -50,6 +50,14 @@ def test_published_fractions_land_on_whole_pixels() -> None:
     np.testing.assert_allclose(read_located_picks(columns).yx[0], yx, atol=1e-4)
 
 
+def test_paths_that_are_python_texts() -> None:
+    """A table of NumPy's own texts, which cryosparc-tools reads too."""
+    from relion_attn_picker.io.cryosparc_picks import read_located_picks
+
+    columns = picked_columns(micrograph_path=np.array(["J2/größe.mrc"] * 2))
+    assert read_located_picks(columns).paths == ["J2/größe.mrc"]
+
+
 def test_rows_of_several_micrographs_in_any_order(project: Path, rng: np.random.Generator) -> None:
     """Against a loop over the rows."""
     from relion_attn_picker.io.cryosparc_picks import read_located_picks
