@@ -91,7 +91,8 @@ def _selection_of(record: CandidateRecord) -> dict[str, Any]:
 class CandidateStore:
     """Reads and appends the candidates of one job; the last line of a micrograph counts.
 
-    A line without candidates says that other picks were selected among those of the line before.
+    A line without candidates says that other picks were selected among those of the line before, or that the micrograph
+    is forgotten.
     """
 
     def __init__(self, path: Path) -> None:
@@ -111,11 +112,17 @@ class CandidateStore:
 
     def _index_line(self, line: dict[str, Any], offset: int) -> None:
         name = line["micrograph"]
-        if "candidates" in line:
+        if line.get("forgotten"):
+            self._drop(name)
+        elif "candidates" in line:
             self._offsets[name] = offset
             self._selections.pop(name, None)
         else:
             self._selections[name] = {key: line[key] for key in ("selected_with", "n_picks", "mean_score")}
+
+    def _drop(self, name: str) -> None:
+        self._offsets.pop(name, None)
+        self._selections.pop(name, None)
 
     def scores(self, names: Iterable[str], reject_junk: bool = False) -> FloatArray:
         """Return the scores of all candidates of these micrographs, ``(n,)``; those that are not done have none.
@@ -169,6 +176,12 @@ class CandidateStore:
         line = _selection_of(record)
         self._append_line(line)
         self._selections[line.pop("micrograph")] = line
+
+    def forget(self, micrograph: str) -> None:
+        """Add that nothing is known of a micrograph any more; one that is not done needs no such line."""
+        if micrograph in self:
+            self._append_line({"micrograph": micrograph, "forgotten": True})
+            self._drop(micrograph)
 
     def _append_line(self, record: dict[str, Any]) -> int:
         """Add a line, and return where it begins."""

@@ -150,8 +150,17 @@ class PickJob:
         try:
             record, skipped = self._pick(micrograph, future) if future else self._reuse(micrograph)
         except InputError as error:
+            self._withdraw(micrograph)
             return MicrographResult(micrograph, reason=str(error))
         return replace(self._describe(micrograph, record), seconds=time.perf_counter() - start, skipped=skipped)
+
+    def _withdraw(self, micrograph: Micrograph) -> None:
+        """Remove what a run with other settings picked on a micrograph that cannot be picked any more.
+
+        RELION 3.1 extracts by the coordinate files in the folder, whether they are listed or not.
+        """
+        self._paths[micrograph.name].unlink(missing_ok=True)
+        self.store.forget(micrograph.name)
 
     def _describe(self, micrograph: Micrograph, record: CandidateRecord) -> MicrographResult:
         return describe_record(micrograph, record, self._settings.options, self._point)
