@@ -52,6 +52,7 @@ from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
 
+FAILED_FILE = "failed_micrographs.star"
 REJECTED_FILE = "rejected_candidates.star"
 
 PREPARED_AHEAD = 2
@@ -317,7 +318,7 @@ def write_lists(
         [result.n_picks for result in picked],
     )
     write_failures(
-        job.path / "failed_micrographs.star",
+        job.path / FAILED_FILE,
         [result.micrograph.name for result in failed],
         [result.reason or "" for result in failed],
     )
