@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.picks import FloatArray, Picks, is_junk
@@ -59,7 +60,18 @@ class CandidateRecord:
 
     def without_junk(self) -> CandidateRecord:
         """Return the record with only those candidates that have no reason to be rejected."""
-        kept = ~is_junk(self.score, self.details)
+        return self._take(~is_junk(self.score, self.details))
+
+    def inside(self, border: float) -> CandidateRecord:
+        """Return the record with only those candidates that are at least ``border`` pixels away from the edge."""
+        last = np.array(self.image_shape) - 1
+        return self._take(np.all((self.yx >= border) & (self.yx <= last - border), axis=1))
+
+    def first(self, count: int | None) -> CandidateRecord:
+        """Return the record with at most ``count`` candidates, the highest; ``None`` keeps all."""
+        return self._take(slice(count))
+
+    def _take(self, kept: NDArray[np.bool_] | slice) -> CandidateRecord:
         details = {name: values[kept] for name, values in self.details.items()}
         return replace(self, yx=self.yx[kept], score=self.score[kept], details=details)
 

@@ -184,7 +184,8 @@ def run_selection_job(
     evaluation = None
     if reference is not None:
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
-        job_results = JobResults(store, point, done, {}, request.options.reject_junk)
+        options = request.options
+        job_results = JobResults(store, point, done, {}, options.reject_junk, options.border, options.max_picks)
         evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
     return JobSummary(results, point, evaluation, earlier.picker)
