@@ -18,6 +18,7 @@ SENTENCES: Final = {
     errno.EACCES: "permission is denied: check who may read and write there",
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EIO: "the disk or the network file system cannot be read or written: ask who runs it",
+    errno.EPIPE: "whoever read the output has ended, such as head: write it into a file instead",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away",
     errno.EEXIST: "a file stands where a folder is needed: move it away",
     errno.EISDIR: "a folder stands where a file is needed: move it away",
@@ -30,12 +31,14 @@ def explain(error: BaseException) -> str | None:
     """Return one sentence for an error that the user can mend, ``None`` for a bug."""
     if isinstance(error, PickerError):
         return str(error)
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # what click makes of it
+        return f"Standard output: {SENTENCES[errno.EPIPE]}."
     if isinstance(error, click.ClickException):
         return _explain_option(error)
     if isinstance(error, ImportError) and not (error.name or "").startswith("relion_attn_picker"):
         return _explain_import(error)
     if isinstance(error, OSError) and error.errno in SENTENCES:
-        where = error.filename or "The job's folder"
+        where = error.filename or ("Standard output" if error.errno == errno.EPIPE else "The job's folder")
         return f"{where}: {SENTENCES[error.errno]}."
     return None
 

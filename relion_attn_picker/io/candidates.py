@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.picks import FloatArray, Picks, is_junk
@@ -59,7 +60,18 @@ class CandidateRecord:
 
     def without_junk(self) -> CandidateRecord:
         """Return the record with only those candidates that have no reason to be rejected."""
-        kept = ~is_junk(self.score, self.details)
+        return self._take(~is_junk(self.score, self.details))
+
+    def inside(self, border: float) -> CandidateRecord:
+        """Return the record with only those candidates that are at least ``border`` pixels away from the edge."""
+        last = np.array(self.image_shape) - 1
+        return self._take(np.all((self.yx >= border) & (self.yx <= last - border), axis=1))
+
+    def first(self, count: int | None) -> CandidateRecord:
+        """Return the record with at most ``count`` candidates, the highest; ``None`` keeps all."""
+        return self._take(slice(count))
+
+    def _take(self, kept: NDArray[np.bool_] | slice) -> CandidateRecord:
         details = {name: values[kept] for name, values in self.details.items()}
         return replace(self, yx=self.yx[kept], score=self.score[kept], details=details)
 
@@ -91,7 +103,8 @@ def _selection_of(record: CandidateRecord) -> dict[str, Any]:
 class CandidateStore:
     """Reads and appends the candidates of one job; the last line of a micrograph counts.
 
-    A line without candidates says that other picks were selected among those of the line before.
+    A line without candidates says that other picks were selected among those of the line before, or that the micrograph
+    is forgotten.
     """
 
     def __init__(self, path: Path) -> None:
@@ -111,11 +124,17 @@ class CandidateStore:
 
     def _index_line(self, line: dict[str, Any], offset: int) -> None:
         name = line["micrograph"]
-        if "candidates" in line:
+        if line.get("forgotten"):
+            self._drop(name)
+        elif "candidates" in line:
             self._offsets[name] = offset
             self._selections.pop(name, None)
         else:
             self._selections[name] = {key: line[key] for key in ("selected_with", "n_picks", "mean_score")}
+
+    def _drop(self, name: str) -> None:
+        self._offsets.pop(name, None)
+        self._selections.pop(name, None)
 
     def scores(self, names: Iterable[str], reject_junk: bool = False) -> FloatArray:
         """Return the scores of all candidates of these micrographs, ``(n,)``; those that are not done have none.
@@ -169,6 +188,12 @@ class CandidateStore:
         line = _selection_of(record)
         self._append_line(line)
         self._selections[line.pop("micrograph")] = line
+
+    def forget(self, micrograph: str) -> None:
+        """Add that nothing is known of a micrograph any more; one that is not done needs no such line."""
+        if micrograph in self:
+            self._append_line({"micrograph": micrograph, "forgotten": True})
+            self._drop(micrograph)
 
     def _append_line(self, record: dict[str, Any]) -> int:
         """Add a line, and return where it begins."""

@@ -70,7 +70,8 @@ def _lock(folder: Path) -> int | None:
             return None
         if _is_still(descriptor, path):
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            with suppress(OSError):  # a full disk again: the lock holds without the name of its holder
+                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             return descriptor
         os.close(descriptor)
 

@@ -95,21 +95,27 @@ def list_images(
 ) -> list[Micrograph]:
     """Return the micrographs of these files, in one optics group for each pixel size.
 
-    Pixel sizes that were read are kept in ``known`` (name → Å per pixel), and are not read again.
+    Pixel sizes that were read are kept in ``known`` (name → Å per pixel), and are not read again. A damaged file stays
+    listed, in the first group: the job then tells what is wrong with it, and picks the others.
 
     Raises
     ------
     InputError
-        If a header cannot be read, or has no pixel size and none is given.
+        If no header can be read, or one has no pixel size and none is given.
     """
-    groups: dict[float, OpticsGroup] = {}
     known = {} if known is None else known
-    micrographs = []
+    damaged: list[InputError] = []
     for name in names:
-        size = known.get(name, pixel_size) or read_header(Path(name)).pixel_size
+        try:
+            size = known.get(name, pixel_size) or read_header(Path(name)).pixel_size
+        except InputError as error:
+            damaged.append(error)
+            continue
         if size is None:
             raise InputError(f"{name} has no pixel size in its header: give --pixel_size in Å per pixel.")
-        size = known[name] = round(size, 4)
-        group = groups.setdefault(size, OpticsGroup(len(groups) + 1, f"opticsGroup{len(groups) + 1}", size))
-        micrographs.append(Micrograph(name, group))
-    return micrographs
+        known[name] = round(size, 4)
+    sizes = dict.fromkeys(known[name] for name in names if name in known)
+    if damaged and not sizes:
+        raise damaged[0]
+    groups = {size: OpticsGroup(index, f"opticsGroup{index}", size) for index, size in enumerate(sizes, start=1)}
+    return [Micrograph(name, groups[known.get(name, next(iter(sizes)))]) for name in names]

@@ -65,6 +65,8 @@ class JobResults:
         Name → probability map, where maps were kept; otherwise empty.
     reject_junk
         Whether candidates that have a reason to be rejected are left out.
+    border, max_picks
+        What the job's options say: Å from the edge, and the most picks a micrograph; what they leave out is no pick.
     """
 
     store: CandidateStore
@@ -72,6 +74,8 @@ class JobResults:
     pixel_sizes: Mapping[str, float]
     map_paths: Mapping[str, Path]
     reject_junk: bool = False
+    border: float = 0.0
+    max_picks: int | None = None
 
 
 def evaluate_job(results: JobResults, reference: Reference, particle_diameter: float) -> Evaluation:
@@ -96,9 +100,11 @@ def evaluate_job(results: JobResults, reference: Reference, particle_diameter: f
             record, pixel_size = results.store.read(name), results.pixel_sizes[name]
             if record is None:
                 continue
+            record = record.inside(results.border / pixel_size)
             if results.reject_junk:
                 rejected.update(_tally_rejected(record, point, true.yx, particle_diameter / 2 / pixel_size))
                 record = record.without_junk()
+            record = record.first(results.max_picks)
             if pixels is not None:
                 _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
             merit = point.merit(record.score)
@@ -202,7 +208,7 @@ def evaluate_files(
         point = read_point(saved)
         if threshold is not None:
             point = replace(point, threshold=threshold, expected=None)
-        results = replace(read_job_results(folder, listed, point), reject_junk=rejects_junk(saved))
+        results = replace(read_job_results(folder, listed, point), **_read_limits(saved))
         return evaluate_job(results, reference, particle_diameter)
     return _evaluate_coordinates(
         open_coordinates(picks, project_dir, listed),
@@ -236,9 +242,14 @@ def read_point(saved: Mapping[str, Any]) -> OperatingPoint:
     )
 
 
-def rejects_junk(saved: Mapping[str, Any]) -> bool:
-    """Return whether a job with these saved options left out what had a reason to be rejected."""
-    return bool(saved.get("options", {}).get("reject_junk", False))
+def _read_limits(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a job's saved options that leave out candidates, whatever their score."""
+    options = saved.get("options", {})
+    return {
+        "reject_junk": bool(options.get("reject_junk", False)),
+        "border": float(options.get("border", 0.0)),
+        "max_picks": options.get("max_picks"),
+    }
 
 
 def describe_point(point: OperatingPoint) -> dict[str, Any]:

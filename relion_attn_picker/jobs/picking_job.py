@@ -52,6 +52,7 @@ from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
 
+FAILED_FILE = "failed_micrographs.star"
 REJECTED_FILE = "rejected_candidates.star"
 
 PREPARED_AHEAD = 2
@@ -150,8 +151,17 @@ class PickJob:
         try:
             record, skipped = self._pick(micrograph, future) if future else self._reuse(micrograph)
         except InputError as error:
+            self._withdraw(micrograph)
             return MicrographResult(micrograph, reason=str(error))
         return replace(self._describe(micrograph, record), seconds=time.perf_counter() - start, skipped=skipped)
+
+    def _withdraw(self, micrograph: Micrograph) -> None:
+        """Remove what a run with other settings picked on a micrograph that cannot be picked any more.
+
+        RELION 3.1 extracts by the coordinate files in the folder, whether they are listed or not.
+        """
+        self._paths[micrograph.name].unlink(missing_ok=True)
+        self.store.forget(micrograph.name)
 
     def _describe(self, micrograph: Micrograph, record: CandidateRecord) -> MicrographResult:
         return describe_record(micrograph, record, self._settings.options, self._point)
@@ -240,7 +250,8 @@ class PickJob:
         """Return what the evaluation needs to know of these micrographs."""
         maps = {m.name: self._map_path(m) for m in micrographs} if self._settings.write_maps else {}
         pixel_sizes = {m.name: m.optics.pixel_size for m in micrographs}
-        return JobResults(self.store, point, pixel_sizes, maps, self._settings.options.reject_junk)
+        options = self._settings.options
+        return JobResults(self.store, point, pixel_sizes, maps, options.reject_junk, options.border, options.max_picks)
 
     def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
         """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
@@ -308,7 +319,7 @@ def write_lists(
         [result.n_picks for result in picked],
     )
     write_failures(
-        job.path / "failed_micrographs.star",
+        job.path / FAILED_FILE,
         [result.micrograph.name for result in failed],
         [result.reason or "" for result in failed],
     )

@@ -27,13 +27,20 @@ from relion_attn_picker.jobs.pick_evaluation import (
     evaluate_job,
     read_point,
 )
-from relion_attn_picker.jobs.picking_job import MicrographResult, describe_record, write_lists, write_selection
+from relion_attn_picker.jobs.picking_job import (
+    FAILED_FILE,
+    MicrographResult,
+    describe_record,
+    write_lists,
+    write_selection,
+)
 from relion_attn_picker.jobs.picking_session import JobSummary
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pipeline import score_floor
 from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.job_files import read_failures
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.report.evaluation import write_evaluation
@@ -161,6 +168,7 @@ def run_selection_job(
         reference = open_reference_of(request.reference, request.project_dir, sizes)
     paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
     store = _store_of(job, earlier, candidates)
+    failed = _failed_results(earlier, candidates)
     _save_settings(job, request, point)
     results: list[MicrographResult] = []
     try:
@@ -168,7 +176,7 @@ def run_selection_job(
             results.append(result)
             report(len(results), result)
     finally:
-        write_lists(job, earlier.saved["micrographs"], lambda micrograph: paths[micrograph.name], results)
+        write_lists(job, earlier.saved["micrographs"], lambda micrograph: paths[micrograph.name], [*results, *failed])
     if not results:
         raise InputError(f"{earlier.folder} has no candidates of the micrographs in {earlier.saved['micrographs']}.")
     if len(results) < len(sizes):
@@ -176,10 +184,18 @@ def run_selection_job(
     evaluation = None
     if reference is not None:
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
-        job_results = JobResults(store, point, done, {}, request.options.reject_junk)
+        options = request.options
+        job_results = JobResults(store, point, done, {}, options.reject_junk, options.border, options.max_picks)
         evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
     return JobSummary(results, point, evaluation, earlier.picker)
+
+
+def _failed_results(earlier: EarlierJob, candidates: CandidateStore) -> list[MicrographResult]:
+    """Return the micrographs that the earlier job could not pick, with its reasons, to be listed again."""
+    reasons = read_failures(earlier.folder / FAILED_FILE)
+    failed = (each for each in earlier.micrographs if each.name in reasons and each.name not in candidates)
+    return [MicrographResult(micrograph, reason=reasons[micrograph.name]) for micrograph in failed]
 
 
 def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> OperatingPoint:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion import labels
-from relion_attn_picker.relion.star import VERSION, format_value, replace_file, write_table
+from relion_attn_picker.relion.star import VERSION, format_value, read_tables, replace_file, write_table
 
 FAILED_NAME = "attnpickMicrographName"
 
@@ -90,6 +90,14 @@ def write_failures(path: Path, micrograph_names: Sequence[str], reasons: Sequenc
     """Write the micrographs that could not be picked, with the reason; quotes become grave accents."""
     told = [" ".join(reason.replace('"', "`").replace("'", "`").split()) for reason in reasons]
     write_table(path, "failed_micrographs", {FAILED_NAME: micrograph_names, labels.REASON: told})
+
+
+def read_failures(path: Path) -> dict[str, str]:
+    """Return the micrographs that ``write_failures`` listed, with the reason of each; none without the file."""
+    if not path.is_file():
+        return {}
+    table = next(iter(read_tables(path).values()))
+    return dict(zip(map(str, table[FAILED_NAME]), map(str, table[labels.REASON]), strict=True))
 
 
 @dataclass(frozen=True)

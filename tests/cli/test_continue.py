@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.mrc import read_image, write_image
 from relion_attn_picker.jobs import picking_job
 
@@ -123,6 +124,18 @@ def test_failed_ones_are_tried_again(project: Project, read_names: list[str]) ->
     assert read_names == [A]
     assert len(project.picks(A)) == 12
     assert ".mrc" not in (project.job / "failed_micrographs.star").read_text()
+
+
+def test_failed_ones_keep_no_picks_of_other_settings(project: Project) -> None:
+    project.run().assert_succeeded()
+    good = (project.folder / A).read_bytes()
+    (project.folder / A).write_bytes(good[:5000])
+    project.run("--min_distance", "90").assert_succeeded()
+    assert not project.picks_path(A).exists()  # RELION 3.1 takes what lies in the folder, listed or not
+    assert A not in CandidateStore(project.job / "candidates.jsonl")
+    (project.folder / A).write_bytes(good)
+    project.run().assert_succeeded()
+    assert len(project.picks(A)) == 12
 
 
 def test_deleted_coordinates_are_written_again(project: Project, read_names: list[str]) -> None:

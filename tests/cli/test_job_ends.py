@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from relion_attn_picker.cli._picking import ProgressLines
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.jobs import picking_job, picking_session
@@ -38,6 +40,11 @@ def test_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseExcep
     assert (run.code, run.markers) == (1, ["RELION_JOB_EXIT_FAILURE"])
     assert "Traceback" in run.err
     assert run.err.endswith("ERROR: This is a bug of attnpick: please report the lines above.\n")
+
+
+def test_reader_of_the_output_that_ends_early(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProgressLines, "report", raiser(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    project.run().assert_failed_with("whoever read the output has ended, such as head: write it into a file instead")
 
 
 def test_job_that_runs_already_is_left_alone(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,3 +61,17 @@ def test_reference_of_other_micrographs(project: Project) -> None:
     (project.folder / "truth.star").write_text(head + "1 2 Micrographs/other.mrc\n")
     project.run("--in_coords", "truth.star").assert_failed_with("None of the 2 micrographs is listed in the reference")
     assert not (project.job / "candidates.jsonl").exists()  # told before the night's work, not after it
+
+
+@pytest.mark.parametrize("more", [["--border", "250"], ["--max_picks", "5"]])
+def test_only_what_may_be_picked_is_scored(project: Project, truth: str, more: list[str]) -> None:
+    run = project.run("--in_coords", truth, *more).assert_succeeded()
+    total = re.search(r"particles from 2 micrographs is (\d+)", run.out)
+    picks = re.search(r"^picks +(\d+)", run.out, re.M)
+    assert total is not None
+    assert picks is not None
+    assert picks[1] == total[1] != "24"
+    before = (project.job / "evaluation.json").read_text()
+    arguments = ["evaluate", "External/job001", truth, "--diameter", "100", "--out", "again"]
+    assert run_plain_command(group, arguments) == 0
+    assert Path("again/evaluation.json").read_text() == before

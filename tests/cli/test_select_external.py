@@ -115,6 +115,17 @@ def test_what_was_not_picked_is_left_out_and_told(picked: Project) -> None:
     assert "c.mrc" not in Path(JOB, "autopick.star").read_text()
 
 
+def test_what_could_not_be_picked_stays_listed(picked: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("Micrographs/a.mrc").write_bytes(b"")
+    picked.run("--min_distance", "90").assert_succeeded()
+    failed = (picked.job / "failed_micrographs.star").read_text()
+    assert "is empty (0 bytes)" in failed
+    select_anew(picked, "--threshold", "0.5").assert_succeeded()
+    assert Path(JOB, "failed_micrographs.star").read_text() == failed
+    in_place(picked, capsys, "--threshold", "0.5")
+    assert (picked.job / "failed_micrographs.star").read_text() == failed
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [

@@ -94,3 +94,18 @@ def test_torn_last_line_is_as_if_never_written(tmp_path: Path) -> None:
         survivor.append(record("c.mrc"))
         assert CandidateStore(torn).read("c.mrc") is not None
         assert CandidateStore(torn).read("a.mrc") is not None
+
+
+def test_forgotten_micrograph_is_as_if_never_done(tmp_path: Path) -> None:
+    path = tmp_path / "candidates.jsonl"
+    store = CandidateStore(path)
+    store.forget("a.mrc")
+    assert not path.exists()
+    store.append(record("a.mrc"))
+    store.append(record("b.mrc"))
+    store.note_selection(record("a.mrc", n_picks=1))
+    store.forget("a.mrc")
+    for each in (store, CandidateStore(path)):
+        assert ("a.mrc" in each, "b.mrc" in each, each.read("a.mrc")) == (False, True, None)
+    store.append(record("a.mrc"))
+    assert CandidateStore(path).read("a.mrc") is not None

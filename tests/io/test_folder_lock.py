@@ -48,3 +48,13 @@ def test_file_system_without_locks_refuses_nothing(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("fcntl.flock", refuse)
     with hold_folder(tmp_path):
         assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_is_left_to_whoever_works_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, text: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.write", refuse)
+    with hold_folder(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [".attnpick.lock"]
+    assert list(tmp_path.iterdir()) == []

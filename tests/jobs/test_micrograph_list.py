@@ -64,3 +64,16 @@ def test_names_are_found_above_the_star_file(folder: Path, monkeypatch: pytest.M
     monkeypatch.chdir("/")
     assert find_project_dir(star, "mics/a.mrc") == folder
     assert find_project_dir(star, "nowhere.mrc") == Path()
+
+
+def test_damaged_image_stays_listed(folder: Path) -> None:
+    Path("mics/a.mrc").write_bytes(b"")
+    listed = list_micrographs(["mics/*.mrc"], None, Path("out"))
+    assert [(m.name, m.optics.pixel_size) for m in listed.micrographs] == [("mics/a.mrc", 2.0), ("mics/b.mrc", 2.0)]
+
+
+def test_only_damaged_images(folder: Path) -> None:
+    for name in ("mics/a.mrc", "mics/b.mrc"):
+        Path(name).write_bytes(b"")
+    with pytest.raises(InputError, match=r"mics/a\.mrc is empty"):
+        list_micrographs(["mics/*.mrc"], None, Path("out"))

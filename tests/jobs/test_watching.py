@@ -130,6 +130,17 @@ def test_stop_is_asked_for_while_waiting() -> None:
         watch(GrowingList(["*.mrc"], None, Path()), lambda _: Session(), options, lambda: next(asked), lambda _: None)
 
 
+def test_a_damaged_image_holds_up_no_other() -> None:
+    write("a.mrc")
+    write("b.mrc")
+    whole = Path("b.mrc").read_bytes()
+    Path("b.mrc").write_bytes(whole[:3000])
+    os.utime("b.mrc", (0, 0))
+    session = run(["*.mrc"], [None, lambda: Path("b.mrc").write_bytes(whole)], idle=4.0)
+    assert session.rounds == [["a.mrc", "b.mrc"]] * 2
+    assert session.forgotten == [["a.mrc", "b.mrc"], ["b.mrc"]]
+
+
 def test_header_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long session must not read the headers of all its micrographs at each look."""
     from relion_attn_picker.jobs import micrograph_list
