@@ -97,6 +97,27 @@ def test_release_writes_half_precision_and_a_card(
     assert '"architecture": "attention"' in capsys.readouterr().out
 
 
+def test_release_overwrites_nothing(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine, other, notes = tmp_path / "mine.safetensors", tmp_path / "other.safetensors", tmp_path / "notes.md"
+    mine.write_bytes(tiny_checkpoint.read_bytes())
+    other.write_text("something else")
+    notes.write_text("my notes")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for out, sentence in (
+        ("mine.safetensors", "mine.safetensors holds other weights, which would be overwritten: give another name"),
+        ("other.safetensors", "other.safetensors is not a readable safetensors file"),
+        ("notes.safetensors", "notes.md is not the card of these weights, and would be overwritten: move it away."),
+        ("notes.md", "notes.md: expected a name that ends in .safetensors."),
+        ("absent/new.safetensors", "absent to write new.safetensors to: make it, or give another."),
+    ):
+        assert run_plain_command(group, ["model", "release", str(mine), str(tmp_path / out)]) == 1
+        assert sentence in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    new = ["model", "release", str(mine), str(tmp_path / "new.safetensors")]
+    assert run_plain_command(group, new) == 0
+    assert run_plain_command(group, new) == 0
+
+
 def test_card_of_weights_trained_on_fields_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--steps", "1", "--validate_every", "1", "--validate_simulated", "3", "--base_features", "8"]
     command = ["train", "--out", str(tmp_path / "run"), "--batch_size", "2", "--gpu", "cpu", "--j", "1", *options]
