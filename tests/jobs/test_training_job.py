@@ -153,6 +153,15 @@ def test_fine_tuning_takes_network_and_scale_from_the_weights(
     assert not (tmp_path / "other/best.safetensors").exists()
 
 
+def test_what_contradicts_the_starting_weights_is_told_before_crops_are_cut(
+    project: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["--start_from", str(tiny_checkpoint)]
+    assert train(project, tmp_path / "run", *start, "--diameter_px", "30") == 1
+    assert "leave out --diameter_px" in capsys.readouterr().err
+    assert train(project, tmp_path / "run", *start) == 0  # as it says
+
+
 def test_shipped_weights_are_found_by_name() -> None:
     assert find_start("shipped", None) == find_start("attention", None)
     assert find_start("shipped", "standard") == find_start("standard", None)

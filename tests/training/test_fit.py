@@ -99,8 +99,19 @@ def test_other_options_in_the_same_folder_are_refused(
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors", "state.pt"])
+def test_weights_of_unknown_origin_are_not_overwritten(
+    name: str, crops: Mixture, sets: list[ValidationSet], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"run holds {name}, but no options\.json of a training"):
+        fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    assert [path.read_text() for path in (tmp_path / "run").iterdir()] == ["mine"]
+
+
 def test_fewer_crops_than_a_batch(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="There are 12 crops for batches of 64"):
+    with pytest.raises(InputError, match="There are 12 crops for batches of 64: cut more crops or"):
         fit(tmp_path / "run", crops, sets, replace(OPTIONS, batch_size=64), CPU)
 
 
