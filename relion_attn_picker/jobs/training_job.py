@@ -22,7 +22,7 @@ from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
@@ -74,6 +74,7 @@ class TrainingData:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        PickOptions(particle_diameter=self.particle_diameter)  # checks it
         if not 0 < self.weight < float("inf"):
             raise InputError(f"The weight of {self.micrographs_star} is {self.weight:g}: expected more than 0.")
 

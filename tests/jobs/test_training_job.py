@@ -254,6 +254,38 @@ def test_nothing_left_to_train_on(project: Path) -> None:
         split_source(read_labelled_source(data), 3)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--simulated -2", "--simulated is -2: expected 0 micrographs or more."),
+        ("--simulated 2 --validate_simulated -1", "--validate_simulated is -1: expected 0 micrographs or more."),
+        ("--seed -1", "The seed is -1: expected 0 or more."),
+        ("--base_features 7", "base_features is 7: expected an even number from 8 to 64."),
+        ("--structures beads", "--structures is for simulated micrographs: give --simulated or --on_the_fly too."),
+    ],
+)
+def test_impossible_options_leave_nothing(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, sentence: str
+) -> None:
+    np.savez(tmp_path / "beads.npz", x=np.eye(3), unit=10.0, w=np.ones(3), sigma=1.0)
+    options = options.replace("beads", str(tmp_path / "beads.npz"))
+    assert train(project, tmp_path / "run", *options.split()) == 1
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("epochs", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_epochs(epochs: float) -> None:
+    with pytest.raises(InputError, match=r"epochs is .*: expected more than 0, such as 10\."):
+        follow_recipe("small", {"epochs": epochs})
+
+
+@pytest.mark.parametrize("diameter", [0.0, -150.0, float("nan"), float("inf")])
+def test_impossible_diameter(diameter: float) -> None:
+    with pytest.raises(InputError, match=r"The particle diameter is .* Å: expected 10 to 10000 Å"):
+        TrainingData(micrographs_star=Path("a.star"), coordinates=Path("b.star"), particle_diameter=diameter)
+
+
 def test_no_validation_micrograph(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(project, tmp_path / "run", "--hold_out", "0") == 1
     assert "No micrograph is held out for validation" in capsys.readouterr().err
