@@ -137,6 +137,6 @@ def read_training_state(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files
         raise CheckpointError(
-            f"{path} is not a readable training state ({error}): remove the folder to start afresh."
+            f"{path} is not a readable training state ({type(error).__name__}): remove the folder to start afresh."
         ) from error
     return state

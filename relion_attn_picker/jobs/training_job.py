@@ -256,7 +256,7 @@ def _make_or_open_crops(
     agree(None, world)
     crops = CropFile(path)
     present = crops.attributes
-    if present["options"] != asdict(options) or present["normalization"] != asdict(normalization):
+    if present.get("options") != asdict(options) or present.get("normalization") != asdict(normalization):
         raise InputError(f"{path} was made with other options: give another folder, or the same options to resume.")
     if [_identity(source) for source in present["sources"]] != [_identity(describe_source(each)) for each in sources]:
         raise InputError(f"{path} was made from other data: give another folder, or the same data to resume.")

@@ -107,6 +107,8 @@ def fit(
         inference = replace(inference, gpu=device_name(device), precision=precision)
         state = start_or_resume(folder, options, start, device)
         keeper = Keeper(folder, mixture, validation_sets, options, start, inference)
+        if world.is_first:
+            keeper.go_on(state)
         trainer = Trainer(state, options, device, precision, world)
         saver = Saver(folder, run.save_every)
         if start is not None and not state.rows:
@@ -304,7 +306,7 @@ def _claim_folder(
     }
     path = folder / OPTIONS_NAME
     if path.exists():
-        present = json.loads(path.read_text())
+        present = _read_options(path)
         same = all(present.get(name) == json.loads(json.dumps(value)) for name, value in record.items())
         if not same or precision not in ("auto", present["precision"]):
             raise InputError(
@@ -319,3 +321,21 @@ def _claim_folder(
     partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     partial.replace(path)
     return precision
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    """Return what ``_claim_folder`` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    try:
+        present = dict(json.loads(path.read_text(encoding="utf-8")))
+        str(present["precision"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} is damaged ({error!r}): put it back, or remove the folder to start afresh."
+        ) from error
+    return present
