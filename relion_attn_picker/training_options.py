@@ -54,6 +54,7 @@ class CropOptions:
         require(self.crop_size >= 64, f"The crop size is {self.crop_size} pixels: expected 64 or more.")
         require(self.crops_per_source >= 1, f"There are {self.crops_per_source} crops per source: expected 1 or more.")
         require(0 <= self.scale_jitter < 0.5, f"The scale jitter is {self.scale_jitter}: expected 0 to 0.5.")
+        require(self.seed >= 0, f"The seed is {self.seed}: expected 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +104,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "patience", "crops_per_field"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: expected 1 or more.")
-        require(
-            self.base_features in range(8, 65, 2),
-            f"base_features is {self.base_features}: expected an even number from 8 to 64.",
-        )
+        width = self.base_features
+        require(8 <= width <= 64 and width % 2 == 0, f"base_features is {width}: expected an even number from 8 to 64.")
         require(self.seed >= 0, f"The seed is {self.seed}: expected 0 or more.")
         require(self.input_size >= 32, f"input_size is {self.input_size} pixels: expected 32 or more.")
         for name, known in (("target", TARGET_NAMES), ("loss", LOSS_NAMES)):
@@ -209,6 +208,7 @@ def follow_recipe(name: str, given: Mapping[str, Any], shorten: float = 1.0) -> 
     if "crop_size" not in values:
         crops = replace(crops, crop_size=max(64, train.input_size * 5 // 4))
     epochs = values.get("epochs")
+    require(epochs is None or 0 < epochs < float("inf"), f"epochs is {epochs}: expected more than 0, such as 10.")
     if epochs is None and recipe.epochs is not None and "steps" not in values:
         epochs = recipe.epochs / shorten
     if epochs is None:

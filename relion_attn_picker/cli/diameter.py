@@ -45,6 +45,10 @@ def command(
     if count < 1:
         raise InputError(f"The number of micrographs to look at is {count}: expected 1 or more, such as 6.")
     check_pixel_size(pixel_size)
+    if out is not None and Path(out).suffix.lower() != ".png":
+        raise InputError(f"The picture would go to {out}: expected a name that ends in .png.")
+    if out is not None and not Path(out).parent.is_dir():
+        raise InputError(f"There is no folder {Path(out).parent} for the picture: make it, or give another.")
     import numpy as np
 
     from relion_attn_picker.inference.diameter import estimate_diameter

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from relion_attn_picker.errors import InputError
+
 
 @click.group(name="model")
 def command() -> None:
@@ -27,16 +29,26 @@ def show(file: str) -> None:
 @click.argument("file")
 @click.argument("out")
 def release(file: str, out: str) -> None:
-    """Write the weights of FILE to OUT as float16, half the size, and a model card beside them."""
+    """Write the weights of FILE to OUT (*.safetensors) as float16, half the size, and a model card beside them."""
+    target = Path(out)
+    if target.suffix != ".safetensors":
+        raise InputError(f"The weights would go to {target}: expected a name that ends in .safetensors.")
+    if not target.parent.is_dir():
+        raise InputError(f"There is no folder {target.parent} to write {target.name} to: make it, or give another.")
     import torch
 
-    from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
+    from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
     from relion_attn_picker.models.builders import build_model
     from relion_attn_picker.report.model_card import format_model_card
 
     checkpoint = read_checkpoint(Path(file))
     model = build_model(checkpoint.header.spec)
     checkpoint.load_into(model, Path(file))
-    write_checkpoint(Path(out), model, checkpoint.header, dtype=torch.float16)
-    n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    Path(out).with_suffix(".md").write_text(format_model_card(checkpoint.header, n_parameters))
+    card = format_model_card(checkpoint.header, sum(parameter.numel() for parameter in model.parameters()))
+    if target.exists() and (target.samefile(file) or read_header(target) != checkpoint.header):
+        raise InputError(f"{target} holds other weights, which would be overwritten: give another name, or remove it.")
+    card_path = target.with_suffix(".md")
+    if card_path.exists() and card_path.read_bytes() != card.encode():
+        raise InputError(f"{card_path} is not the card of these weights, and would be overwritten: move it away.")
+    write_checkpoint(target, model, checkpoint.header, dtype=torch.float16)
+    card_path.write_text(card, encoding="utf-8")

@@ -124,9 +124,14 @@ def read_request(given: dict[str, Any]) -> dict[str, Any]:
     structures = given["structures"]
     simulation = open_simulation(structures and Path(structures), train.seed, given["exclude"])
     count, share, n_validation = given["simulated"], given["on_the_fly"], given["validate_simulated"]
+    for name in ("simulated", "validate_simulated"):
+        if (given[name] or 0) < 0:
+            raise InputError(f"--{name} is {given[name]}: expected 0 micrographs or more.")
     other_weights = sum(each.weight for each in sets) + (1.0 if count else 0.0)
     share = (0.0 if other_weights else 1.0) if share is None else share
     n_validation = (0 if sets else VALIDATION_FIELDS) if n_validation is None else n_validation
+    if structures is not None and not (count or share or n_validation):
+        raise InputError("--structures is for simulated micrographs: give --simulated or --on_the_fly too.")
     return {
         "data": sets,
         "crop_options": crops,

@@ -30,10 +30,10 @@ were .20 to .67 without any particle, .81 or more for proteins that the networks
 NEAR_BEST: Final = 0.01
 """What is given up of a precision that cannot be had in full: the very best of it may be that of a single pick."""
 
-SPARSE: Final = 0.1
-"""A balanced cut that keeps less than this share of the candidates is doubtful too: so few tell nothing of where the
-scores of particles lie, and dirt is taken for them. It kept .20 and more of the candidates of simulated sessions whose
-particles cover .05 to .30 of the area, and .01 to .10 where they cover .002 to .03."""
+SPARSE: Final = 0.08
+"""A balanced cut that keeps less than this share of the candidates is doubtful too: so few tell little of where the
+scores of particles lie, and dirt is taken for them. It kept .20 to .35 of the candidates of simulated sessions whose
+particles cover .1 to .4 of the area, .08 to .13 where they cover .03 to .1, and .01 to .15 with .002 to .03."""
 
 SURE: Final = (0.9, 0.98)
 """What a candidate of a doubtful data set must reach on the one curve for all data sets: the mixture that is fitted to
@@ -41,7 +41,7 @@ scores of noise alone makes particles of the best of them. The second, where har
 
 HARDLY_ANY: Final = 0.01
 """Share of the candidates. Of those of simulated micrographs without particles .003 to .010 reached the first of
-``SURE``, by dirt; of sparse particles .007 to .065, of usual sessions .16 and more."""
+``SURE``, by dirt; of sparse particles .001 to .069, of usual sessions .16 and more."""
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,21 @@ def _parse_header(path: Path, metadata: dict[str, str] | None) -> CheckpointHead
 
 
 def write_training_state(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values of a training, by a temporary file and a rename."""
+    """Write tensors and plain values of a training, by a temporary file and a rename.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, say: of that torch makes an error of its own, which tells nobody.
+    """
     partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
     partial.replace(path)
 
 
@@ -137,6 +149,6 @@ def read_training_state(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files
         raise CheckpointError(
-            f"{path} is not a readable training state ({error}): remove the folder to start afresh."
+            f"{path} is not a readable training state ({type(error).__name__}): remove the folder to start afresh."
         ) from error
     return state

@@ -76,6 +76,8 @@ def read_residues(path: Path, assembly: str | None = None) -> Residues:
     xyz, parent, is_nucleic, scattering, mass = (np.array(column) for column in zip(*rows, strict=True))
     copies = _copies(path, structure, chains, assembly)
     moved = [xyz[index] @ turn.T + shift for index, turn, shift in copies]
+    if not all(np.isfinite(each).all() for each in moved):
+        raise InputError(f"{path} has an atom, or a copy of it in the assembly, at no place in space: mend the file.")
     index = np.concatenate([index for index, _, _ in copies])
     return Residues(np.concatenate(moved), parent[index], is_nucleic[index], scattering[index], mass[index])
 

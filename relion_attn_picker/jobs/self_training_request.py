@@ -13,6 +13,7 @@ from typing import Any
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
@@ -128,7 +129,8 @@ def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
     Raises
     ------
     InputError
-        If it holds another one; more rounds of the same one are no difference, nor are device and threads.
+        If it holds another one, or a training; more rounds of the same one are no difference, nor are device and
+        threads.
     """
     record = {
         "labelled": [{**asdict(data), **_resolve_paths(data)} for data in request.labelled],
@@ -143,6 +145,11 @@ def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
     }
     path = folder / CLAIM_NAME
     if not path.exists():
+        if (folder / BEST_NAME).exists():
+            raise InputError(
+                f"{folder} holds {BEST_NAME}, but no {CLAIM_NAME} of a self-training that would have left it: give "
+                "another folder, so that nothing is overwritten."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps({"version": __version__, **record}, indent=1, default=str) + "\n")
         return

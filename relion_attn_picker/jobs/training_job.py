@@ -16,14 +16,13 @@ from typing import Any, Final
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
@@ -36,9 +35,10 @@ from relion_attn_picker.training.crops import (
     write_crops,
 )
 from relion_attn_picker.training.distributed import World, agree, current_world, join_world
-from relion_attn_picker.training.fit import Progress, fit
+from relion_attn_picker.training.fit import Progress, check_beginning, fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.mixture import Mixture
+from relion_attn_picker.training.starting import StartingWeights
 from relion_attn_picker.training.validation import prepare_validation_set
 from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
@@ -74,10 +74,7 @@ class TrainingData:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.particle_diameter < float("inf"):
-            raise InputError(
-                f"The particle diameter of {self.micrographs_star} is {self.particle_diameter:g} Å: expected above 0."
-            )
+        PickOptions(particle_diameter=self.particle_diameter)  # checks it
         if not 0 < self.weight < float("inf"):
             raise InputError(f"The weight of {self.micrographs_star} is {self.weight:g}: expected more than 0.")
 
@@ -228,11 +225,13 @@ def run_training(
     held_out = [source for _, source in splits if source.micrographs] + list(validation)
     if not held_out:
         raise InputError("No micrograph is held out for validation: give --hold_out 1 or more for one set at least.")
-    normalization, world = _normalization_of(start_from), current_world()
+    start, world = None if start_from is None else StartingWeights.read(start_from), current_world()
+    normalization = Normalization() if start is None else start.checkpoint.header.normalization
     with hold_folder(folder) if world.is_first else nullcontext(), join_world(world):
         diameter_px = crop_options.particle_diameter_px
         watched = held_out if world.is_first else []
         validation_sets = [prepare_validation_set(each, diameter_px, normalization) for each in watched]
+        check_beginning(folder, validation_sets, train_options, start, crop_options, normalization)
         to_cut = [source for source, _ in splits] + [*sources, *([] if simulated is None else [simulated])]
         crops = _make_or_open_crops(folder / "crops.h5", to_cut, crop_options, normalization, world)
         mixture = Mixture(crops, fields, crop_options, normalization)
@@ -242,10 +241,6 @@ def run_training(
     if world.is_first:
         draw_training_curves(folder / "curves.png", read_curves(folder))
     return best
-
-
-def _normalization_of(start_from: Path | None) -> Normalization:
-    return Normalization() if start_from is None else read_header(start_from).normalization
 
 
 def _make_or_open_crops(
@@ -261,7 +256,7 @@ def _make_or_open_crops(
     agree(None, world)
     crops = CropFile(path)
     present = crops.attributes
-    if present["options"] != asdict(options) or present["normalization"] != asdict(normalization):
+    if present.get("options") != asdict(options) or present.get("normalization") != asdict(normalization):
         raise InputError(f"{path} was made with other options: give another folder, or the same options to resume.")
     if [_identity(source) for source in present["sources"]] != [_identity(describe_source(each)) for each in sources]:
         raise InputError(f"{path} was made from other data: give another folder, or the same data to resume.")

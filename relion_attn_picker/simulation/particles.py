@@ -110,10 +110,12 @@ def _read_beads(path: Path) -> tuple[Points, Points, float]:
             xyz = beads["x"].astype(np.float64) * float(beads["unit"])
             weight = np.broadcast_to(beads["w"].astype(np.float64), len(xyz))
             bead_radius = float(np.mean(beads["sigma"]))
-    except (OSError, KeyError, ValueError, IndexError, EOFError, BadZipFile) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} is not a file of scattering beads ({error}).") from error
-    if xyz.ndim != 2 or xyz.shape[1] != 3 or len(xyz) == 0 or not weight.sum() > 0:
+    if xyz.ndim != 2 or xyz.shape[1] != 3 or len(xyz) == 0 or not 0 < weight.sum() < np.inf:
         raise InputError(f"{path} has beads of shape {xyz.shape}: expected (n, 3), and weights with a positive sum.")
+    if not np.isfinite(xyz).all() or not 0 <= bead_radius < np.inf:
+        raise InputError(f"{path} has beads at places, or of a radius (sigma), that are no lengths: make it again.")
     return xyz, np.maximum(weight, 0.0), bead_radius
 
 

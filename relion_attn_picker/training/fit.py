@@ -22,19 +22,22 @@ from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.devices import choose_device, device_name, is_faster_in_bfloat16
 from relion_attn_picker.inference.weights import BEST_NAME
+from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.distributed import World, agree, current_world, distribute, join_world, whole_batch
-from relion_attn_picker.training.keeper import Keeper
+from relion_attn_picker.training.keeper import LAST_NAME, Keeper
 from relion_attn_picker.training.loader import iterate_batches
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.starting import StartingWeights
-from relion_attn_picker.training.state import Saver, TrainingState, start_or_resume
+from relion_attn_picker.training.state import STATE_NAME, Saver, TrainingState, start_or_resume
 from relion_attn_picker.training.validation import ValidationScores, ValidationSet
-from relion_attn_picker.training_options import RunOptions, TrainOptions
+from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
 log = logging.getLogger(__name__)
+
+OPTIONS_NAME = "options.json"
 
 GRADIENT_NORM = 1.0
 """Gradients are scaled down to this norm: one odd batch must not undo the training."""
@@ -93,7 +96,8 @@ def fit(
         If the folder is another run's, crops or labels do not fill a batch, or options contradict the starting weights.
     """
     start = None if start_from is None else StartingWeights.read(start_from)
-    _check(mixture, validation_sets, options, start)
+    mixture.require_enough_for(options.batch_size)
+    check_beginning(folder, validation_sets, options, start, mixture.options, mixture.normalization)
     world = current_world()
     maker = BatchMaker(mixture, options, world.slots(options.batch_size))
     torch.set_num_threads(inference.threads)
@@ -103,6 +107,8 @@ def fit(
         inference = replace(inference, gpu=device_name(device), precision=precision)
         state = start_or_resume(folder, options, start, device)
         keeper = Keeper(folder, mixture, validation_sets, options, start, inference)
+        if world.is_first:
+            keeper.go_on(state)
         trainer = Trainer(state, options, device, precision, world)
         saver = Saver(folder, run.save_every)
         if start is not None and not state.rows:
@@ -140,19 +146,36 @@ def _take_steps(
             break
 
 
-def _check(
-    mixture: Mixture,
+def check_beginning(
+    folder: Path,
     validation_sets: Sequence[ValidationSet],
     options: TrainOptions,
     start: StartingWeights | None,
+    crops: CropOptions,
+    normalization: Normalization,
 ) -> None:
-    """Refuse what cannot be trained, before anything is written."""
-    mixture.require_enough_for(options.batch_size)
+    """Refuse what cannot be trained, before any crop is cut and anything is written; parameters as in ``fit``.
+
+    Raises
+    ------
+    InputError
+        If the folder holds weights that no training left there, options contradict the starting weights, or there is
+        nothing to validate with.
+    """
+    if not (folder / OPTIONS_NAME).exists():
+        for name in (BEST_NAME, LAST_NAME, STATE_NAME):
+            if (folder / name).exists():
+                raise InputError(
+                    f"{folder} holds {name}, but no {OPTIONS_NAME} of a training that would have left it: "
+                    "give another folder, so that nothing is overwritten."
+                )
     if start is not None:
-        start.require_fit(options, mixture.options.particle_diameter_px, mixture.normalization)
+        start.require_fit(options, crops.particle_diameter_px, normalization)
     for each in validation_sets:
         if not any(len(micrograph.yx) for micrograph in each.micrographs):
-            raise InputError(f"No particle is labelled on the validation micrographs of {each.name}: hold out others.")
+            raise InputError(
+                f"No particle is labelled on the validation micrographs of {each.name}: hold out others, or more."
+            )
 
 
 class Trainer:
@@ -281,9 +304,9 @@ def _claim_folder(
         },
         "start_from": None if start is None else start.describe(),
     }
-    path = folder / "options.json"
+    path = folder / OPTIONS_NAME
     if path.exists():
-        present = json.loads(path.read_text())
+        present = _read_options(path)
         same = all(present.get(name) == json.loads(json.dumps(value)) for name, value in record.items())
         if not same or precision not in ("auto", present["precision"]):
             raise InputError(
@@ -293,8 +316,26 @@ def _claim_folder(
         return str(present["precision"])
     precision = choose_precision(precision, device)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "options.json.partial"
+    partial = folder / f"{OPTIONS_NAME}.partial"
     record |= {"version": __version__, "precision": precision}
     partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     partial.replace(path)
     return precision
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    """Return what ``_claim_folder`` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    try:
+        present = dict(json.loads(path.read_text(encoding="utf-8")))
+        str(present["precision"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} is damaged ({error!r}): put it back, or remove the folder to start afresh."
+        ) from error
+    return present

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from relion_attn_picker import __version__
+from relion_attn_picker.errors import CheckpointError, InputError
 from relion_attn_picker.inference.predictor import ModelPredictor
 from relion_attn_picker.inference.weights import BEST_NAME
-from relion_attn_picker.io.checkpoint import write_checkpoint
+from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.mixture import Mixture
@@ -63,6 +64,26 @@ class Keeper:
                 **({} if start is None else {"start_from": start.describe()}),
             },
         )
+
+    def go_on(self, state: TrainingState) -> None:
+        """Check that the best weights of an earlier run are there, and write its curves again.
+
+        Raises
+        ------
+        InputError
+            If they are not.
+        """
+        if not state.rows:
+            return
+        path = self._folder / BEST_NAME
+        try:
+            read_checkpoint(path)
+        except CheckpointError as error:
+            raise InputError(
+                f"{path}, which the training had left by step {state.step}, is gone or damaged ({error}) Put it back, "
+                "or remove the folder to start afresh."
+            ) from error
+        _write_curves(self._folder / CURVES_NAME, state.rows)
 
     def validate(self, state: TrainingState) -> ValidationScores:
         """Validate the running mean, write it where it is the best, and decide whether the training is finished."""

@@ -73,11 +73,12 @@ class Mixture:
         """
         if self.crops is None or self.fields is not None:
             return
+        remedies = {"crops": "cut more crops", "labelled particles": "label more particles"}
         counts = {"crops": len(self.crops), "labelled particles": sum(each["labels"] for each in self.sources)}
         for what, count in counts.items():
             if count < batch_size:
                 raise InputError(
-                    f"There are {count} {what} for batches of {batch_size}: label more particles or give a smaller "
+                    f"There are {count} {what} for batches of {batch_size}: {remedies[what]} or give a smaller "
                     "--batch_size."
                 )
 

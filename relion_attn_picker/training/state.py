@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from relion_attn_picker.errors import CheckpointError
 from relion_attn_picker.io.checkpoint import read_training_state, write_training_state
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.training.average import AveragedNetwork
@@ -67,13 +68,25 @@ class TrainingState:
         )
 
     def restore(self, folder: Path) -> None:
-        """Take up what ``save`` wrote."""
+        """Take up what ``save`` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be read, or is no state of this network.
+        """
         state: dict[str, Any] = read_training_state(folder / STATE_NAME)
-        self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name in COUNTS:
-            setattr(self, name, state[name])
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.network.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            for name in COUNTS:
+                setattr(self, name, state[name])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{folder / STATE_NAME} is no state of this training ({type(error).__name__}): remove the folder to "
+                "start afresh."
+            ) from error
 
 
 COUNTS = ("step", "best_score", "validations_since_best", "finished", "losses", "rows")

@@ -138,6 +138,8 @@ def test_damaged_micrographs_are_left_out(
         ("--count 0", "number of micrographs to look at is 0: expected 1 or more"),
         ("--pixel_size 0", "The pixel size is 0: expected Å per pixel"),
         ("--weights nothing.safetensors", "nothing.safetensors"),
+        ("--out micrographs.star", "The picture would go to micrographs.star: expected a name that ends in .png."),
+        ("--out absent/d.png", "There is no folder absent for the picture: make it, or give another."),
     ],
 )
 def test_impossible_options(

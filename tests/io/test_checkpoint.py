@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,13 @@ def test_training_state_round_trip_and_no_code_runs(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a readable training state"):
         read_training_state(path)
     assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_state_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_text("the one before")
+    (tmp_path / "state.pt.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_training_state(tmp_path / "state.pt", {"network": {"a": torch.zeros(100_000)}})
+    assert caught.value.errno == errno.ENOSPC
+    assert (tmp_path / "state.pt").read_text() == "the one before"

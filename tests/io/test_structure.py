@@ -155,6 +155,14 @@ def test_no_atoms(tmp_path: Path, text: str) -> None:
         read_residues(write(tmp_path / "tiny.pdb", text))
 
 
+def test_atom_at_no_place(tmp_path: Path) -> None:
+    atom = "ATOM    100  CA  ALA Z   9         nan   2.000   3.000  1.00  0.00           C\n"
+    with pytest.raises(
+        InputError, match=r"tiny\.pdb has an atom, or a copy of it in the assembly, at no place in space"
+    ):
+        read_residues(write(tmp_path / "tiny.pdb", pdb_atoms() + atom))
+
+
 @pytest.mark.parametrize("text", ["no cif at all\n", "data_x\nloop_\n_a\n_b\n1 2 3\n"])
 def test_file_that_does_not_parse(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match=r"tiny\.cif cannot be read as an atomic model .*: expected PDB or mmCIF") as e:

@@ -249,6 +249,13 @@ def test_other_options_in_the_same_folder_are_refused(
     assert results(tmp_path) == before
 
 
+def test_weights_of_another_origin_are_not_overwritten(request_: SelfTrainingRequest, tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").write_text("mine")
+    with pytest.raises(InputError, match=r"holds best\.safetensors, but no self_training\.json"):
+        run_self_training(tmp_path, request_)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_no_unlabelled_micrographs(request_: SelfTrainingRequest, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There are no unlabelled micrographs: give --unlabelled"):
         run_self_training(tmp_path / "out", replace(request_, unlabelled=[]))

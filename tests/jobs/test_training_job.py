@@ -97,6 +97,27 @@ def test_release_writes_half_precision_and_a_card(
     assert '"architecture": "attention"' in capsys.readouterr().out
 
 
+def test_release_overwrites_nothing(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine, other, notes = tmp_path / "mine.safetensors", tmp_path / "other.safetensors", tmp_path / "notes.md"
+    mine.write_bytes(tiny_checkpoint.read_bytes())
+    other.write_text("something else")
+    notes.write_text("my notes")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for out, sentence in (
+        ("mine.safetensors", "mine.safetensors holds other weights, which would be overwritten: give another name"),
+        ("other.safetensors", "other.safetensors is not a readable safetensors file"),
+        ("notes.safetensors", "notes.md is not the card of these weights, and would be overwritten: move it away."),
+        ("notes.md", "notes.md: expected a name that ends in .safetensors."),
+        ("absent/new.safetensors", "absent to write new.safetensors to: make it, or give another."),
+    ):
+        assert run_plain_command(group, ["model", "release", str(mine), str(tmp_path / out)]) == 1
+        assert sentence in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    new = ["model", "release", str(mine), str(tmp_path / "new.safetensors")]
+    assert run_plain_command(group, new) == 0
+    assert run_plain_command(group, new) == 0
+
+
 def test_card_of_weights_trained_on_fields_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--steps", "1", "--validate_every", "1", "--validate_simulated", "3", "--base_features", "8"]
     command = ["train", "--out", str(tmp_path / "run"), "--batch_size", "2", "--gpu", "cpu", "--j", "1", *options]
@@ -130,6 +151,15 @@ def test_fine_tuning_takes_network_and_scale_from_the_weights(
     assert run_plain_command(group, other) == 1
     assert "which has variant standard, but attention was given: leave out --variant" in capsys.readouterr().err
     assert not (tmp_path / "other/best.safetensors").exists()
+
+
+def test_what_contradicts_the_starting_weights_is_told_before_crops_are_cut(
+    project: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["--start_from", str(tiny_checkpoint)]
+    assert train(project, tmp_path / "run", *start, "--diameter_px", "30") == 1
+    assert "leave out --diameter_px" in capsys.readouterr().err
+    assert train(project, tmp_path / "run", *start) == 0  # as it says
 
 
 def test_shipped_weights_are_found_by_name() -> None:
@@ -239,6 +269,38 @@ def test_nothing_left_to_train_on(project: Path) -> None:
     )
     with pytest.raises(InputError, match="has 3 labelled micrographs, of which 3 shall be held out"):
         split_source(read_labelled_source(data), 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--simulated -2", "--simulated is -2: expected 0 micrographs or more."),
+        ("--simulated 2 --validate_simulated -1", "--validate_simulated is -1: expected 0 micrographs or more."),
+        ("--seed -1", "The seed is -1: expected 0 or more."),
+        ("--base_features 7", "base_features is 7: expected an even number from 8 to 64."),
+        ("--structures beads", "--structures is for simulated micrographs: give --simulated or --on_the_fly too."),
+    ],
+)
+def test_impossible_options_leave_nothing(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, sentence: str
+) -> None:
+    np.savez(tmp_path / "beads.npz", x=np.eye(3), unit=10.0, w=np.ones(3), sigma=1.0)
+    options = options.replace("beads", str(tmp_path / "beads.npz"))
+    assert train(project, tmp_path / "run", *options.split()) == 1
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("epochs", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_epochs(epochs: float) -> None:
+    with pytest.raises(InputError, match=r"epochs is .*: expected more than 0, such as 10\."):
+        follow_recipe("small", {"epochs": epochs})
+
+
+@pytest.mark.parametrize("diameter", [0.0, -150.0, float("nan"), float("inf")])
+def test_impossible_diameter(diameter: float) -> None:
+    with pytest.raises(InputError, match=r"The particle diameter is .* Å: expected 10 to 10000 Å"):
+        TrainingData(micrographs_star=Path("a.star"), coordinates=Path("b.star"), particle_diameter=diameter)
 
 
 def test_no_validation_micrograph(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

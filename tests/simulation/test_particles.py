@@ -144,12 +144,30 @@ def test_belt_of_a_membrane_protein_is_added(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"x": None}, {"x": np.zeros((2, 2))}, {"x": np.zeros((0, 3)), "w": np.zeros(0)}, {"w": np.zeros(2)}],
+    [
+        {"x": None},
+        {"x": np.zeros((2, 2))},
+        {"x": np.zeros((0, 3)), "w": np.zeros(0)},
+        {"x": np.full((2, 3), np.nan)},
+        {"w": np.zeros(2)},
+        {"w": np.full(2, np.inf)},
+        {"unit": np.nan},
+        {"unit": np.ones(3)},
+        {"sigma": np.nan},
+        {"sigma": -3.0},
+    ],
 )
 def test_what_is_no_bead_file_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
     path = write_beads(tmp_path / "one.npz", **changes)
     with pytest.raises(InputError, match=r"one\.npz.*beads"):
         read_bead_particle(path)
+
+
+def test_single_array_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "one.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match=r"one\.npz is not a file of scattering beads"):
+        read_bead_particle(tmp_path / "one.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut short"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.errors import CheckpointError, InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import Normalization
@@ -99,8 +99,54 @@ def test_other_options_in_the_same_folder_are_refused(
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors", "state.pt"])
+def test_weights_of_unknown_origin_are_not_overwritten(
+    name: str, crops: Mixture, sets: list[ValidationSet], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"run holds {name}, but no options\.json of a training"):
+        fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    assert [path.read_text() for path in (tmp_path / "run").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("best.safetensors", None, r"best\.safetensors, which the training had left by step 6, is gone or damaged"),
+        ("best.safetensors", b"cut", r"best\.safetensors, which the training had left by step 6, is gone or damaged"),
+        ("options.json", b'{"train": ', r"options\.json is damaged .* remove the folder to start afresh"),
+        ("options.json", b"[]", r"options\.json is damaged .* remove the folder to start afresh"),
+        ("state.pt", b"cut", r"state\.pt is not a readable training state .* remove the folder to start afresh"),
+        ("state.pt", {"step": 6}, r"state\.pt is no state of this training .* remove the folder to start afresh"),
+    ],
+)
+def test_damaged_files_of_a_training(
+    name: str, content: object, sentence: str, crops: Mixture, sets: list[ValidationSet], tmp_path: Path
+) -> None:
+    fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    path = tmp_path / "run" / name
+    path.unlink()
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    before = {each.name: each.read_bytes() for each in (tmp_path / "run").iterdir()}
+    with pytest.raises((InputError, CheckpointError), match=sentence):
+        fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    assert {each.name: each.read_bytes() for each in (tmp_path / "run").iterdir()} == before
+
+
+def test_lost_curves_are_written_again(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
+    fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    before = (tmp_path / "run/curves.csv").read_bytes()
+    (tmp_path / "run/curves.csv").unlink()
+    fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    assert (tmp_path / "run/curves.csv").read_bytes() == before
+
+
 def test_fewer_crops_than_a_batch(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="There are 12 crops for batches of 64"):
+    with pytest.raises(InputError, match="There are 12 crops for batches of 64: cut more crops or"):
         fit(tmp_path / "run", crops, sets, replace(OPTIONS, batch_size=64), CPU)
 
 
