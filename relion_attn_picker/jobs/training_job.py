@@ -74,7 +74,10 @@ class TrainingData:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        PickOptions(particle_diameter=self.particle_diameter)  # checks it
+        try:
+            PickOptions(particle_diameter=self.particle_diameter)
+        except InputError as error:
+            raise InputError(f"{self.micrographs_star}: {error}") from None
         if not 0 < self.weight < float("inf"):
             raise InputError(f"The weight of {self.micrographs_star} is {self.weight:g}: expected more than 0.")
 

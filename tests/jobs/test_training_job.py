@@ -221,7 +221,7 @@ def test_seed_of_a_simulation_that_is_none() -> None:
 
 @pytest.mark.parametrize("diameter", [0, -5, float("nan"), float("inf")])
 def test_diameter_that_is_none(diameter: float) -> None:
-    with pytest.raises(InputError, match=r"The particle diameter of mics\.star is"):
+    with pytest.raises(InputError, match=r"mics\.star: The particle diameter is"):
         TrainingData(micrographs_star=Path("mics.star"), coordinates=Path("t.star"), particle_diameter=diameter)
 
 

@@ -225,7 +225,7 @@ def test_header_tells_where_the_weights_come_from(crops: Mixture, sets: list[Val
 def test_network_learns_to_find_discs(source: LabelledSource, sets: list[ValidationSet], tmp_path: Path) -> None:
     path = tmp_path / "crops.h5"
     write_crops(path, [source], CropOptions(crop_size=80, crops_per_source=120), Normalization())
-    options = replace(OPTIONS, steps=90, validate_every=90, input_size=64, warmup_steps=5)
+    options = replace(OPTIONS, steps=140, validate_every=140, input_size=64, warmup_steps=5)
     fit(tmp_path / "run", Mixture.of_file(CropFile(path)), sets, options, CPU)
     curves = read_curves(tmp_path / "run")
     assert curves["average_precision"][-1] > 0.9
