@@ -60,6 +60,7 @@ def guard_job(job: JobDirectory, work: Callable[[], object]) -> int:
     with ExitStack() as held:
         try:
             held.enter_context(hold_folder(job.path))
+            job.remove_markers()
         except InputError as error:
             print_error(error)
             return 1

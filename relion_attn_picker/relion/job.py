@@ -49,7 +49,7 @@ class JobDirectory:
 
     @classmethod
     def open(cls, name: str) -> JobDirectory:
-        """Make the folder if it is absent, and remove the markers of an earlier run.
+        """Make the folder if it is absent; markers are left alone, for another process may be at work in it.
 
         Raises
         ------
@@ -60,9 +60,6 @@ class JobDirectory:
         path = Path(name)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            for outcome in Outcome:
-                (path / outcome.marker).unlink(missing_ok=True)
-            (path / labels.ABORT_NOW).unlink(missing_ok=True)
         except OSError as error:
             raise InputError(
                 f"The job folder {name} cannot be made or written to ({error.strerror}): check the path and its rights."
@@ -75,6 +72,22 @@ class JobDirectory:
     def path(self) -> Path:
         """The folder."""
         return Path(self.name)
+
+    def remove_markers(self) -> None:
+        """Remove the markers of an earlier run, its request to abort too; only who holds the folder may do so.
+
+        Raises
+        ------
+        InputError
+            If one cannot be removed.
+        """
+        try:
+            for marker in (*(outcome.marker for outcome in Outcome), labels.ABORT_NOW):
+                (self.path / marker).unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"The markers in the job folder {self.name} cannot be removed ({error.strerror}): check its rights."
+            ) from error
 
     def refuse_tomography(self) -> None:
         """Raise ``InputError`` if RELION started this job in its tomography mode."""

@@ -48,10 +48,14 @@ def test_reader_of_the_output_that_ends_early(project: Project, monkeypatch: pyt
 
 
 def test_job_that_runs_already_is_left_alone(project: Project) -> None:
+    """What it was asked, to abort, and the marker that it leaves as it ends, are not the second start's to remove."""
+    markers = ["RELION_JOB_ABORT_NOW", "RELION_JOB_EXIT_SUCCESS"]
     with hold_elsewhere(project.job) as holder:
+        for marker in markers:
+            (project.job / marker).touch()
         run = project.run()
         holder.communicate("")
-    assert (run.code, run.markers) == (1, [])
+    assert (run.code, run.markers) == (1, markers)
     assert run.err.startswith(f"ERROR: External/job001 is being worked in by process {holder.pid} on ")
     project.run().assert_succeeded()
 

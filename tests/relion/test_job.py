@@ -45,12 +45,20 @@ def test_name_ends_in_one_slash(given: str) -> None:
     assert JobDirectory.open(given).name == JOB
 
 
-def test_open_removes_all_markers() -> None:
+def test_open_leaves_the_markers_to_whoever_holds_the_folder() -> None:
     Path(JOB).mkdir(parents=True)
     for marker in MARKERS:
         Path(JOB, marker).touch()
-    JobDirectory.open(JOB)
+    job = JobDirectory.open(JOB)
+    assert markers() == MARKERS
+    job.remove_markers()
     assert markers() == set()
+
+
+def test_marker_that_cannot_be_removed() -> None:
+    Path(JOB, "RELION_JOB_ABORT_NOW").mkdir(parents=True)
+    with pytest.raises(InputError, match="markers in the job folder External/job004/ cannot be removed"):
+        JobDirectory.open(JOB).remove_markers()
 
 
 def test_open_keeps_other_files() -> None:
