@@ -39,7 +39,7 @@ def pick_into_job(
     show_bar: bool = False,
 ) -> None:
     """Pick ``micrographs`` into ``job``; tell the progress by plain lines, or by a bar for a person at a terminal."""
-    request = build_request(micrographs, micrographs_star, project_dir, reference, choices, job.path)
+    request = build_request(micrographs, micrographs_star, project_dir, reference, choices, job)
     print(f" Picking {len(micrographs)} micrographs with {describe_weights(request.weights)} ...", flush=True)
     with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
         summary = run_picking_job(job, request, progress.report, job.abort_requested)
@@ -54,7 +54,7 @@ def watch_into_job(
     sessions: list[_WatchedSession] = []
 
     def start(listed: ListedMicrographs) -> _WatchedSession:
-        request = build_request(listed.micrographs, listed.star_path, listed.project_dir, None, choices, job.path)
+        request = build_request(listed.micrographs, listed.star_path, listed.project_dir, None, choices, job)
         print(f" Watching, with {describe_weights(request.weights)} ...", flush=True)
         sessions.append(_WatchedSession(job, request))
         return sessions[0]
@@ -82,13 +82,13 @@ def build_request(
     project_dir: Path,
     reference: Path | None,
     choices: PickingChoices,
-    folder: Path,
+    job: JobDirectory,
 ) -> PickingRequest:
-    """Return what the picking job in ``folder`` is asked to do, its diameter estimated if the user chose so."""
+    """Return what ``job`` is asked to do, its diameter estimated if the user chose so."""
     weights = find_weights(choices.variant, choices.weights)
     options, estimate = choices.pick, None
     if choices.estimate_diameter:
-        estimate = estimate_once(folder, micrographs, project_dir, weights, choices.inference)
+        estimate = estimate_once(job.path, micrographs, project_dir, weights, choices.inference, job.abort_requested)
         options = replace(options, particle_diameter=estimate.diameter)
     return PickingRequest(
         micrographs=micrographs,

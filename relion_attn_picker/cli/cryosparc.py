@@ -135,6 +135,6 @@ def run(
 
         folder = None if project_dir is None else Path(project_dir)
         source = LiveSource(project=project, workspace=workspace, job=source_job, output=output, project_dir=folder)
-        pick_live(job, source, build_request([], "", Path(), None, choices, job.path))
+        pick_live(job, source, build_request([], "", Path(), None, choices, job))
 
     return guard_job(job, work)

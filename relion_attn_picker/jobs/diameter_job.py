@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.combination import ATTENTION
 from relion_attn_picker.inference.diameter import (
     DiameterEstimate,
@@ -59,7 +59,11 @@ def load_scout(weights: Path, inference: InferenceOptions) -> Predictor:
 
 
 def gather_evidence(
-    micrographs: Sequence[Micrograph], project_dir: Path, predictor: Predictor, count: int = SAMPLE
+    micrographs: Sequence[Micrograph],
+    project_dir: Path,
+    predictor: Predictor,
+    count: int = SAMPLE,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> ScaleEvidence:
     """Look at ``count`` micrographs of a list at several scales; one that cannot be read is left out with a warning.
 
@@ -67,9 +71,13 @@ def gather_evidence(
     ------
     InputError
         If none can be read, or they are too small.
+    JobAborted
+        If ``should_stop()``, which is asked before each micrograph, was true.
     """
     scans, failures = [], []
     for micrograph in sample_evenly(micrographs, count):
+        if should_stop():
+            raise JobAborted("The job was asked to stop.")
         try:
             image = read_image(project_dir / micrograph.name)
         except InputError as error:
@@ -83,7 +91,12 @@ def gather_evidence(
 
 
 def estimate_once(
-    folder: Path, micrographs: Sequence[Micrograph], project_dir: Path, weights: Path, inference: InferenceOptions
+    folder: Path,
+    micrographs: Sequence[Micrograph],
+    project_dir: Path,
+    weights: Path,
+    inference: InferenceOptions,
+    should_stop: Callable[[], bool],
 ) -> DiameterEstimate:
     """Return the estimate that the picking job in ``folder`` saved earlier, or a new one.
 
@@ -91,12 +104,17 @@ def estimate_once(
     ------
     InputError
         If the diameter cannot be told.
+    JobAborted
+        If ``should_stop()``, which is asked before each micrograph, was true.
     """
     saved = read_estimate(folder, micrographs)
     if saved is not None:
         log.info(" Particle diameter, as estimated before: %s", saved)
         return saved
-    evidence = gather_evidence(micrographs, project_dir, load_scout(weights, inference))
+    count = min(SAMPLE, len(micrographs))
+    log.info(" Estimating the particle diameter on %d micrograph%s ...", count, "s" * (count != 1))
+    scout = load_scout(weights, inference)
+    evidence = gather_evidence(micrographs, project_dir, scout, count, should_stop)
     estimate = estimate_diameter(evidence, np.random.default_rng(SEED))
     log.info(" Particle diameter: %s", estimate)
     return estimate

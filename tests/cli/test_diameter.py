@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -91,6 +94,32 @@ def test_job_without_an_answer_fails(project: Project, scanner: Scanner) -> None
     scanner.height = 0.2
     run_auto(project).assert_failed_with("diameter cannot be estimated: the best .* give the diameter in Å")
     assert not (project.job / "autopick.star").exists()
+
+
+def test_abort_is_seen_between_micrographs(project: Project, scanner: Scanner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RELION touches the file while the first micrograph is looked at; what goes on was told before."""
+
+    def scan_and_press_abort(*arguments: Any) -> ScaleScan:
+        (project.job / "RELION_JOB_ABORT_NOW").touch()
+        return scanner.scan(*arguments)
+
+    monkeypatch.setattr(diameter_job, "scan_diameters", scan_and_press_abort)
+    run = run_auto(project)
+    assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
+    assert run.err == "Aborted. The job was asked to stop.\n"
+    assert run.out == " Estimating the particle diameter on 2 micrographs ...\n"
+    assert scanner.pixel_sizes == [4.0]
+
+
+def test_signal_while_estimating(project: Project, scanner: Scanner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def be_stopped(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr(diameter_job, "scan_diameters", be_stopped)
+    run = run_auto(project)
+    assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
+    assert run.err == "Aborted. The job got the signal SIGTERM.\n"
 
 
 def diameter(*arguments: str) -> int:
