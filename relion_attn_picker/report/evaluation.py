@@ -56,7 +56,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
     tuple of Path
         ``evaluation.json`` (all figures, lengths in Å, null where undefined), ``evaluation.star`` (one row a
         micrograph, at the headline match radius), ``precision_recall.csv`` and ``precision_recall.png``; also
-        ``reliability.png`` if the scores were calibrated.
+        ``reliability.png`` if the scores were calibrated; otherwise an earlier one is removed.
     """
     paths = tuple(folder / name for name in (JSON_NAME, STAR_NAME, CURVE_CSV_NAME, CURVE_PNG_NAME))
     json_path, star_path, csv_path, png_path = paths
@@ -66,9 +66,16 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
     write_precision_recall(csv_path, evaluation)
     draw_precision_recall(png_path, evaluation)
     if evaluation.reliability is None:
+        (folder / RELIABILITY_NAME).unlink(missing_ok=True)
         return paths
     draw_reliability(folder / RELIABILITY_NAME, *evaluation.reliability)
     return *paths, folder / RELIABILITY_NAME
+
+
+def remove_evaluation(folder: Path) -> None:
+    """Remove what ``write_evaluation`` wrote into a folder: it does not tell of other picks."""
+    for name in (JSON_NAME, STAR_NAME, CURVE_CSV_NAME, CURVE_PNG_NAME, RELIABILITY_NAME):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_evaluation_star(path: Path, evaluation: Evaluation) -> None:

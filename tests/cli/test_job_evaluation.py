@@ -38,6 +38,40 @@ def test_evaluation_in_the_job(project: Project, truth: str) -> None:
     assert "0.958" in run.out
 
 
+EVALUATION = {"evaluation.json", "evaluation.star", "precision_recall.png", "precision_recall.csv"}
+
+
+def evaluation_files(project: Project) -> set[str]:
+    return {path.name for path in project.job.iterdir()} & (EVALUATION | {"reliability.png"})
+
+
+def test_other_picks_have_no_earlier_evaluation(project: Project, truth: str) -> None:
+    """It would contradict the picks; while they stay as they are, it does too."""
+    project.run("--in_coords", truth).assert_succeeded()
+    (project.job / "reliability.png").touch()  # as with calibrated weights
+    project.run().assert_succeeded()
+    assert evaluation_files(project) == EVALUATION | {"reliability.png"}
+    project.run("--border", "250").assert_succeeded()
+    assert evaluation_files(project) == set()
+
+
+def test_cut_without_reference_has_no_earlier_evaluation(project: Project, truth: str) -> None:
+    project.run("--in_coords", truth).assert_succeeded()
+    assert run_plain_command(group, ["select", "External/job001", "--border", "250"]) == 0
+    assert evaluation_files(project) == set()
+    arguments = ["select", "External/job001", "--border", "0", "--reference", truth]
+    assert run_plain_command(group, arguments) == 0
+    assert evaluation_files(project) == EVALUATION
+
+
+def test_aborted_job_has_no_earlier_evaluation(project: Project, truth: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.run("--in_coords", truth).assert_succeeded()
+    asked = iter([False, True])
+    monkeypatch.setattr("relion_attn_picker.relion.job.JobDirectory.abort_requested", lambda job: next(asked))
+    assert project.run("--in_coords", truth, "--border", "250").code == 2
+    assert evaluation_files(project) == set()
+
+
 @pytest.mark.parametrize("more", [[], ["--write_maps"]])
 def test_evaluate_afterwards_is_equal(project: Project, truth: str, more: list[str], tmp_path: Path) -> None:
     project.run("--in_coords", truth, *more).assert_succeeded()

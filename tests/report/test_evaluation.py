@@ -53,6 +53,9 @@ def test_promises_stand_beside_what_came_of_them(tmp_path):
     read = json.loads((tmp_path / "evaluation.json").read_text())
     assert [each["expected_error"] for each in read["reliability"]] == pytest.approx([0.35, 0.1])
 
+    write_evaluation(tmp_path, make_evaluation())  # of scores that are not calibrated
+    assert not (tmp_path / "reliability.png").exists()
+
 
 def test_json_holds_the_figures(tmp_path):
     evaluation = make_evaluation()
