@@ -170,6 +170,10 @@ MESSAGES = {
         "micrographs belong to optics group 2, which its optics table does not define (it has 1).",
     ),
     "broken group": (good("a.mrc 1.5"), "has the optics group 1.5: expected a whole number."),
+    "group in words": (
+        good("a.mrc 1", "b.mrc one", "c.mrc 1"),
+        "has the optics group 'one': expected a whole number.",
+    ),
     "endless group": (good("a.mrc inf"), "has the optics group inf: expected a whole number."),
     "same name twice": (
         good("a.mrc 1", "b.mrc 1", "a.mrc 1"),
