@@ -73,7 +73,8 @@ class _WatchedSession:
 
     def pick(self, micrographs: Sequence[Micrograph]) -> None:
         """Pick what is new."""
-        self._session.pick(micrographs, ProgressLines(len(micrographs)).report, self._job.abort_requested)
+        progress = ProgressLines(self._session.count_left(micrographs))
+        self._session.pick(micrographs, progress.report, self._job.abort_requested)
 
 
 def build_request(

@@ -155,6 +155,10 @@ class PickingSession:
         for name in names:
             self._results.pop(name, None)
 
+    def count_left(self, micrographs: Sequence[Micrograph]) -> int:
+        """Return how many of a list ``pick`` would look at."""
+        return sum(micrograph.name not in self._results for micrograph in micrographs)
+
     def pick(
         self,
         micrographs: Sequence[Micrograph],

@@ -203,6 +203,29 @@ def test_rounds_of_a_watched_session(
     assert texts(Path("picks")) == texts(project.job)
 
 
+def test_progress_of_a_later_round_counts_what_is_left(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from relion_attn_picker.jobs import watching
+
+    def add_two(seconds: float) -> None:
+        if not Path("Micrographs/d.mrc").exists():
+            project.add("Micrographs/c.mrc", "Micrographs/d.mrc")
+            for name in ("Micrographs/c.mrc", "Micrographs/d.mrc"):
+                os.utime(name, (1, 1))
+
+    for name in project.centres:
+        os.utime(name, (1, 1))
+    monkeypatch.setattr(watching, "_wait", lambda every, stop, sleep: add_two(every))
+    assert pick(project, "micrographs.star", "--out", "picks", "--watch", "1", "--idle", "1") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()[:2]) for line in lines if "/" in line.split(" ")[0]] == [
+        *("1/2 a.mrc", "2/2 b.mrc"),
+        *("1/2 c.mrc", "2/2 d.mrc"),
+    ]
+    assert sum("for the other 1 micrographs" in line for line in lines) == 2
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
