@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUFFIX_PREFIX = "coords_suffix_"
+CONVERT = "attnpick convert makes STAR files of other programs' coordinates (.box, .cbox, Topaz's, .cs)."
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ def open_coordinates(
         raise InputError(f"There are no coordinates at {path}: check the path, and the folder the job runs in.")
     if path.name.startswith(SUFFIX_PREFIX):
         return _open_suffix(path, project_dir)
-    tables = read_tables(path)
+    try:
+        tables = read_tables(path)
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix('.')}; {CONVERT}") from error
     for table in tables.values():
         if labels.MICROGRAPH_COORDINATES in table.columns:
             return _open_index(path, table, project_dir)
@@ -101,7 +105,9 @@ def open_coordinates(
             if labels.MICROGRAPH_NAME in table.columns:
                 return _open_particles(path, table, tables.get(labels.OPTICS_BLOCK), pixel_sizes or {})
             return _of_one_micrograph(MicrographPoints("", *table_to_points(path, table)))
-    raise InputError(f"{path} holds no coordinates: expected columns {labels.COORDINATE_X} and {labels.COORDINATE_Y}.")
+    raise InputError(
+        f"{path} holds no coordinates: expected columns {labels.COORDINATE_X} and {labels.COORDINATE_Y}; {CONVERT}"
+    )
 
 
 def _of_one_micrograph(points: MicrographPoints) -> Coordinates:
@@ -113,7 +119,9 @@ def _find_in_folder(folder: Path) -> Path:
         found = sorted(folder.glob(pattern))
         if found:
             return found[0]
-    raise InputError(f"The folder {folder} holds no coordinates: expected autopick.star or {SUFFIX_PREFIX}*.star.")
+    raise InputError(
+        f"The folder {folder} holds no coordinates: expected autopick.star or {SUFFIX_PREFIX}*.star; {CONVERT}"
+    )
 
 
 def _open_index(path: Path, table: DataFrame, project_dir: Path) -> Coordinates:

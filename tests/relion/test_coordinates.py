@@ -200,3 +200,19 @@ def test_pixel_size_is_told_if_it_is_one(tmp_path: Path) -> None:
     optics["rlnMicrographPixelSize"][1] = 3.0
     (tmp_path / "p.star").write_text(format_table("optics", optics) + format_table("particles", particles))
     assert open_coordinates(tmp_path / "p.star").pixel_size is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.box", b"10 20 64 64\n30 40 64 64\n"),
+        ("picks.txt", b"image_name\tx_coord\ty_coord\tscore\na\t10\t20\t1.5\n"),
+        ("a.cbox", b"data_cbox\n\nloop_\n_CoordinateX #1\n_CoordinateY #2\n10 20\n"),
+        ("picks.cs", b"\x93NUMPY\x01\x00\xff\xfe"),
+    ],
+)
+def test_format_of_another_program_points_to_convert(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    for path in (tmp_path / name, tmp_path):
+        with pytest.raises(InputError, match="; attnpick convert makes STAR files of other programs' coordinates"):
+            open_coordinates(path)
