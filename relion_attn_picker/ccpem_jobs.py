@@ -164,7 +164,9 @@ class AttnpickAutopick(AttnpickJob):
         self.jobinfo.long_desc = "A network of one known scale looks at each micrograph; only the diameter is needed."
         self.joboptions["in_mics"] = micrographs_option()
         self.joboptions["diameter"] = diameter_option()
-        self.joboptions["threshold"] = threshold_option("Lowest score of a pick, 0 to 1. Empty: the weights' own.")
+        self.joboptions["threshold"] = threshold_option(
+            "Lowest score of a pick, above 0 and below 1. Empty: the weights' own."
+        )
         self.joboptions["weights"] = weights_option(
             "best.safetensors of a training job, or calibration.json of a hybrid. Empty: the released ones."
         )
@@ -195,7 +197,7 @@ class AttnpickSelect(AttnpickJob):
         self.joboptions["in_coords"] = coordinates_option(
             "Picks of attnpick:", "autopick.star of a picking job of attnpick.", is_required=True
         )
-        self.joboptions["threshold"] = threshold_option("Lowest score of a pick, 0 to 1.")
+        self.joboptions["threshold"] = threshold_option("Lowest score of a pick, above 0 and below 1.")
         self.get_runtab_options(addtl_args=True)
 
     def create_output_nodes(self) -> None:

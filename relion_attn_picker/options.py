@@ -33,6 +33,11 @@ def require(condition: bool, sentence: str) -> None:
         raise InputError(sentence)
 
 
+def check_threshold(threshold: float) -> None:
+    """Raise ``InputError`` if a threshold on this program's figures of merit would let none, or all, be picks."""
+    require(0 < threshold < 1, f"The threshold is {threshold}: expected a number above 0 and below 1, such as 0.3.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PickOptions:
     """What counts as a pick.
@@ -42,8 +47,8 @@ class PickOptions:
     particle_diameter
         Å.
     threshold
-        Lowest score of a pick, 0 to 1; ``None`` takes the checkpoint's calibrated threshold, which a job fits to its
-        data set if ``fit_threshold``.
+        Lowest score of a pick, above 0 and below 1; ``None`` takes the checkpoint's calibrated threshold, which a job
+        fits to its data set if ``fit_threshold``.
     fit_threshold
         Whether a job without a given threshold chooses one from all its scores (``inference.thresholds``).
     min_distance
@@ -78,10 +83,8 @@ class PickOptions:
             10 <= self.particle_diameter <= 10_000,
             f"The particle diameter is {self.particle_diameter:g} Å: expected 10 to 10000 Å.",
         )
-        require(
-            self.threshold is None or 0 < self.threshold < 1,
-            f"The threshold is {self.threshold}: expected a number between 0 and 1, such as 0.3.",
-        )
+        if self.threshold is not None:
+            check_threshold(self.threshold)
         require(
             self.min_distance is None or 0 <= self.min_distance < float("inf"),
             f"The minimum distance is {self.min_distance} Å: expected 0 or more.",

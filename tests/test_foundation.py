@@ -60,7 +60,7 @@ def test_probability_map_is_two_dimensional() -> None:
     [
         ({"particle_diameter": 3.0}, "The particle diameter is 3 Å: expected 10 to 10000 Å"),
         ({"particle_diameter": math.nan}, "The particle diameter is nan Å"),
-        ({"threshold": 0.0}, "The threshold is 0.0: expected a number between 0 and 1"),
+        ({"threshold": 0.0}, "The threshold is 0.0: expected a number above 0 and below 1"),
         ({"threshold": 1.5}, "The threshold is 1.5"),
         ({"min_distance": -1.0}, "The minimum distance is -1.0 Å"),
         ({"border": math.inf}, "The border is inf Å"),

@@ -134,7 +134,7 @@ def _read_threshold(text: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(
-            f"The threshold is {text!r}: expected auto, weights, or a number between 0 and 1, such as 0.3."
+            f"The threshold is {text!r}: expected auto, weights, or a number above 0 and below 1, such as 0.3."
         ) from None
 
 
@@ -215,8 +215,8 @@ def picking_options(function: Decorated) -> Decorated:
             "--threshold",
             default="auto",
             show_default=True,
-            help="Lowest figure of merit of a pick, 0 to 1; auto: chosen from the scores of all micrographs by --mode; "
-            "weights: the weights' own.",
+            help="Lowest figure of merit of a pick, above 0 and below 1; auto: chosen from the scores of all "
+            "micrographs by --mode; weights: the weights' own.",
         ),
         *cut_options(),
         click.option(
@@ -239,7 +239,7 @@ def picking_options(function: Decorated) -> Decorated:
 def selection_options(function: Decorated) -> Decorated:
     """Decorate a command with the options by which an earlier job is cut anew."""
     options = [
-        click.option("--threshold", type=float, help="Lowest figure of merit of a pick, 0 to 1."),
+        click.option("--threshold", type=float, help="Lowest figure of merit of a pick, above 0 and below 1."),
         *cut_options(default_mode=None),
         click.option(
             "--count_per_micrograph",

@@ -15,7 +15,11 @@ from relion_attn_picker.cli._options import LIKE_RELION
 @click.option("--diameter", type=float, required=True, help="Particle diameter in Å; picks match within half of it.")
 @click.option("--micrographs", help="Micrographs STAR file with the pixel sizes.  [default: the picking job's own]")
 @click.option("--pixel_size", "--angpix", type=float, help="Å per pixel of all micrographs, instead of a STAR file.")
-@click.option("--threshold", type=float, help="Lowest score that counts as a pick.  [default: the job's, or none]")
+@click.option(
+    "--threshold",
+    type=float,
+    help="Lowest score that counts as a pick; of a job of attnpick above 0 and below 1.  [default: the job's, or none]",
+)
 @click.option(
     "--last", type=int, help="Only the last N micrographs of the list: those that train --hold_out keeps out."
 )

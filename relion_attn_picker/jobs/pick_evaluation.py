@@ -35,6 +35,7 @@ from relion_attn_picker.io.hdf5 import read_probability_map
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.reference import Reference, check_named, check_overlap, open_reference
+from relion_attn_picker.options import check_threshold
 from relion_attn_picker.picks import JUNK, FloatArray, is_junk
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.labels import PICKNAME
@@ -179,20 +180,23 @@ def evaluate_files(
     pixel_size, micrographs_star
         Å per pixel of all micrographs, or the file that has it for each; only micrographs of that file count.
     threshold
-        Operating point; by default the job's, or all picks.
+        Operating point; by default the job's, or all picks. Scores of other programs may lie outside 0 to 1, and so
+        may their threshold.
     last
         Only the last so many micrographs of the list count: those that ``attnpick train --hold_out`` keeps out.
 
     Raises
     ------
     InputError
-        If no pixel size is known, ``last`` is given without a list, the threshold is NaN, both files have no
+        If no pixel size is known, ``last`` is given without a list, the threshold is impossible, both files have no
         micrograph in common, or one is of a single unnamed micrograph and the other of several.
     """
-    if threshold is not None and math.isnan(threshold):
-        raise InputError("The threshold is nan: expected a number that scores can be compared with.")
     folder = picks if picks.is_dir() else picks.parent
     saved = json.loads((folder / OPTIONS_FILE).read_text()) if (folder / OPTIONS_FILE).exists() else None
+    if threshold is not None and saved is not None:
+        check_threshold(threshold)
+    if threshold is not None and math.isnan(threshold):
+        raise InputError("The threshold is nan: expected a number that scores can be compared with.")
     if micrographs_star is None and pixel_size is None and saved is not None:
         micrographs_star = Path(saved["micrographs"])
         if not micrographs_star.exists():

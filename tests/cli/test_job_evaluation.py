@@ -109,3 +109,15 @@ def test_only_what_may_be_picked_is_scored(project: Project, truth: str, more: l
     arguments = ["evaluate", "External/job001", truth, "--diameter", "100", "--out", "again"]
     assert run_plain_command(group, arguments) == 0
     assert Path("again/evaluation.json").read_text() == before
+
+
+@pytest.mark.parametrize("threshold", ["2", "1", "0"])
+def test_threshold_that_a_job_would_refuse(
+    project: Project, truth: str, threshold: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.run().assert_succeeded()
+    arguments = ["evaluate", "External/job001", truth, "--diameter", "100", "--threshold", threshold, "--out", "again"]
+    assert run_plain_command(group, arguments) == 1
+    sentence = f"ERROR: The threshold is {threshold}.0: expected a number above 0 and below 1, such as 0.3.\n"
+    assert capsys.readouterr().err == sentence
+    assert not Path("again").exists()

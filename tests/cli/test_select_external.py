@@ -131,7 +131,7 @@ def test_what_could_not_be_picked_stays_listed(picked: Project, capsys: pytest.C
     [
         ("", "Nothing is to be changed: give --threshold"),
         ("--threshold 0.01", r"threshold is 0\.01, but External/job001 kept no candidates below 0\.05: pick again"),
-        ("--threshold 2", "threshold is 2.0: expected a number between 0 and 1"),
+        ("--threshold 2", "threshold is 2.0: expected a number above 0 and below 1"),
         ("--threshold 0.5 --in_mics micrographs.star", "--in_mics is not for selecting picks"),
         ("--threshold 0.5 --reference absent.star", r"no coordinates at absent\.star"),
     ],
