@@ -66,7 +66,7 @@ def test_draw_picks(project: Path) -> None:
 
 SCRIPTS = (
     *("examples/quickstart.sh", "examples/tutorial.sh", "examples/train_weights.sh", "examples/environment.sh"),
-    *("tests/run.sh", ".ci/run"),
+    *("tests/run.sh", ".ci/run", "examples/measure_sparse.sh"),
     "tests/contract/cryosparc_environments.sh",
 )
 

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Picks simulated sessions from sparse to crowded with the defaults, and tells how near the cut comes to the best one.
+# Usage: bash examples/measure_sparse.sh STRUCTURES OUT [options of attnpick pick, such as --gpu cpu --j 2]
+# STRUCTURES has bead files (ID.npz). A session that is there already is not made again.
+set -euo pipefail
+structures=$1
+out=$2
+shift 2
+attnpick=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin/attnpick
+mkdir -p "$out"
+
+measure() { # SEED ID COVERAGE_LOW COVERAGE_HIGH SNR_LOW SNR_HIGH DIRT
+    local folder="$out/$1" diameter
+    if [ ! -e "$folder/micrographs.star" ]; then
+        "$attnpick" simulate --out "$folder" --particle "$structures/$2.npz" --seed "$1" --coverage "$3" "$4" \
+            --snr "$5" "$6" --dirt "$7" --count 5 --width 1280 --height 1280 --pixel_size 2.5 >"$folder.log" 2>&1
+    fi
+    diameter=$(sed -n 's/.*"diameter": \([0-9.]*\),.*/\1/p' "$folder/simulation.json")
+    "$attnpick" pick "$folder/micrographs.star" --diameter "$diameter" --out "$folder-picks" \
+        --reference "$folder/truth.star" "${@:8}" >"$folder-picks.log" 2>&1
+    printf '%-9s %-11s %-9s %-6s %9s %7s %7s %7s  %s\n' "$2" "$3-$4" "$5-$6" "$7" \
+        $(awk '/^recall /{r=$2} /^precision /{p=$2} /^F1 /{f=$2} /^best F1 /{b=$3} /raised, as/{x="raised"} /^promised /{m=$3}
+            END{sub(",", "", m); print p, f, b, (m == "" ? "-" : m), x}' "$folder-picks.log")
+}
+
+printf '%-9s %-11s %-9s %-6s %9s %7s %7s %7s\n' particle coverage SNR dirt precision F1 best promise
+while read -r -a session; do measure "${session[@]}" "$@"; done <<'SESSIONS'
+1700 1U7K 0.03 0.1 0.1 0.3 none
+1701 2PLV 0.002 0.006 0.1 0.3 none
+1702 4M57 0.1 0.4 0.3 0.8 usual
+1703 3CYE 0.01 0.03 0.3 0.8 usual
+1704 8U4L 0.03 0.1 0.6 1.5 heavy
+1705 1ZXX 0.002 0.006 0.6 1.5 heavy
+1706 2VGB 0.1 0.4 0.1 0.3 usual
+1707 1GYT 0.01 0.03 0.1 0.3 usual
+1708 3H47 0.03 0.1 0.3 0.8 usual
+1709 4IUJ 0.002 0.006 0.3 0.8 usual
+1710 5JZT 0.1 0.4 0.6 1.5 heavy
+1711 5OMB 0.01 0.03 0.6 1.5 heavy
+1712 3DSD 0.03 0.1 0.1 0.3 usual
+1713 3NIG 0.002 0.006 0.1 0.3 usual
+1714 4V4F 0.1 0.4 0.3 0.8 none
+1715 6T8H 0.01 0.03 0.3 0.8 none
+SESSIONS
