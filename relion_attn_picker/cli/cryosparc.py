@@ -32,7 +32,6 @@ def exposures(files: tuple[str, ...], out: str, project_dir: str | None) -> None
     from relion_attn_picker.jobs.cryosparc_exchange import list_exposures, read_exposure_files
 
     found = read_exposure_files([Path(name) for name in files])
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
     micrographs = list_exposures(found, None if project_dir is None else Path(project_dir), Path(out))
     sizes = sorted({micrograph.optics.pixel_size for micrograph in micrographs})
     print(f"{len(micrographs)} micrographs of {', '.join(f'{size:g}' for size in sizes)} Å per pixel; written: {out}")
@@ -95,10 +94,9 @@ def import_(files: tuple[str, ...], micrographs: str | None, out: str, flip_y: b
     FILES is one .csg or the .cs files of one output, for example of Select 2D Classes.
     """
     from relion_attn_picker.jobs.cryosparc_exchange import import_picks
-    from relion_attn_picker.relion.job import JobDirectory
 
     star = None if micrographs is None else Path(micrographs)
-    done = import_picks([Path(name) for name in files], star, JobDirectory.open(out), flip_y=flip_y)
+    done = import_picks([Path(name) for name in files], star, out, flip_y=flip_y)
     print(f"{done.n_picks} picks on {done.n_micrographs} micrographs; written: {done.index}")
 
 
