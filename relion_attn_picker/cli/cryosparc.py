@@ -61,16 +61,22 @@ def export(picks: str, exposure_files: tuple[str, ...], out: str, **options: Any
         Path(picks), read_exposure_files([Path(name) for name in exposure_files]), Path(out), **options
     )
     print(f"{written.n_picks} picks on {written.n_micrographs} micrographs; written: {written.table}, {written.group}")
-    print(IMPORT_GROUP.format(group=written.group.absolute()))
+    print((IMPORT_SCORED if written.has_scores else IMPORT_BARE).format(group=written.group.absolute()))
     if written.star is not None:
         print(IMPORT_STACK.format(star=written.star.absolute()))
 
 
-IMPORT_GROUP = """
+IMPORT_SCORED = """
 In CryoSPARC, with scores (best):
   1. Both files must lie in one folder inside the project folder, for example exports/groups/attnpick/.
   2. Job 'Import Result Group', path of the .csg file: {group}
   3. 'Inspect Picks' with its particles and the same exposures, then 'Extract From Micrographs'."""
+
+IMPORT_BARE = """
+In CryoSPARC (the picks have no scores):
+  1. Both files must lie in one folder inside the project folder, for example exports/groups/attnpick/.
+  2. Job 'Import Result Group', path of the .csg file: {group}
+  3. 'Extract From Micrographs' with its particles and the same exposures."""
 
 IMPORT_STACK = """
 Or, without a result group: job 'Import Particle Stack', input 'micrographs' the same exposures, and

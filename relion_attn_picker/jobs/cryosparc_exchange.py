@@ -46,7 +46,13 @@ from relion_attn_picker.relion.job_files import (
     write_picks,
     write_truth,
 )
-from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
+from relion_attn_picker.relion.micrographs import (
+    USUAL_ABERRATION,
+    USUAL_CONTRAST,
+    USUAL_VOLTAGE,
+    read_micrographs,
+    write_micrographs,
+)
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +93,29 @@ def list_exposures(exposures: Exposures, project_dir: Path | None, out: Path) ->
     micrographs = [
         Micrograph(name_for_list(folder / exposure.path), exposure.optics, exposure.ctf) for exposure in exposures.items
     ]
+    _warn_of_usual_optics(micrographs)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_micrographs(out, micrographs, [exposure.total_dose for exposure in exposures.items])
     return micrographs
+
+
+def _warn_of_usual_optics(micrographs: Sequence[Micrograph]) -> None:
+    """Tell what stands in the list because RELION needs something there, and CryoSPARC does not tell it."""
+    optics = [micrograph.optics for micrograph in micrographs]
+    known = {
+        f"voltage ({USUAL_VOLTAGE:g} kV)": [each.voltage for each in optics],
+        f"spherical aberration ({USUAL_ABERRATION:g} mm)": [each.spherical_aberration for each in optics],
+        f"amplitude contrast ({USUAL_CONTRAST:g})": [each.amplitude_contrast for each in optics],
+    }
+    missing = [what for what, values in known.items() if None in values]
+    if missing:
+        log.warning(
+            "CryoSPARC does not tell everything of %d of %d micrographs: the usual %s is written for them; add the "
+            "passthrough .cs file that has it, or mend the list's optics table before a CTF is fitted.",
+            sum(None in values for values in zip(*known.values(), strict=True)),
+            len(micrographs),
+            ", ".join(missing),
+        )
 
 
 def find_exposure_folder(exposures: Exposures, project_dir: Path | None) -> Path:
@@ -126,13 +152,17 @@ def _check_header(exposure: Exposure, path: Path, contradictions: dict[tuple[flo
 
 @dataclass(frozen=True)
 class ExportedPicks:
-    """What ``export_picks`` wrote, and how many picks of how many micrographs; ``star`` is absent if names repeat."""
+    """What ``export_picks`` wrote, and how many picks of how many micrographs; ``star`` is absent if names repeat.
+
+    ``has_scores`` tells whether the picks have some, by which CryoSPARC can cut them.
+    """
 
     table: Path
     group: Path
     star: Path | None
     n_picks: int
     n_micrographs: int
+    has_scores: bool
 
 
 def export_picks(
@@ -189,7 +219,7 @@ def export_picks(
     slots = pick_slots(table)
     write_group(csg, cs.name, slots, len(table), title=title, version=exposures.version, created=datetime.now())
     star = _write_star(out / f"{GROUP_NAME}.star", entries, flip_y)
-    return ExportedPicks(cs, csg, star, len(table), len(entries))
+    return ExportedPicks(cs, csg, star, len(table), len(entries), "pick_stats" in slots)
 
 
 def _match_exposures(coordinates: Coordinates, exposures: Exposures, picks: Path) -> dict[str, int]:

@@ -24,7 +24,7 @@ from relion_attn_picker.jobs.cryosparc_exchange import (
     read_exposure_files,
 )
 from relion_attn_picker.relion.coordinates import open_coordinates
-from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks, write_truth
 from relion_attn_picker.relion.micrographs import read_micrographs
 from tests.jobs.cryosparc.conftest import CSG, MARK, PATHS, SHAPE, UIDS, exposure_columns, write_exposures, write_job
 
@@ -254,3 +254,17 @@ def test_score_that_is_no_number(project: Path) -> None:
 def test_options_that_cannot_be_meant(project: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         export_picks(write_job(MARK), read_exposure_files([CSG]), Path("out"), **options)
+
+
+@pytest.mark.parametrize("has_scores", [True, False])
+def test_command_says_whether_there_are_scores(
+    project: Path, capsys: pytest.CaptureFixture[str], has_scores: bool
+) -> None:
+    folder = write_job(MARK)
+    if not has_scores:
+        write_truth(folder / "one_autopick.star", np.array([MARK], np.float32))
+    assert run_plain_command(group, ["cryosparc", "export", str(folder), "--exposures", str(CSG), "--out", "out"]) == 0
+    told = capsys.readouterr().out
+    assert ("In CryoSPARC, with scores (best):" in told) == has_scores
+    assert ("'Inspect Picks'" in told) == has_scores
+    assert ("In CryoSPARC (the picks have no scores):" in told) != has_scores

@@ -192,6 +192,17 @@ def test_what_is_not_known_is_left_out(project: Path, caplog: pytest.LogCaptureF
     assert "exposure group 0 is taken" in caplog.text
     list_exposures(exposures, None, Path("m.star"))
     assert "attnpickTotalDose" not in Path("m.star").read_text()
+    usual = "voltage (300 kV), spherical aberration (2.7 mm), amplitude contrast (0.1)"
+    assert caplog.text.count(f"CryoSPARC does not tell everything of 2 of 2 micrographs: the usual {usual} is") == 1
+
+
+def test_a_known_microscope_is_not_called_usual(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    columns = exposure_columns()
+    list_exposures(read_exposure_files([write_exposures(project, columns)]), None, Path("m.star"))
+    assert "usual" not in caplog.text
+    voltage = {"mscope_params/accel_kv": np.array([300, 0], "<f4")}
+    list_exposures(read_exposure_files([write_exposures(project, columns | voltage)]), None, Path("m.star"))
+    assert "of 1 of 2 micrographs: the usual voltage (300 kV) is written" in caplog.text
 
 
 def test_pixel_size_of_a_header_is_told(project: Path, caplog: pytest.LogCaptureFixture) -> None:
