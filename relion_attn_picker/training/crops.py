@@ -53,7 +53,8 @@ class LabelledSource:
 
     ``description`` goes into the header of what is trained with them; ``weight`` is the source's share of the
     training crops, relative to the other sources'. ``label_digest`` tells labels that were read from files from
-    others (``digest_labels``); it is empty where nobody can edit them.
+    others (``digest_labels``); it is empty where nobody can edit them. ``is_simulated`` tells what to advise where
+    particles are missing.
     """
 
     name: str
@@ -61,6 +62,7 @@ class LabelledSource:
     micrographs: Sequence[Callable[[], LabelledImage]]
     weight: float = 1.0
     label_digest: str = ""
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def write_crops(
         if n_labels == 0:
             parts.remove()
             raise InputError(
-                f"{source.name} has no labelled particle: give coordinates that belong to its micrographs."
+                f"None of the {len(source.micrographs)} simulated fields shows a particle: simulate more of them."
+                if source.is_simulated
+                else f"{source.name} has no labelled particle: give coordinates that belong to its micrographs."
             )
         recipe["sources"][number]["labels"] = n_labels
         log.info("%s: %d crops from %d labelled particles", source.name, options.crops_per_source, n_labels)
