@@ -32,7 +32,6 @@ def exposures(files: tuple[str, ...], out: str, project_dir: str | None) -> None
     from relion_attn_picker.jobs.cryosparc_exchange import list_exposures, read_exposure_files
 
     found = read_exposure_files([Path(name) for name in files])
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
     micrographs = list_exposures(found, None if project_dir is None else Path(project_dir), Path(out))
     sizes = sorted({micrograph.optics.pixel_size for micrograph in micrographs})
     print(f"{len(micrographs)} micrographs of {', '.join(f'{size:g}' for size in sizes)} Å per pixel; written: {out}")
@@ -62,16 +61,22 @@ def export(picks: str, exposure_files: tuple[str, ...], out: str, **options: Any
         Path(picks), read_exposure_files([Path(name) for name in exposure_files]), Path(out), **options
     )
     print(f"{written.n_picks} picks on {written.n_micrographs} micrographs; written: {written.table}, {written.group}")
-    print(IMPORT_GROUP.format(group=written.group.absolute()))
+    print((IMPORT_SCORED if written.has_scores else IMPORT_BARE).format(group=written.group.absolute()))
     if written.star is not None:
         print(IMPORT_STACK.format(star=written.star.absolute()))
 
 
-IMPORT_GROUP = """
+IMPORT_SCORED = """
 In CryoSPARC, with scores (best):
   1. Both files must lie in one folder inside the project folder, for example exports/groups/attnpick/.
   2. Job 'Import Result Group', path of the .csg file: {group}
   3. 'Inspect Picks' with its particles and the same exposures, then 'Extract From Micrographs'."""
+
+IMPORT_BARE = """
+In CryoSPARC (the picks have no scores):
+  1. Both files must lie in one folder inside the project folder, for example exports/groups/attnpick/.
+  2. Job 'Import Result Group', path of the .csg file: {group}
+  3. 'Extract From Micrographs' with its particles and the same exposures."""
 
 IMPORT_STACK = """
 Or, without a result group: job 'Import Particle Stack', input 'micrographs' the same exposures, and
@@ -95,10 +100,9 @@ def import_(files: tuple[str, ...], micrographs: str | None, out: str, flip_y: b
     FILES is one .csg or the .cs files of one output, for example of Select 2D Classes.
     """
     from relion_attn_picker.jobs.cryosparc_exchange import import_picks
-    from relion_attn_picker.relion.job import JobDirectory
 
     star = None if micrographs is None else Path(micrographs)
-    done = import_picks([Path(name) for name in files], star, JobDirectory.open(out), flip_y=flip_y)
+    done = import_picks([Path(name) for name in files], star, out, flip_y=flip_y)
     print(f"{done.n_picks} picks on {done.n_micrographs} micrographs; written: {done.index}")
 
 

@@ -9,6 +9,7 @@ import click
 
 from relion_attn_picker.cli._options import LIKE_RELION
 from relion_attn_picker.cli._particle import PARTICLE_OPTIONS, choose_particle, particle_options
+from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import DIRT_NAMES, PIXEL_TYPES, SimulationOptions
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def command(out: str, width: int, height: int, defocus: tuple[float, float] | No
     Broken particles and ones in junk are in ignored.star, masks of the junk in Junk/, all options in simulation.json.
     With usual dirt every second micrograph has a carbon edge. Run jobs with the folder as the current one.
     """
+    if not out:
+        raise InputError("--out is empty: expected the folder of the project, such as simulated.")
     choice = {name: others.pop(name) for name in PARTICLE_OPTIONS}
     underfocus = None if defocus is None else (1e4 * defocus[0], 1e4 * defocus[1])
     options = SimulationOptions(count=count, shape=(height, width), defocus=underfocus, **others)

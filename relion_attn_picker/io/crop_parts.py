@@ -42,8 +42,8 @@ class CropParts:
         if claim.exists():
             if claim.read_text() != record:
                 raise InputError(
-                    f"{self._folder} holds crops that were being made with other options or from other data: "
-                    "give another folder, or the same options to go on."
+                    f"{self._folder} holds crops that were being made with other options or from other data or labels: "
+                    "give another folder, or the same options and data to go on."
                 )
             return
         self._folder.mkdir(parents=True, exist_ok=True)

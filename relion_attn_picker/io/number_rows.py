@@ -1,6 +1,7 @@
 """Rows of numbers in a text file, as the coordinate files of several programs have them; told where they are not.
 
-Separators are blanks, tabs, commas or semicolons; ``#`` begins a comment; CR+LF and a byte order mark are no matter.
+Separators are blanks, tabs, commas or semicolons, but no comma within a number; ``#`` begins a comment; CR+LF and a
+byte order mark are no matter.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.point_set import DoubleArray
 
 HAS_DATA = re.compile(r"^[ \t]*[^#\s]", re.MULTILINE)
+
+
+OTHER_SEPARATOR = r"(?:;|[^\s,;#][ \t]+(?=[^\s,;#]))"
+DECIMAL_COMMA = re.compile(
+    rf"^[^#\n]*?(?:\d,(?=\d)[^#\n]*?{OTHER_SEPARATOR}|{OTHER_SEPARATOR}[^#\n]*?\d,\d)", re.MULTILINE
+)
+"""A line with a comma between two digits and another separator."""
 
 
 def read_text(path: Path) -> str:
@@ -50,8 +58,9 @@ def parse_rows(path: Path, text: str, least: int, first_line: int = 1) -> Double
     Raises
     ------
     InputError
-        If a row has a word that is no number, or too few or not as many columns as the first.
+        If a row has a word that is no number, a decimal comma, or too few or not as many columns as the first.
     """
+    _refuse_decimal_commas(path, text, first_line)
     plain = text.replace(",", " ").replace(";", " ")
     if not HAS_DATA.search(plain):
         return np.empty((0, least))
@@ -64,6 +73,18 @@ def parse_rows(path: Path, text: str, least: int, first_line: int = 1) -> Double
     if rows.shape[1] < least:
         raise InputError(f"{path} has rows of {rows.shape[1]} numbers: expected at least {least}.")
     return rows
+
+
+def _refuse_decimal_commas(path: Path, text: str, first_line: int) -> None:
+    """Refuse commas between digits where something else separates the numbers: they would make two of each."""
+    joined = text.replace(", ", ",") if "," in text else ""
+    if not any(separator in joined for separator in " \t;"):
+        return  # told fast, for files of millions of rows
+    if found := DECIMAL_COMMA.search(text):
+        raise InputError(
+            f"{path}, line {first_line + text.count(chr(10), 0, found.start())}: commas between digits beside other "
+            "separators: write 1.5 for 1,5, or one kind of separator."
+        )
 
 
 def _parse_slowly(path: Path, text: str, first_line: int) -> DoubleArray:

@@ -31,6 +31,9 @@ EXPOSURE_RULE: Final = "stem-no-uid"  # for names without folders
 LARGEST_COORDINATE: Final = 1e9
 """Pixels: no image has as many, and whole numbers this large are exact in every format."""
 
+SINGLE_PRECISION: Final = 1e-7
+"""Relative: numbers that differ by less are the same one in single precision, as CryoSPARC keeps scores."""
+
 UNSET_PIXEL_SIZE = 1.0  # lets a list without pixel sizes be read; nothing is computed from it
 
 
@@ -204,6 +207,7 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     elif points.score is not None and np.isnan(points.score).any():
         n = int(np.isnan(points.score).sum())
         notes.append(f"{n} of {len(points)} points have no score: programs may read what stands there as 0.")
+    notes += _tell_rounded_scores(points, target_format)
     empty = int((points.counts() == 0).sum())
     if empty and not writer.keeps_empty:
         notes.append(f"{target_format} cannot tell micrographs without points: {empty} are not in it.")
@@ -352,6 +356,20 @@ def _round(points: PointSet, target_format: str) -> tuple[PointSet, list[str]]:
     if not changed:
         return points, []
     return replace(points, yx=whole), [f"{changed} points are rounded to whole pixels for {target_format}."]
+
+
+def _tell_rounded_scores(points: PointSet, target_format: str) -> list[str]:
+    """Tell scores that a format's digits change by more than the rounding of single precision."""
+    digits = find_format(target_format).score_digits
+    if points.score is None or digits is None:
+        return []
+    kept = np.round(points.score, digits)
+    changed = ~np.isclose(kept, points.score, rtol=SINGLE_PRECISION, atol=0, equal_nan=True)
+    if not changed.any():
+        return []
+    to_zero = int((changed & (kept == 0)).sum())
+    told = f"{int(changed.sum())} scores are rounded to {digits} digits behind the point for {target_format}"
+    return [f"{told}{f', {to_zero} of them to 0' if to_zero else ''}."]
 
 
 def _tell_duplicates(points: PointSet) -> list[str]:

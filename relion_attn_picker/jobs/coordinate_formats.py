@@ -23,6 +23,7 @@ from relion_attn_picker.io.number_rows import read_text
 from relion_attn_picker.io.table import read_table, write_table
 from relion_attn_picker.io.topaz import is_topaz_header, read_topaz, write_topaz
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints, PointSet, gather
+from relion_attn_picker.relion.job_files import STAR_DIGITS
 from relion_attn_picker.relion.point_sets import read_star_points, write_star_job, write_star_particles
 
 
@@ -64,6 +65,8 @@ class CoordinateFormat:
         Whether scores, fractions of a pixel, box sizes and micrographs without points survive.
     whole_by_default
         Whether fractions, although the format has them, are of no use to the program that reads it.
+    score_digits
+        Digits behind the point that scores keep; ``None``: all.
     needs
         What its writer must be told: ``box_size`` where points have none, ``image_shapes``, ``exposures``.
     """
@@ -79,6 +82,7 @@ class CoordinateFormat:
     keeps_boxes: bool = False
     keeps_empty: bool = True
     whole_by_default: bool = False
+    score_digits: int | None = None
     needs: frozenset[str] = frozenset()
 
 
@@ -168,6 +172,7 @@ FORMATS: Final[dict[str, CoordinateFormat]] = {
         full_names=True,
         match="exact",
         whole_by_default=True,
+        score_digits=STAR_DIGITS,
     ),
     "star": CoordinateFormat(
         "one STAR file for all micrographs, as RELION's particles.star",
@@ -177,6 +182,7 @@ FORMATS: Final[dict[str, CoordinateFormat]] = {
         full_names=True,
         match="exact",
         keeps_empty=False,
+        score_digits=STAR_DIGITS,
     ),
     "cs": CoordinateFormat(
         "picks or particles of CryoSPARC, .cs with its .csg",

@@ -36,8 +36,9 @@ from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes, pixel
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE
 from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
-from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.job import JobDirectory, coordinate_paths
 from relion_attn_picker.relion.job_files import (
     write_coordinate_index,
     write_coords_suffix,
@@ -45,7 +46,13 @@ from relion_attn_picker.relion.job_files import (
     write_picks,
     write_truth,
 )
-from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
+from relion_attn_picker.relion.micrographs import (
+    USUAL_ABERRATION,
+    USUAL_CONTRAST,
+    USUAL_VOLTAGE,
+    read_micrographs,
+    write_micrographs,
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +77,7 @@ def list_exposures(exposures: Exposures, project_dir: Path | None, out: Path) ->
         CryoSPARC's project folder; ``None`` looks for it in the current folder and in the file's parents. Paths of an
         exported copy are relative to the copy.
     out
-        The STAR file; its folder exists.
+        The STAR file; its folder is made if absent.
 
     Raises
     ------
@@ -86,8 +93,29 @@ def list_exposures(exposures: Exposures, project_dir: Path | None, out: Path) ->
     micrographs = [
         Micrograph(name_for_list(folder / exposure.path), exposure.optics, exposure.ctf) for exposure in exposures.items
     ]
+    _warn_of_usual_optics(micrographs)
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_micrographs(out, micrographs, [exposure.total_dose for exposure in exposures.items])
     return micrographs
+
+
+def _warn_of_usual_optics(micrographs: Sequence[Micrograph]) -> None:
+    """Tell what stands in the list because RELION needs something there, and CryoSPARC does not tell it."""
+    optics = [micrograph.optics for micrograph in micrographs]
+    known = {
+        f"voltage ({USUAL_VOLTAGE:g} kV)": [each.voltage for each in optics],
+        f"spherical aberration ({USUAL_ABERRATION:g} mm)": [each.spherical_aberration for each in optics],
+        f"amplitude contrast ({USUAL_CONTRAST:g})": [each.amplitude_contrast for each in optics],
+    }
+    missing = [what for what, values in known.items() if None in values]
+    if missing:
+        log.warning(
+            "CryoSPARC does not tell everything of %d of %d micrographs: the usual %s is written for them; add the "
+            "passthrough .cs file that has it, or mend the list's optics table before a CTF is fitted.",
+            sum(None in values for values in zip(*known.values(), strict=True)),
+            len(micrographs),
+            ", ".join(missing),
+        )
 
 
 def find_exposure_folder(exposures: Exposures, project_dir: Path | None) -> Path:
@@ -124,13 +152,17 @@ def _check_header(exposure: Exposure, path: Path, contradictions: dict[tuple[flo
 
 @dataclass(frozen=True)
 class ExportedPicks:
-    """What ``export_picks`` wrote, and how many picks of how many micrographs; ``star`` is absent if names repeat."""
+    """What ``export_picks`` wrote, and how many picks of how many micrographs; ``star`` is absent if names repeat.
+
+    ``has_scores`` tells whether the picks have some, by which CryoSPARC can cut them.
+    """
 
     table: Path
     group: Path
     star: Path | None
     n_picks: int
     n_micrographs: int
+    has_scores: bool
 
 
 def export_picks(
@@ -187,7 +219,7 @@ def export_picks(
     slots = pick_slots(table)
     write_group(csg, cs.name, slots, len(table), title=title, version=exposures.version, created=datetime.now())
     star = _write_star(out / f"{GROUP_NAME}.star", entries, flip_y)
-    return ExportedPicks(cs, csg, star, len(table), len(entries))
+    return ExportedPicks(cs, csg, star, len(table), len(entries), "pick_stats" in slots)
 
 
 def _match_exposures(coordinates: Coordinates, exposures: Exposures, picks: Path) -> dict[str, int]:
@@ -269,7 +301,7 @@ class ImportedPicks:
 
 
 def import_picks(
-    paths: Sequence[Path], micrographs_star: Path | None, job: JobDirectory, *, flip_y: bool = False
+    paths: Sequence[Path], micrographs_star: Path | None, out: str, *, flip_y: bool = False
 ) -> ImportedPicks:
     """Turn picks or particles of CryoSPARC into coordinates as a picking job of RELION leaves them.
 
@@ -282,8 +314,8 @@ def import_picks(
         A ``.csg``, or ``.cs`` files.
     micrographs_star
         Gives the micrographs' names, and leaves out all others; ``None``: names are the paths in CryoSPARC.
-    job
-        The folder for the files.
+    out
+        The folder for the files, made once all is known to fit; its name goes into the index.
     flip_y
         Count rows from the last one: for micrographs that CryoSPARC has mirrored.
 
@@ -297,11 +329,13 @@ def import_picks(
         raise InputError(f"{', '.join(map(str, paths))}: there are no picks in it.")
     warn_of_losses(located)
     names = _name_located(located, micrographs_star)
-    files = job.coordinate_paths(list(names))
+    scores = _finite_scores([located.score[index] for index in names.values()])
+    files = coordinate_paths(out, list(names))
+    job = JobDirectory.open(out)
     n_picks = 0
-    for index, file in zip(names.values(), files, strict=True):
+    for index, file, score in zip(names.values(), files, scores, strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
-        yx, score = located.yx[index], located.score[index]
+        yx = located.yx[index]
         if score is None:
             write_truth(file, np.clip(np.rint(yx), 0, np.array(located.shapes[index]) - 1))
         else:
@@ -311,6 +345,23 @@ def import_picks(
     if micrographs_star is not None:
         write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
     return ImportedPicks(job.path / "autopick.star", n_picks, len(names))
+
+
+def _finite_scores(scores: Sequence[FloatArray | None]) -> Sequence[FloatArray | None]:
+    """Return scores that RELION can read: 0 where there is none, no scores at all where there is no other; tell it."""
+    known = np.concatenate([np.zeros(0, dtype=np.float32), *(score for score in scores if score is not None)])
+    n_bad = np.count_nonzero(~np.isfinite(known))
+    if not n_bad:
+        return scores
+    if n_bad == len(known):
+        log.warning("None of the %d picks has a score that is a finite number: they are written without.", n_bad)
+        return [None] * len(scores)
+    log.warning(
+        "%d of %d picks have no score that is a finite number: 0 is written as their figure of merit.",
+        n_bad,
+        len(known),
+    )
+    return [None if score is None else np.where(np.isfinite(score), score, np.float32(0)) for score in scores]
 
 
 def _name_located(located: LocatedPicks, micrographs_star: Path | None) -> dict[str, int]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import filecmp
 import glob
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
+
+log = logging.getLogger(__name__)
 
 OWN_LIST = "micrographs.star"
 """Name of the list that is written for MRC files."""
@@ -61,12 +66,33 @@ def find_project_dir(star_path: Path, first_name: str) -> Path:
     """Return the folder that the names in a STAR file are relative to.
 
     The current folder, as in RELION; if the first micrograph is not there, the first of the STAR file's own folder and
-    its parents that has it; if none has, the current folder again.
+    its parents that has it; if none has, the current folder again. Where the current folder and the STAR file's own
+    side have different files of that name, a warning tells which is taken.
     """
-    for folder in (Path(), star_path.parent, *star_path.absolute().parents):
-        if (folder / first_name).exists():
-            return folder
-    return Path()
+    folders = (star_path.parent, *star_path.absolute().parents)
+    others = (folder for folder in folders if (folder / first_name).exists())
+    if (Path() / first_name).exists():
+        if (other := next(others, None)) is not None:
+            _warn_if_different(star_path, first_name, Path.cwd(), Path(os.path.abspath(other)))  # noqa: PTH100
+        return Path()
+    return next(others, Path())
+
+
+@cache
+def _warn_if_different(star_path: Path, name: str, taken: Path, other: Path) -> None:
+    """Warn, once for a list, if the files of this name in two folders are not the same."""
+    files = taken / name, other / name
+    if not all(path.is_file() and os.access(path, os.R_OK) for path in files) or files[0].samefile(files[1]):
+        return
+    if not filecmp.cmp(*files, shallow=False):
+        log.warning(
+            "%s of %s is there twice, and the files differ: that of the current folder %s is taken, not that of %s; "
+            "to take the latter, run there, or list whole paths.",
+            name,
+            star_path,
+            taken,
+            other,
+        )
 
 
 def expand(inputs: Sequence[str]) -> list[str]:

@@ -33,7 +33,7 @@ from relion_attn_picker.relion.paths import coordinate_name
 from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.report.picks_image import draw_points
 from relion_attn_picker.report.self_training import draw_scores
-from relion_attn_picker.training.crops import LabelledImage, LabelledSource
+from relion_attn_picker.training.crops import LabelledImage, LabelledSource, digest_labels
 from relion_attn_picker.training.self_training import Thresholds, split_candidates
 
 log = logging.getLogger(__name__)
@@ -200,16 +200,20 @@ def open_pseudo_labels(folder: Path, pool: UnlabelledPool) -> LabelledSource:
 
     A micrograph without one sure particle is left out: its emptiness may be the teacher's failure.
     """
-    readers, n_particles = [], 0
-    for micrograph in pool.micrographs:
-        yx = _read_points(folder, micrograph, POSITIVE)
-        if len(yx):
-            ignored_yx = _read_points(folder, micrograph, IGNORED)
-            path = pool.project_dir / micrograph.name
-            readers.append(partial(_read_labelled, micrograph, path, yx, ignored_yx, pool.particle_diameter))
-            n_particles += len(yx)
+    labelled = [
+        (micrograph, yx, _read_points(folder, micrograph, IGNORED))
+        for micrograph in pool.micrographs
+        if len(yx := _read_points(folder, micrograph, POSITIVE))
+    ]
+    readers = [
+        partial(_read_labelled, micrograph, pool.project_dir / micrograph.name, yx, ignored, pool.particle_diameter)
+        for micrograph, yx, ignored in labelled
+    ]
+    n_particles = sum(len(yx) for _, yx, _ in labelled)
     description = f"{n_particles} pseudo-labels of {pool.particle_diameter:g} Å on {len(readers)} micrographs"
-    return LabelledSource(f"{pool.name}, pseudo-labels", description, readers)
+    names = [micrograph.name for micrograph, _, _ in labelled]
+    digest = digest_labels(names, [yx for _, yx, _ in labelled], [ignored for _, _, ignored in labelled])
+    return LabelledSource(f"{pool.name}, pseudo-labels", description, readers, label_digest=digest)
 
 
 def _read_labelled(

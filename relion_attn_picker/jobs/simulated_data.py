@@ -112,7 +112,7 @@ def open_simulation(structures: Path | None, seed: int, exclude: Sequence[str] =
 def simulate_source(simulation: Simulation, count: int, purpose: str = "crop file") -> LabelledSource:
     """Return ``count`` simulated micrographs."""
     micrographs = [partial(simulation.make_field, purpose, number) for number in range(count)]
-    return LabelledSource(SOURCE_NAME, f"{simulation.description}, {count} fields", micrographs)
+    return LabelledSource(SOURCE_NAME, f"{simulation.description}, {count} fields", micrographs, is_simulated=True)
 
 
 def simulate_on_the_fly(simulation: Simulation, share: float, other_weights: float) -> FieldSource:

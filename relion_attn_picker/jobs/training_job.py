@@ -32,6 +32,7 @@ from relion_attn_picker.training.crops import (
     LabelledImage,
     LabelledSource,
     describe_source,
+    digest_labels,
     write_crops,
 )
 from relion_attn_picker.training.distributed import World, agree, current_world, join_world
@@ -134,7 +135,8 @@ def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> Lab
     name = data.micrographs_star.absolute().parent.name
     n_particles = sum(len(yx) for yx in labels.yx)
     description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
-    return LabelledSource(name, description, readers, data.weight)
+    digest = digest_labels([micrograph.name for micrograph in labels.micrographs], labels.yx)
+    return LabelledSource(name, description, readers, data.weight, digest)
 
 
 def _read_labelled(micrograph: Micrograph, path: Path, yx: FloatArray, particle_diameter: float) -> LabelledImage:
@@ -261,10 +263,16 @@ def _make_or_open_crops(
     present = crops.attributes
     if present.get("options") != asdict(options) or present.get("normalization") != asdict(normalization):
         raise InputError(f"{path} was made with other options: give another folder, or the same options to resume.")
-    if [_identity(source) for source in present["sources"]] != [_identity(describe_source(each)) for each in sources]:
-        raise InputError(f"{path} was made from other data: give another folder, or the same data to resume.")
+    known, given = present["sources"], [describe_source(each) for each in sources]
+    if len(known) != len(given) or not all(map(is_same_source, known, given)):
+        raise InputError(
+            f"{path} was made from other data, or from labels that have changed since: give another folder, or the "
+            "same data to resume."
+        )
     return crops
 
 
-def _identity(source: dict[str, Any]) -> tuple[Any, ...]:
-    return source["name"], source["description"], source["weight"]
+def is_same_source(known: dict[str, Any], given: dict[str, Any]) -> bool:
+    """Tell whether two descriptions are of the same source; crops of an earlier version have no digest of labels."""
+    names = ["name", "description", "weight", *(["label_digest"] if "label_digest" in known else [])]
+    return all(known[name] == given.get(name) for name in names)

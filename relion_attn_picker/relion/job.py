@@ -32,6 +32,26 @@ class Outcome(Enum):
         return self.value[1]
 
 
+def coordinate_paths(folder: str, micrograph_names: Sequence[str]) -> list[Path]:
+    """Return the path of each micrograph's coordinate file in a job's folder, which need not exist.
+
+    Raises
+    ------
+    InputError
+        If a path would leave the folder, or two micrographs share one.
+    """
+    owners: dict[Path, str] = {}
+    for micrograph_name in micrograph_names:
+        path = Path(folder.rstrip("/") + "/" + coordinate_name(micrograph_name, labels.PICKNAME))
+        if path in owners:
+            raise InputError(
+                f"The micrographs {owners[path]} and {micrograph_name} would get the same coordinate file, "
+                f"{path}: rename one of them, or pick them in two jobs."
+            )
+        owners[path] = micrograph_name
+    return list(owners)
+
+
 @dataclass(frozen=True)
 class JobDirectory:
     """The folder of one job; make it with ``open``.
@@ -102,16 +122,7 @@ class JobDirectory:
         InputError
             If a path would leave the folder, or two micrographs share one.
         """
-        owners: dict[Path, str] = {}
-        for micrograph_name in micrograph_names:
-            path = Path(self.name + coordinate_name(micrograph_name, labels.PICKNAME))
-            if path in owners:
-                raise InputError(
-                    f"The micrographs {owners[path]} and {micrograph_name} would get the same coordinate file, "
-                    f"{path}: rename one of them, or pick them in two jobs."
-                )
-            owners[path] = micrograph_name
-        return list(owners)
+        return coordinate_paths(self.name, micrograph_names)
 
     def output_name(self, path: Path) -> str:
         """Return a path inside the folder as RELION names it: the folder's name verbatim, then the rest."""

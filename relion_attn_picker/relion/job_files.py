@@ -16,6 +16,9 @@ from relion_attn_picker.relion.star import VERSION, format_value, read_tables, r
 
 FAILED_NAME = "attnpickMicrographName"
 
+STAR_DIGITS = 6
+"""Digits behind the point of the numbers in coordinate files, as RELION writes them."""
+
 
 def write_picks(path: Path, yx: NDArray[Any], score: NDArray[Any], image_shape: tuple[int, int]) -> None:
     """Write one micrograph's coordinate file in the five columns of RELION's own picker.

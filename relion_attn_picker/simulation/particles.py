@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,8 @@ def read_bead_particle(path: Path) -> BeadParticle:
 
 
 def _read_beads(path: Path) -> tuple[Points, Points, float]:
+    if path.is_file() and not is_zipfile(path):
+        raise InputError(f"{path} is not a file of scattering beads (no npz archive).")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as beads:
             xyz = beads["x"].astype(np.float64) * float(beads["unit"])

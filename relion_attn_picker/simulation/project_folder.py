@@ -35,7 +35,8 @@ def open_project_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dic
     Raises
     ------
     InputError
-        If the folder holds a finished project, files that are none of ours, or a project begun with other settings.
+        If the folder holds a finished project, files that are none of ours, or a project begun with other settings,
+        or cannot be made.
     """
     path = folder / OPTIONS_JSON
     is_in_the_way = any((folder / name).exists() for name in (*FOLDERS, TRUTH_STAR, IGNORED_STAR, CONDITIONS_JSONL))
@@ -43,13 +44,20 @@ def open_project_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dic
         raise InputError(f"{folder} holds a project already: give another folder, or remove this one.")
     if path.exists():
         _check_same(path, settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     replace_file(path, json.dumps(settings, indent=2) + "\n")
     for name in FOLDERS:
         (folder / name).mkdir(exist_ok=True)
     done = _read_records(folder / CONDITIONS_JSONL)
     replace_file(folder / CONDITIONS_JSONL, "".join(json.dumps(record) + "\n" for record in done.values()))
     return done
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # of a file system that has no room for files of ours, such as /proc
+        raise InputError(f"The folder {folder} cannot be made there ({error.strerror}): give another.") from error
 
 
 def _check_same(path: Path, settings: dict[str, Any]) -> None:

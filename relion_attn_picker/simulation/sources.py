@@ -48,8 +48,11 @@ def read_particle(
     Raises
     ------
     InputError
-        If the suffix is unknown, the file is not what the suffix says, or an option is not for this kind of file.
+        If the file is absent or not what its suffix says, the suffix is unknown, or an option is not for this kind of
+        file.
     """
+    if not path.exists():
+        raise InputError(f"There is no file {path}: check the path.")
     kind = FORMATS.get(particle_suffix(path))
     if kind is None:
         raise InputError(f"{path} has no suffix that is known here: expected one of {', '.join(FORMATS)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
@@ -51,13 +52,17 @@ class LabelledSource:
     """Labelled micrographs that belong together; each is read, or simulated, only when it is needed.
 
     ``description`` goes into the header of what is trained with them; ``weight`` is the source's share of the
-    training crops, relative to the other sources'.
+    training crops, relative to the other sources'. ``label_digest`` tells labels that were read from files from
+    others (``digest_labels``); it is empty where nobody can edit them. ``is_simulated`` tells what to advise where
+    particles are missing.
     """
 
     name: str
     description: str
     micrographs: Sequence[Callable[[], LabelledImage]]
     weight: float = 1.0
+    label_digest: str = ""
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,9 @@ def write_crops(
         if n_labels == 0:
             parts.remove()
             raise InputError(
-                f"{source.name} has no labelled particle: give coordinates that belong to its micrographs."
+                f"None of the {len(source.micrographs)} simulated fields shows a particle: simulate more of them."
+                if source.is_simulated
+                else f"{source.name} has no labelled particle: give coordinates that belong to its micrographs."
             )
         recipe["sources"][number]["labels"] = n_labels
         log.info("%s: %d crops from %d labelled particles", source.name, options.crops_per_source, n_labels)
@@ -110,7 +117,20 @@ def write_crops(
 
 def describe_source(source: LabelledSource | FieldSource) -> dict[str, Any]:
     """Return what a header tells of a source."""
-    return {"name": source.name, "description": source.description, "weight": source.weight}
+    told: dict[str, Any] = {"name": source.name, "description": source.description, "weight": source.weight}
+    if isinstance(source, LabelledSource) and source.label_digest:
+        told["label_digest"] = source.label_digest
+    return told
+
+
+def digest_labels(names: Sequence[str], *points: Sequence[FloatArray]) -> str:
+    """Return the SHA-256 of the labels ``(n, 2)`` of these micrographs, of each kind one array a micrograph."""
+    digest = hashlib.sha256()
+    for name, *kinds in zip(names, *points, strict=True):
+        digest.update(f"{name}\0{[len(yx) for yx in kinds]}\0".encode())
+        for yx in kinds:
+            digest.update(np.ascontiguousarray(yx, dtype="<f8").tobytes())
+    return digest.hexdigest()
 
 
 def _cut_source(

@@ -174,7 +174,10 @@ def check_beginning(
     for each in validation_sets:
         if not any(len(micrograph.yx) for micrograph in each.micrographs):
             raise InputError(
-                f"No particle is labelled on the validation micrographs of {each.name}: hold out others, or more."
+                f"None of the {len(each.micrographs)} simulated fields to validate with shows a particle: simulate "
+                "more of them."
+                if each.is_simulated
+                else f"No particle is labelled on the validation micrographs of {each.name}: hold out others, or more."
             )
 
 

@@ -73,7 +73,7 @@ class Mixture:
         """
         if self.crops is None or self.fields is not None:
             return
-        remedies = {"crops": "cut more crops", "labelled particles": "label more particles"}
+        remedies = {"crops": "cut more crops", "labelled particles": "label or simulate more"}
         counts = {"crops": len(self.crops), "labelled particles": sum(each["labels"] for each in self.sources)}
         for what, count in counts.items():
             if count < batch_size:

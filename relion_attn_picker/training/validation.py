@@ -39,6 +39,7 @@ class ValidationSet:
     name: str
     particle_diameter_px: float
     micrographs: Sequence[ValidationMicrograph]
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def prepare_validation_set(
             labelled.image, labelled.pixel_size, labelled.particle_diameter, particle_diameter_px, normalization
         )
         micrographs.append(ValidationMicrograph(image, labelled.yx * (labelled.pixel_size / image.pixel_size)))
-    return ValidationSet(source.name, particle_diameter_px, micrographs)
+    return ValidationSet(source.name, particle_diameter_px, micrographs, source.is_simulated)
 
 
 def validate(predictor: Predictor, sets: Sequence[ValidationSet]) -> ValidationScores:

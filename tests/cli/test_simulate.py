@@ -74,7 +74,9 @@ def test_folder_shows_one_of_its_particles(tmp_path: Path, capsys: pytest.Captur
         ("a.xyz", b"", "has no suffix that is known here"),
         ("a.npz", b"PK\x03\x04 cut", "is not a file of scattering beads"),
         ("a.mrc", b"nothing", "is not an MRC map"),
-        ("absent", None, "has no suffix"),
+        ("b.npz", b"no archive", "is not a file of scattering beads (no npz archive)"),
+        ("absent", None, "absent: check the path"),
+        ("absent.npz", None, "There is no file"),
         ("folder", "folder", "holds no bead files, atomic models or maps"),
     ],
 )
@@ -117,3 +119,20 @@ def test_options_that_cannot_be_meant(
     assert sentence in error
     assert error.count("\n") == 1
     assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "sentence"),
+    [("", "--out is empty: expected the folder"), ("/proc/x", "The folder /proc/x cannot be made there")],
+)
+def test_folder_that_cannot_be_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str, sentence: str
+) -> None:
+    if out and not Path(out).parent.is_dir():
+        pytest.skip(f"no {Path(out).parent} on this system")
+    monkeypatch.chdir(tmp_path)
+    assert run_plain_command(group, ["simulate", "--out", out, *SMALL]) == 1
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -134,6 +134,30 @@ def test_table_is_read(tmp_path: Path, text: str) -> None:
     np.testing.assert_array_equal(found.score, SCORE)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("1,5;2,5\n", 1),
+        ("x;y\n1,5;2,5\n", 2),
+        ("# positions 1,5 7\n1 2\n1,5\t2\n", 3),
+        ("3;4\n1,5 2,5 0,75\n", 2),
+        ("1;2,5", 1),
+        ("3 1,5\n", 1),
+    ],
+)
+def test_decimal_commas_are_refused(tmp_path: Path, text: str, line: int) -> None:
+    """Read as a separator they would make other coordinates, and a score of what is left."""
+    with pytest.raises(InputError, match=f"mic, line {line}: .* beside other separators: write 1.5 for 1,5"):
+        read_table(put(tmp_path, text), "mic")
+
+
+@pytest.mark.parametrize(
+    "text", ["112,37\n", "112, 37, 0.75\n", " 112 ,37 \r\n", "112,37 # 1,5 2\n", "112;37;0.75", "x, y\n112,37"]
+)
+def test_commas_that_separate(tmp_path: Path, text: str) -> None:
+    np.testing.assert_array_equal(read_table(put(tmp_path, text), "mic").yx, MARK)
+
+
 def test_table_is_written(tmp_path: Path) -> None:
     write_table(tmp_path / "mic.txt", MARK, SCORE)
     assert (tmp_path / "mic.txt").read_text() == "# x y score\n112.000000 37.000000 0.75\n"

@@ -52,6 +52,26 @@ def test_symbolic_link_keeps_its_name(folder: Path) -> None:
     assert list_micrographs(["link.mrc"], None, Path("out")).micrographs[0].name == "link.mrc"
 
 
+def test_same_name_in_two_folders_is_told_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = folder / "here/mics"
+    here.mkdir(parents=True)
+    (here / "a.mrc").write_bytes((folder / "mics/a.mrc").read_bytes())
+    (here / "b.mrc").write_bytes((folder / "mics/a.mrc").read_bytes())
+    monkeypatch.chdir(folder / "here")
+    assert find_project_dir(Path("../m.star"), "mics/a.mrc") == Path()  # a copy: it does not matter which
+    assert find_project_dir(Path("m.star"), "mics/b.mrc") == Path()  # the current folder's own list, but for the parent
+    assert caplog.text == ""
+    for _ in range(2):
+        assert find_project_dir(Path("../m.star"), "mics/b.mrc") == Path()
+    (message,) = caplog.messages
+    assert message == (
+        f"mics/b.mrc of ../m.star is there twice, and the files differ: that of the current folder {folder / 'here'} "
+        f"is taken, not that of {folder}; to take the latter, run there, or list whole paths."
+    )
+
+
 def test_star_file_beside_images(folder: Path) -> None:
     with pytest.raises(InputError, match="one STAR file, or MRC files only"):
         list_micrographs(["mics/a.mrc", "x.star"], None, Path("out"))

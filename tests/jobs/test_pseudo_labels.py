@@ -115,6 +115,17 @@ def test_a_student_reads_the_files(pool: UnlabelledPool, folder: Path) -> None:
     assert (labelled.pixel_size, labelled.particle_diameter) == (PIXEL_SIZE, DIAMETER)
 
 
+def test_pseudo_labels_moved_by_hand_are_other_data(pool: UnlabelledPool, folder: Path) -> None:
+    make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, pictures=0)
+    before = open_pseudo_labels(folder, pool)
+    assert open_pseudo_labels(folder, pool).label_digest == before.label_digest != ""
+    ignored = folder / "mics/a_ignored.star"
+    ignored.write_text(ignored.read_text().replace(f"{UNSURE[1]:12.6f}", f"{UNSURE[1] + 1:12.6f}", 1))
+    after = open_pseudo_labels(folder, pool)
+    assert after.description == before.description
+    assert after.label_digest != before.label_digest
+
+
 def test_an_unreadable_micrograph_is_left_out_with_its_reason(
     pool: UnlabelledPool, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

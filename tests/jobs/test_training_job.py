@@ -15,12 +15,13 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.jobs.simulated_data import STREAMS, open_simulation, simulate_source
-from relion_attn_picker.jobs.training_job import TrainingData, read_labelled_source, split_source
+from relion_attn_picker.jobs.training_job import TrainingData, is_same_source, read_labelled_source, split_source
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.report.model_card import format_model_card
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
+from relion_attn_picker.training.crops import describe_source
 from relion_attn_picker.training.starting import find_start
 from relion_attn_picker.training_options import RECIPES, TrainOptions, follow_recipe
 from tests.conftest import hold_elsewhere
@@ -78,6 +79,35 @@ def test_other_crop_options_are_refused(project: Path, tmp_path: Path, capsys: p
     assert train(project, tmp_path / "run") == 0
     assert train(project, tmp_path / "run", "--diameter_px", "28") == 1
     assert "crops.h5 was made with other options" in capsys.readouterr().err
+
+
+def test_labels_edited_in_place_are_refused(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"Micrographs/mic000{number}.mrc" for number in (1, 2, 3)]
+    files = [f"{number}.star" for number in (1, 2, 3)]
+    for file in files:
+        write_truth(tmp_path / file, np.array([[40.0, 50.0], [90.0, 120.0]], dtype=np.float32))
+    write_coordinate_index(tmp_path / "truth.star", names, files)
+    truth = tmp_path / "truth.star"
+    assert train(project, tmp_path / "run", truth=truth) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.suffix != ".log"}
+    for file in ("1.star", "3.star"):  # trained on, and held out
+        write_truth(tmp_path / file, np.array([[40.0, 50.0], [90.0, 121.0]], dtype=np.float32))
+        capsys.readouterr()
+        assert train(project, tmp_path / "run", truth=truth) == 1
+        assert "crops.h5 was made from other data, or from labels that have changed since" in capsys.readouterr().err
+        write_truth(tmp_path / file, np.array([[40.0, 50.0], [90.0, 120.0]], dtype=np.float32))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.suffix != ".log"} == before
+    assert train(project, tmp_path / "run", truth=truth) == 0
+
+
+def test_crops_of_an_earlier_version_know_no_digest_of_labels(project: Path, tmp_path: Path) -> None:
+    data = TrainingData(
+        micrographs_star=project / "micrographs.star", coordinates=project / "truth.star", particle_diameter=150
+    )
+    source = describe_source(read_labelled_source(data))
+    earlier = {name: value for name, value in source.items() if name != "label_digest"}
+    assert is_same_source(earlier, source)
+    assert not is_same_source(source | {"label_digest": "other"}, source)
 
 
 def test_release_writes_half_precision_and_a_card(

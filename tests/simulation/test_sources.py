@@ -22,6 +22,7 @@ def test_known_suffixes(name: str, suffix: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.xyz", "a.npz.gz", "a", "a.gz"])
 def test_unknown_suffix(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
     with pytest.raises(InputError, match=r"no suffix that is known here: expected one of \.npz, \.pdb, "):
         read_particle(tmp_path / name)
 
@@ -35,6 +36,7 @@ def test_unknown_suffix(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_option_of_another_kind_of_file(tmp_path: Path, name: str, options: dict[str, float], sentence: str) -> None:
+    (tmp_path / name).touch()
     with pytest.raises(InputError, match=sentence):
         read_particle(tmp_path / name, **options)  # type: ignore[arg-type]
 

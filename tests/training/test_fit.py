@@ -153,7 +153,7 @@ def test_fewer_crops_than_a_batch(crops: Mixture, sets: list[ValidationSet], tmp
 def test_fewer_labels_than_a_batch(source: LabelledSource, sets: list[ValidationSet], tmp_path: Path) -> None:
     write_crops(tmp_path / "crops.h5", [source], CropOptions(crop_size=64, crops_per_source=12), Normalization())
     few = Mixture.of_file(CropFile(tmp_path / "crops.h5"))
-    with pytest.raises(InputError, match=r"There are 8 labelled particles for batches of 9: label more particles or"):
+    with pytest.raises(InputError, match=r"There are 8 labelled particles for batches of 9: label or simulate more or"):
         fit(tmp_path / "run", few, sets, replace(OPTIONS, batch_size=9), CPU)
     assert not (tmp_path / "run").exists()
 

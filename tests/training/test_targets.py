@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,17 @@ import torch
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.io.hdf5 import Crop, CropFile, CropWriter
+from relion_attn_picker.jobs.simulated_data import open_simulation, simulate_source
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.training.augment import flip_and_turn, vary_intensity
 from relion_attn_picker.training.batches import BatchMaker
 from relion_attn_picker.training.crops import LabelledSource, cut_crop, write_crops
+from relion_attn_picker.training.fit import check_beginning
 from relion_attn_picker.training.loader import iterate_batches
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.targets import TARGETS, draw_target, draw_weights
+from relion_attn_picker.training.validation import prepare_validation_set
 from relion_attn_picker.training_options import LOSS_NAMES, TARGET_NAMES, CropOptions, TrainOptions
 
 NOTHING = np.zeros((0, 2), dtype=np.float32)
@@ -152,12 +157,29 @@ def test_crop_file_round_trip_and_same_seed_same_crops(source: LabelledSource, t
 
 
 def test_source_without_labels_is_refused_and_leaves_no_file(source: LabelledSource, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     empty = LabelledSource("empty", "", [lambda: replace(source.micrographs[0](), yx=NOTHING)])
     with pytest.raises(InputError, match="empty has no labelled particle"):
         write_crops(tmp_path / "crops.h5", [empty], SMALL_CROPS, Normalization())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_simulated_fields_without_particles_are_told_as_such(tmp_path: Path) -> None:
+    """Two fields may both be empty ones: no coordinates were given that could belong to other micrographs."""
+    simulation = open_simulation(None, 1)
+    empty = next(n for n in range(40) if not len(simulation.make_field("crop file", n).yx))
+    source = replace(simulate_source(simulation, 1), micrographs=[partial(simulation.make_field, "crop file", empty)])
+    with pytest.raises(InputError, match=r"None of the 1 simulated fields shows a particle: simulate more of them\.$"):
+        write_crops(tmp_path / "crops.h5", [source], SMALL_CROPS, Normalization())
+
+
+def test_simulated_validation_without_particles_is_told_as_such(tmp_path: Path) -> None:
+    simulation = open_simulation(None, 1)
+    empty = next(n for n in range(40) if not len(simulation.make_field("validation", n).yx))
+    read = partial(simulation.make_field, "validation", empty)
+    source = replace(simulate_source(simulation, 1, "validation"), micrographs=[read])
+    sets = [prepare_validation_set(source, 24.0, Normalization())]
+    with pytest.raises(InputError, match=r"None of the 1 simulated fields to validate with shows a particle: simulate"):
+        check_beginning(tmp_path, sets, TrainOptions(), None, SMALL_CROPS, Normalization())
 
 
 def test_interrupted_crop_file_is_never_taken_for_a_complete_one(tmp_path: Path) -> None:

@@ -226,6 +226,27 @@ def test_points_that_no_image_can_hold(name: str, text: str, message: str) -> No
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize(("target", "is_told"), [("out.star", True), ("job", True), ("out.txt", False)])
+def test_scores_that_are_rounded_are_told(target: str, is_told: bool) -> None:
+    scores = ["1e-9", "0.5", "0.1234567", "0.25", "-7.5", "nan"]
+    names = [A, B]
+    rows = "".join(f"{names[i % 2].split('/')[-1][:-4]},{i},{i},{score}\n" for i, score in enumerate(scores))
+    Path("in.csv").write_text("image_name,x_coord,y_coord,score\n" + rows)
+    formats = {"out.star": "star", "job": "relion", "out.txt": "topaz"}
+    notes = convert(
+        Path("in.csv"), Path(target), ConversionOptions(target_format=formats[target], micrographs=LIST)
+    ).notes
+    told = f"2 scores are rounded to 6 digits behind the point for {formats[target]}, 1 of them to 0."
+    assert (told in notes) == is_told
+    assert is_told or not any("rounded" in note for note in notes)
+
+
+def test_single_precision_is_not_rounded_to_six_digits() -> None:
+    """What CryoSPARC keeps in 24 bits and what STAR writes of it are the same number."""
+    Path("b.v2.txt").write_text(f"112 37 {float(np.float32(0.9))!r}\n")
+    assert convert(Path("b.v2.txt"), Path("o.star"), ConversionOptions(micrographs=LIST)).notes == ()
+
+
 def test_points_without_a_score_among_others_are_told() -> None:
     Path("in.csv").write_text("image_name,x_coord,y_coord,score\na,1,2,nan\na,3,4,.5\n")
     report = convert(Path("in.csv"), Path("out"), ConversionOptions(target_format="table"))

@@ -24,8 +24,7 @@ from relion_attn_picker.jobs.cryosparc_exchange import (
     read_exposure_files,
 )
 from relion_attn_picker.relion.coordinates import open_coordinates
-from relion_attn_picker.relion.job import JobDirectory
-from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks, write_truth
 from relion_attn_picker.relion.micrographs import read_micrographs
 from tests.jobs.cryosparc.conftest import CSG, MARK, PATHS, SHAPE, UIDS, exposure_columns, write_exposures, write_job
 
@@ -121,7 +120,7 @@ def test_there_and_back(project: Path, flip: bool, rng: np.random.Generator) -> 
     stored = np.rint(read_cs(written.table)["location/center_y_frac"].astype(float) * 480)
     assert stored.tolist() == [479 - y if flip else y for y, _ in points]
     assert starfile.read(written.star)["rlnCoordinateY"].tolist() == stored.tolist()
-    done = import_picks([written.group], Path("micrographs.star"), JobDirectory.open("back"), flip_y=flip)
+    done = import_picks([written.group], Path("micrographs.star"), "back", flip_y=flip)
     back = open_coordinates(done.index).read(PATHS[0])
     assert back is not None and back.score is not None
     assert [tuple(row) for row in back.yx.tolist()] == points
@@ -179,7 +178,7 @@ def test_coordinates_without_scores(project: Path) -> None:
     written = export_picks(Path("picks"), read_exposure_files([CSG]), Path("out"))
     assert "pick_stats" not in written.group.read_text()
     assert not [name for name in read_cs(written.table).dtype.names or () if name.startswith("pick_stats")]
-    done = import_picks([written.table], None, JobDirectory.open("back"))
+    done = import_picks([written.table], None, "back")
     back = open_coordinates(done.index).read(PATHS[1])
     assert back is not None and back.score is None
     assert back.yx.tolist() == [[300, 100]]
@@ -190,7 +189,7 @@ def test_no_picks_at_all(project: Path) -> None:
     assert len(read_cs(written.table)) == 0
     assert len(starfile.read(written.star)) == 0
     with pytest.raises(InputError, match="there are no picks in it"):
-        import_picks([written.group], None, JobDirectory.open("back"))
+        import_picks([written.group], None, "back")
 
 
 def test_names_of_another_program(project: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -255,3 +254,17 @@ def test_score_that_is_no_number(project: Path) -> None:
 def test_options_that_cannot_be_meant(project: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         export_picks(write_job(MARK), read_exposure_files([CSG]), Path("out"), **options)
+
+
+@pytest.mark.parametrize("has_scores", [True, False])
+def test_command_says_whether_there_are_scores(
+    project: Path, capsys: pytest.CaptureFixture[str], has_scores: bool
+) -> None:
+    folder = write_job(MARK)
+    if not has_scores:
+        write_truth(folder / "one_autopick.star", np.array([MARK], np.float32))
+    assert run_plain_command(group, ["cryosparc", "export", str(folder), "--exposures", str(CSG), "--out", "out"]) == 0
+    told = capsys.readouterr().out
+    assert ("In CryoSPARC, with scores (best):" in told) == has_scores
+    assert ("'Inspect Picks'" in told) == has_scores
+    assert ("In CryoSPARC (the picks have no scores):" in told) != has_scores

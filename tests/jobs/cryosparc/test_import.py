@@ -19,7 +19,7 @@ from relion_attn_picker.jobs.cryosparc_exchange import (
     read_exposure_files,
 )
 from relion_attn_picker.picks import Picks
-from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.coordinates import open_coordinates
 from tests.jobs.cryosparc.conftest import CSG, MARK, PATHS, SHAPE, Array, exposure_columns, write_exposures, write_job
 
 
@@ -101,25 +101,59 @@ def test_bad_picks(project: Path, changes: dict[str, Array], sentence: str) -> N
     list_exposures(read_exposure_files([CSG]), None, Path("m.star"))
     write_cs(Path("p.cs"), make_table(picked_columns(**changes)))
     with pytest.raises(InputError, match=sentence):
-        import_picks([Path("p.cs")], Path("m.star"), JobDirectory.open("back"))
+        import_picks([Path("p.cs")], Path("m.star"), "back")
 
 
 def test_picks_without_location(project: Path) -> None:
     with pytest.raises(InputError, match="no column location/micrograph_path, only the slots micrograph_blob"):
-        import_picks([Path("J5/J5_exposures.cs")], None, JobDirectory.open("back"))
+        import_picks([Path("J5/J5_exposures.cs")], None, "back")
 
 
 def test_picks_that_are_lost_are_told(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     list_exposures(read_exposure_files([CSG]), None, Path("m.star"))
     columns = picked_columns(micrograph_path=np.array([PATHS[0], "J9/x.mrc"]))
     write_cs(Path("p.cs"), make_table(columns | {"alignments2D/shift": np.ones((2, 2), "<f4")}))
-    done = import_picks([Path("p.cs")], Path("m.star"), JobDirectory.open("back"))
+    done = import_picks([Path("p.cs")], Path("m.star"), "back")
     assert (done.n_picks, done.n_micrographs) == (1, 1)
     assert "1 of 2 micrographs with picks are not listed in m.star" in caplog.text
     assert "shifts of an alignment, which are not applied" in caplog.text
     write_cs(Path("p.cs"), make_table(picked_columns(center_x_frac=np.array([0.1, 1.2], "<f4"))))
-    assert import_picks([Path("p.cs")], None, JobDirectory.open("back")).n_picks == 1
+    assert import_picks([Path("p.cs")], None, "back").n_picks == 1
     assert "1 picks have their centre outside" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("scores", "written", "told"),
+    [
+        ([0.5, np.nan], [0.5, 0.0], "1 of 2 picks have no score that is a finite number: 0 is written"),
+        ([np.nan, np.inf], None, "None of the 2 picks has a score that is a finite number: they are written without"),
+    ],
+)
+def test_scores_that_are_no_numbers(
+    project: Path, caplog: pytest.LogCaptureFixture, scores: list[float], written: list[float] | None, told: str
+) -> None:
+    write_cs(Path("p.cs"), make_table(picked_columns() | {"pick_stats/ncc_score": np.array(scores, "<f4")}))
+    done = import_picks([Path("p.cs")], None, "back")
+    assert told in caplog.text
+    table = open_coordinates(done.index).read(PATHS[0])
+    assert table is not None
+    assert len(table.yx) == 2
+    assert written is None if table.score is None else table.score.tolist() == written
+    assert not any("nan" in path.read_text() for path in Path("back").rglob("*.star"))
+
+
+def test_failed_commands_leave_no_folder(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = exposure_columns() | {"micrograph_blob/path": np.array(["J2/gone.mrc", PATHS[0]])}
+    exposures = str(write_exposures(project, columns))
+    write_cs(Path("same.cs"), make_table(picked_columns(micrograph_path=np.array(["a.mrc", "a.tif"]))))
+    for command in (
+        ["import", exposures, "--out", "new/back"],
+        ["import", "same.cs", "--out", "new/back"],
+        ["exposures", exposures, "--out", "new/m.star"],
+    ):
+        assert run_plain_command(group, ["cryosparc", *command]) == 1
+        assert "Traceback" not in capsys.readouterr().err
+        assert not Path("new").exists()
 
 
 @pytest.mark.parametrize(
@@ -158,6 +192,17 @@ def test_what_is_not_known_is_left_out(project: Path, caplog: pytest.LogCaptureF
     assert "exposure group 0 is taken" in caplog.text
     list_exposures(exposures, None, Path("m.star"))
     assert "attnpickTotalDose" not in Path("m.star").read_text()
+    usual = "voltage (300 kV), spherical aberration (2.7 mm), amplitude contrast (0.1)"
+    assert caplog.text.count(f"CryoSPARC does not tell everything of 2 of 2 micrographs: the usual {usual} is") == 1
+
+
+def test_a_known_microscope_is_not_called_usual(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    columns = exposure_columns()
+    list_exposures(read_exposure_files([write_exposures(project, columns)]), None, Path("m.star"))
+    assert "usual" not in caplog.text
+    voltage = {"mscope_params/accel_kv": np.array([300, 0], "<f4")}
+    list_exposures(read_exposure_files([write_exposures(project, columns | voltage)]), None, Path("m.star"))
+    assert "of 1 of 2 micrographs: the usual voltage (300 kV) is written" in caplog.text
 
 
 def test_pixel_size_of_a_header_is_told(project: Path, caplog: pytest.LogCaptureFixture) -> None:
