@@ -165,7 +165,7 @@ class AttnpickAutopick(AttnpickJob):
         self.joboptions["in_mics"] = micrographs_option()
         self.joboptions["diameter"] = diameter_option()
         self.joboptions["threshold"] = threshold_option(
-            "Lowest score of a pick, above 0 and below 1. Empty: the weights' own."
+            "Lowest score of a pick, above 0 and below 1. Empty: chosen from the scores of all micrographs."
         )
         self.joboptions["weights"] = weights_option(
             "best.safetensors of a training job, or calibration.json of a hybrid. Empty: the released ones."
