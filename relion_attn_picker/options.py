@@ -38,6 +38,11 @@ def check_threshold(threshold: float) -> None:
     require(0 < threshold < 1, f"The threshold is {threshold}: expected a number above 0 and below 1, such as 0.3.")
 
 
+def check_base_features(width: int) -> None:
+    """Raise ``InputError`` if no network has this many base features."""
+    require(8 <= width <= 64 and width % 2 == 0, f"base_features is {width}: expected an even number from 8 to 64.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PickOptions:
     """What counts as a pick.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from relion_attn_picker.options import require
+from relion_attn_picker.options import check_base_features, require
 
 TARGET_NAMES = ("disc", "gaussian", "wide_gaussian")
 """Keys of ``training.targets.TARGETS``."""
@@ -104,8 +104,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "patience", "crops_per_field"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: expected 1 or more.")
-        width = self.base_features
-        require(8 <= width <= 64 and width % 2 == 0, f"base_features is {width}: expected an even number from 8 to 64.")
+        check_base_features(self.base_features)
         require(self.seed >= 0, f"The seed is {self.seed}: expected 0 or more.")
         require(self.input_size >= 32, f"input_size is {self.input_size} pixels: expected 32 or more.")
         for name, known in (("target", TARGET_NAMES), ("loss", LOSS_NAMES)):

@@ -23,7 +23,7 @@ from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import CheckpointHeader, ModelSpec
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.models.unet import UNet
-from relion_attn_picker.options import HYBRID, NETWORKS, InferenceOptions, PickOptions, require
+from relion_attn_picker.options import HYBRID, NETWORKS, InferenceOptions, PickOptions, check_base_features, require
 from relion_attn_picker.pipeline import PreparedMicrograph, find_candidates, select_picks
 from relion_attn_picker.relion.job_files import write_picks
 
@@ -75,9 +75,7 @@ def benchmark(
     InputError
         If the width of the network, the image's shape or the number of runs cannot be meant.
     """
-    require(
-        base_features in range(8, 65, 2), f"base_features is {base_features}: expected an even number from 8 to 64."
-    )
+    check_base_features(base_features)
     require(min(shape) >= 1, f"The micrograph has {shape[1]}×{shape[0]} pixels: expected 1 or more each way.")
     require(repeats >= 1, f"The number of runs is {repeats}: expected 1 or more.")
     torch.set_num_threads(inference.threads)

@@ -193,14 +193,10 @@ def evaluate_files(
     """
     folder = picks if picks.is_dir() else picks.parent
     saved = json.loads((folder / OPTIONS_FILE).read_text()) if (folder / OPTIONS_FILE).exists() else None
-    if threshold is not None and saved is not None:
-        check_threshold(threshold)
-    if threshold is not None and math.isnan(threshold):
-        raise InputError("The threshold is nan: expected a number that scores can be compared with.")
+    if threshold is not None:
+        _check_threshold(threshold, is_own=saved is not None)
     if micrographs_star is None and pixel_size is None and saved is not None:
-        micrographs_star = Path(saved["micrographs"])
-        if not micrographs_star.exists():
-            raise InputError(f"The job's list {micrographs_star} is not here: give --micrographs or --pixel_size.")
+        micrographs_star = _find_own_list(saved)
     if last is not None and (last < 1 or micrographs_star is None):
         raise InputError(f"--last {last} needs a list of micrographs and a number of 1 or more: give --micrographs.")
     listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)
@@ -223,6 +219,22 @@ def evaluate_files(
         threshold,
         project_dir,
     )
+
+
+def _check_threshold(threshold: float, *, is_own: bool) -> None:
+    """Refuse a threshold that no score of this program (``is_own``), or of any, can be compared with."""
+    if is_own:
+        check_threshold(threshold)
+    elif math.isnan(threshold):
+        raise InputError("The threshold is nan: expected a number that scores can be compared with.")
+
+
+def _find_own_list(saved: Mapping[str, Any]) -> Path:
+    """Return the list of micrographs that a job with these saved options picked."""
+    path = Path(saved["micrographs"])
+    if not path.exists():
+        raise InputError(f"The job's list {path} is not here: give --micrographs or --pixel_size.")
+    return path
 
 
 def _read_pixel_sizes(path: Path, pixel_size: float | None, last: int | None) -> dict[str, float]:

@@ -166,7 +166,8 @@ def test_particles_of_extract_train(
     project: Project, log_picked: str, external_executable: Path, tiny_checkpoint: Path
 ) -> None:
     extracted = project.extract(f"{log_picked}coords_suffix_autopick.star")
-    run_training(project, external_executable, tiny_checkpoint, in_part=f"{extracted}particles.star")
+    job = run_training(project, external_executable, tiny_checkpoint, in_part=f"{extracted}particles.star")
+    assert (project.folder / job / "best.safetensors").is_file()
 
 
 def test_manual_picks_train(
@@ -183,7 +184,8 @@ def test_manual_picks_train(
         path.write_text(f"\n# version 30001\n\ndata_\n\nloop_ \n{header}{rows} \n")
     (folder / "coords_suffix_manualpick.star").write_text(IMPORTED + "\n")
     coordinates = "ManualPick/job099/coords_suffix_manualpick.star"
-    run_training(project, external_executable, tiny_checkpoint, in_coords=coordinates)
+    job = run_training(project, external_executable, tiny_checkpoint, in_coords=coordinates)
+    assert "Trained on 2 micrographs; 1 were held out" in (project.folder / job / "run.out").read_text()
 
 
 GUI = Path(__file__).parent.parent.parent / "examples/relion_gui"

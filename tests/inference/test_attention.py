@@ -204,5 +204,7 @@ class TestWindow:
         with pytest.raises(InputError, match=r"is smaller than a particle, 60 pixels of a\.mrc"):
             Window(0, 0, 50, 50).check("a.mrc", (90, 100), 60)
 
-    def test_whole_image(self) -> None:
+    def test_whole_image_and_no_more(self) -> None:
         Window(0, 0, 100, 90).check("a.mrc", (90, 100), 20)
+        with pytest.raises(InputError, match="does not lie within"):
+            Window(0, 0, 101, 90).check("a.mrc", (90, 100), 20)
