@@ -19,6 +19,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc_exposures import read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result
 from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
 from relion_attn_picker.jobs.exposure_matching import match_exposures, pixel_sizes_contradict
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
@@ -160,7 +161,7 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     points, placed = _place(points, shapes, options)
     points, fitted = _fit(points, target_format, options.whole_pixels)
     _check_needs(points, target_format, options.box_size, shapes)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     star = None if options.micrographs is None else str(options.micrographs)
     writer.write(target, points, WritingContext(options.box_size, star, shapes, exposures))
     notes = [*notes, *placed, *fitted]

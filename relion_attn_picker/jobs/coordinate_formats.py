@@ -20,6 +20,7 @@ from relion_attn_picker.io.cryosparc_points import read_cryosparc_points, write_
 from relion_attn_picker.io.eman_box import read_box, write_box
 from relion_attn_picker.io.image_stem import image_stem
 from relion_attn_picker.io.number_rows import read_text
+from relion_attn_picker.io.output_folder import check_folder, make_folder
 from relion_attn_picker.io.table import read_table, write_table
 from relion_attn_picker.io.topaz import is_topaz_header, read_topaz, write_topaz
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints, PointSet, gather
@@ -118,7 +119,7 @@ def _write_files(
                 raise InputError(f"{stems[stem]} and {name} would both become {stem}{suffix}: convert them apart.")
             stems[stem] = name
         _check_folder(path, f"or one that ends in {suffix} for one micrograph")
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         for stem, each in zip(stems, points.micrographs(), strict=True):
             write(path / f"{stem}{suffix}", each, context)
 
@@ -146,6 +147,8 @@ def _write_one(write: Callable[[Path, PointSet], None]) -> Callable[[Path, Point
 
 def _write_job(path: Path, points: PointSet, context: WritingContext) -> None:
     _check_folder(path, "or --to star for one file")
+    if path.is_dir():
+        check_folder(path)
     write_star_job(path, points, context.micrographs_star)
 
 

@@ -32,6 +32,7 @@ from relion_attn_picker.io.cryosparc_picks import (
     warn_of_losses,
 )
 from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes, pixel_sizes_contradict
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE
@@ -94,7 +95,7 @@ def list_exposures(exposures: Exposures, project_dir: Path | None, out: Path) ->
         Micrograph(name_for_list(folder / exposure.path), exposure.optics, exposure.ctf) for exposure in exposures.items
     ]
     _warn_of_usual_optics(micrographs)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_micrographs(out, micrographs, [exposure.total_dose for exposure in exposures.items])
     return micrographs
 
@@ -213,7 +214,7 @@ def export_picks(
         log.warning("The exposures are an exported copy: paths are written without its mark '>'; uids tell who is who.")
     distance = min_distance if min_distance is not None else settings
     table = make_pick_table(entries, np.random.default_rng(seed), min_distance=distance, flip_y=flip_y)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     cs, csg = out / f"{GROUP_NAME}.cs", out / f"{GROUP_NAME}.csg"
     write_cs(cs, table)
     slots = pick_slots(table)
