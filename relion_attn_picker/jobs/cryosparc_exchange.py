@@ -31,6 +31,7 @@ from relion_attn_picker.io.cryosparc_picks import (
     read_located_picks,
     warn_of_losses,
 )
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes, pixel_sizes_contradict
@@ -323,7 +324,8 @@ def import_picks(
     Raises
     ------
     InputError
-        If the picks are none, none is on a listed micrograph, or a pixel size contradicts.
+        If the picks are none, none is on a listed micrograph, a pixel size contradicts, or another process is at work
+        in the folder.
     """
     located = read_located_picks(read_result(paths).columns, flip_y=flip_y)
     if not located.paths:
@@ -333,18 +335,18 @@ def import_picks(
     scores = _finite_scores([located.score[index] for index in names.values()])
     files = coordinate_paths(out, list(names))
     job = JobDirectory.open(out)
-    n_picks = 0
-    for index, file, score in zip(names.values(), files, scores, strict=True):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        yx = located.yx[index]
-        if score is None:
-            write_truth(file, np.clip(np.rint(yx), 0, np.array(located.shapes[index]) - 1))
-        else:
-            write_picks(file, yx, score, located.shapes[index])
-        n_picks += len(yx)
-    write_coordinate_index(job.path / "autopick.star", list(names), [job.output_name(file) for file in files])
-    if micrographs_star is not None:
-        write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
+    with hold_folder(job.path):
+        for index, file, score in zip(names.values(), files, scores, strict=True):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            yx = located.yx[index]
+            if score is None:
+                write_truth(file, np.clip(np.rint(yx), 0, np.array(located.shapes[index]) - 1))
+            else:
+                write_picks(file, yx, score, located.shapes[index])
+        write_coordinate_index(job.path / "autopick.star", list(names), [job.output_name(file) for file in files])
+        if micrographs_star is not None:
+            write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
+    n_picks = sum(len(located.yx[index]) for index in names.values())
     return ImportedPicks(job.path / "autopick.star", n_picks, len(names))
 
 
