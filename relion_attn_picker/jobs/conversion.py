@@ -202,6 +202,9 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     if not writer.keeps_fractions or (writer.whole_by_default if whole_pixels is None else whole_pixels):
         points, notes = _round(points, target_format)
     notes += _tell_duplicates(points)
+    if points.score is not None and len(points) and np.isnan(points.score).all():  # RELION reads 0, and would cut all
+        notes.append(f"None of the {len(points)} points has a score: they are written without.")
+        points = replace(points, score=None)
     if points.score is not None and not writer.keeps_scores:
         notes.append(f"{target_format} has no scores: those of {len(points)} points are lost.")
         points = replace(points, score=None)
