@@ -95,8 +95,8 @@ def list_attention_micrographs(given: str, pixel_size: float | None, count: int)
     if count < 1:
         raise InputError(f"The number of micrographs is {count}: expected 1 or more.")
     if given.endswith(".star"):
-        micrographs = read_micrographs(Path(given), pixel_size)
-        return list(micrographs[:count]), find_project_dir(Path(given), micrographs[0].name)
+        micrographs = list(read_micrographs(Path(given), pixel_size)[:count])
+        return micrographs, find_project_dir(Path(given), [each.name for each in micrographs])
     return list_images(expand([given])[:count], pixel_size), Path()
 
 

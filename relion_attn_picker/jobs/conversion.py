@@ -261,7 +261,7 @@ def _list_images(path: Path) -> _Images:
     except InputError:  # a list without pixel sizes serves as well; any other fault is told again
         micrographs, has_pixel_sizes = read_micrographs(path, UNSET_PIXEL_SIZE), False
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
-    return _Images(tuple(sizes), find_project_dir(path, micrographs[0].name), sizes if has_pixel_sizes else {})
+    return _Images(tuple(sizes), find_project_dir(path, list(sizes)), sizes if has_pixel_sizes else {})
 
 
 def _check_pixel_size(points: PointSet, pixel_sizes: dict[str, float], factor: float) -> None:

@@ -131,7 +131,8 @@ def find_exposure_folder(exposures: Exposures, project_dir: Path | None) -> Path
     first = exposures.items[0].path
     folder = project_dir
     if folder is None:
-        folder = exposures.folder if exposures.is_exported else find_project_dir(exposures.folder / "any", first)
+        names = [each.path for each in exposures.items]
+        folder = exposures.folder if exposures.is_exported else find_project_dir(exposures.folder / "any", names)
     if not (folder / first).is_file():
         raise InputError(
             f"There is no micrograph {folder / first}: give --project_dir, the project folder of CryoSPARC as this "

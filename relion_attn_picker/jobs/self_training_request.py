@@ -92,7 +92,7 @@ def open_pools(request: SelfTrainingRequest) -> list[UnlabelledPool]:
 
 def _labelled_paths(data: TrainingData) -> list[Path]:
     micrographs = read_micrographs(data.micrographs_star)
-    project_dir = find_project_dir(data.micrographs_star, micrographs[0].name)
+    project_dir = find_project_dir(data.micrographs_star, [each.name for each in micrographs])
     coordinates = open_coordinates(data.coordinates, project_dir)
     return [project_dir / each.name for each in micrographs if coordinates.read(each.name) is not None]
 
