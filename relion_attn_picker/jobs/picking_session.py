@@ -81,12 +81,16 @@ class PickingRequest:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given."""
+    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given.
+
+    ``learnt_border`` is the width, Å, of the band along the edges that was left out as the weights' labels had done.
+    """
 
     results: Sequence[MicrographResult]
     point: OperatingPoint
     evaluation: Evaluation | None
     picker: str
+    learnt_border: float = 0.0
 
 
 def run_picking_job(
@@ -130,12 +134,15 @@ class PickingSession:
     """
 
     def __init__(self, job: JobDirectory, request: PickingRequest) -> None:
-        self._job, self._request = job, request
+        self._job = job
         self._reference = None
         if request.reference is not None:
             sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
             self._reference = open_reference_of(request.reference, request.project_dir, sizes)
         self._predictor = load_predictor(request.weights, request.inference)
+        options = request.options.with_border(self._predictor.header.label_margin)
+        self._learnt_border = 0.0 if request.options.border is not None else options.border or 0.0
+        self._request = request = replace(request, options=options)
         self._score_model = find_score_model(request.weights)
         curve = None if self._score_model is None else self._score_model.curve()
         self._settings = JobSettings(
@@ -254,7 +261,8 @@ class PickingSession:
             job_results = self._picking.results_of(done, self._point)
             evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
             write_evaluation(self._job.path, evaluation)
-        return JobSummary(results, self._point, evaluation, describe_weights(self._request.weights))
+        picker = describe_weights(self._request.weights)
+        return JobSummary(results, self._point, evaluation, picker, self._learnt_border)
 
 
 def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:

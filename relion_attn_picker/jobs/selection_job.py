@@ -185,7 +185,8 @@ def run_selection_job(
     if reference is not None:
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
         options = request.options
-        job_results = JobResults(store, point, done, {}, options.reject_junk, options.border, options.max_picks)
+        border = options.border or 0.0
+        job_results = JobResults(store, point, done, {}, options.reject_junk, border, options.max_picks)
         evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
     return JobSummary(results, point, evaluation, earlier.picker)

@@ -16,9 +16,11 @@ from typing import Any, Final
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.label_margin import LabelledFrame, find_label_margin
+from relion_attn_picker.evaluation.orientation import EvenSample
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.hdf5 import CropFile
-from relion_attn_picker.io.mrc import read_image
+from relion_attn_picker.io.mrc import read_header, read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import Normalization
@@ -47,6 +49,10 @@ log = logging.getLogger(__name__)
 
 MOST_HELD_OUT: Final = 24
 """Micrographs held out unless more are asked for: each is kept in memory and picked at every validation."""
+
+
+MARGIN_SAMPLE: Final = 100
+"""Micrographs, at most twice as many, whose labels tell how near to the edges labels come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,20 +133,46 @@ def read_labels(data: TrainingData) -> LabelledMicrographs:
 
 
 def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> LabelledSource:
-    """Return the labelled micrographs of a set as a source to train on or to validate with."""
+    """Return the labelled micrographs of a set as a source to train on or to validate with.
+
+    Where the labels stop before the edges, the micrographs end there too: the band beyond is not empty ground.
+    """
+    margin = _find_margin(labels, data.particle_diameter)
+    paths = [labels.project_dir / micrograph.name for micrograph in labels.micrographs]
     readers = [
-        partial(_read_labelled, micrograph, labels.project_dir / micrograph.name, yx, data.particle_diameter)
-        for micrograph, yx in zip(labels.micrographs, labels.yx, strict=True)
+        partial(_read_labelled, micrograph, path, yx, data.particle_diameter, margin)
+        for micrograph, path, yx in zip(labels.micrographs, paths, labels.yx, strict=True)
     ]
     name = data.micrographs_star.absolute().parent.name
     n_particles = sum(len(yx) for yx in labels.yx)
     description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
+    if margin:
+        description += f", none within {margin * data.particle_diameter:.0f} Å of the edges"
     digest = digest_labels([micrograph.name for micrograph in labels.micrographs], labels.yx)
-    return LabelledSource(name, description, readers, data.weight, digest)
+    return LabelledSource(name, description, readers, data.weight, digest, label_margin=margin)
 
 
-def _read_labelled(micrograph: Micrograph, path: Path, yx: FloatArray, particle_diameter: float) -> LabelledImage:
-    """Read a micrograph with its labels; particles at the edge, whose refined centres lie just outside, are left out.
+def _find_margin(labels: LabelledMicrographs, particle_diameter: float) -> float:
+    """Return how many diameters before the edges the labels stop, from an even sample of the micrographs."""
+    frames = []
+    for position in EvenSample.positions(len(labels.micrographs), MARGIN_SAMPLE):
+        micrograph = labels.micrographs[position]
+        try:
+            shape = read_header(labels.project_dir / micrograph.name).shape
+        except InputError as error:  # told when the image itself is read
+            log.debug("%s", error)
+            continue
+        diameter_px = particle_diameter / micrograph.optics.pixel_size
+        frames.append(LabelledFrame(labels.yx[position], shape, diameter_px))
+    return find_label_margin(frames)
+
+
+def _read_labelled(
+    micrograph: Micrograph, path: Path, yx: FloatArray, particle_diameter: float, margin: float = 0.0
+) -> LabelledImage:
+    """Read a micrograph with its labels, without a ``margin`` (diameters) along its edges and the labels in it.
+
+    Particles whose refined centres lie just outside are left out.
 
     Raises
     ------
@@ -154,8 +186,10 @@ def _read_labelled(micrograph: Micrograph, path: Path, yx: FloatArray, particle_
             f"{micrograph.name} has labels outside its image of {image.shape[1]}×{image.shape[0]} pixels: the "
             "coordinates belong to other micrographs or to another binning."
         )
+    cut = int(margin * particle_diameter / micrograph.optics.pixel_size)
+    inner = image[cut : image.shape[0] - cut, cut : image.shape[1] - cut]
     nothing = np.zeros((0, 2), dtype=np.float32)
-    return LabelledImage(image, micrograph.optics.pixel_size, particle_diameter, yx[outside <= 0], nothing)
+    return LabelledImage(inner, micrograph.optics.pixel_size, particle_diameter, yx[outside <= -cut] - cut, nothing)
 
 
 def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:
