@@ -275,6 +275,11 @@ class PickJob:
             )
 
 
+def borders_px(micrographs: Sequence[Micrograph], options: PickOptions) -> dict[str, float]:
+    """Return how many pixels from the edge of each micrograph, by its name, a pick lies at least."""
+    return {each.name: (options.border or 0.0) / each.optics.pixel_size for each in micrographs}
+
+
 def write_selection(
     path: Path, micrograph: Micrograph, record: CandidateRecord, options: PickOptions, point: OperatingPoint
 ) -> CandidateRecord:

@@ -29,7 +29,7 @@ from relion_attn_picker.jobs.pick_evaluation import (
     describe_point,
     evaluate_job,
 )
-from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, write_lists
+from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, write_lists
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
@@ -200,8 +200,8 @@ class PickingSession:
         assert self._picking is not None
         names = {micrograph.name for micrograph in micrographs}
         results = [result for name, result in self._results.items() if name in names]
-        done = [result.micrograph.name for result in results if result.reason is None]
-        scores = self._store.scores(done, self._request.options.reject_junk)
+        done = [result.micrograph for result in results if result.reason is None]
+        scores = self._store.scores(borders_px(done, self._request.options), self._request.options.reject_junk)
         curve = None if self._score_model is None else adapt(self._score_model, scores)
         point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_scores)
         self._settings = replace(self._settings, point=point)
