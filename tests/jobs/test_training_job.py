@@ -16,14 +16,9 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.mrc import read_image, write_image
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, read_labels, split_source
 from relion_attn_picker.jobs.simulated_data import STREAMS, open_simulation, simulate_source
-from relion_attn_picker.jobs.training_job import (
-    TrainingData,
-    is_same_source,
-    read_labelled_source,
-    read_labels,
-    split_source,
-)
+from relion_attn_picker.jobs.training_job import is_same_source
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
