@@ -73,6 +73,9 @@ class CheckpointHeader:
         Particle diameter, in network pixels, that the network was trained with: it sets the scale of every image.
     normalization, calibration
         See there.
+    label_margin
+        How many particle diameters before the edges the labels of all training micrographs stop, 0 if they do not
+        (``evaluation.label_margin``): picks stop there too unless the user says otherwise.
     trained_with
         Version, data, seed, steps and figures of the training, for people; nothing is computed from it.
     """
@@ -82,8 +85,11 @@ class CheckpointHeader:
     normalization: Normalization = field(default_factory=Normalization)
     calibration: Calibration = field(default_factory=Calibration)
     trained_with: dict[str, Any] = field(default_factory=dict)
+    label_margin: float = 0.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.label_margin, (int, float)) or not 0 <= self.label_margin <= 10:
+            raise ValueError(f"label_margin is {self.label_margin!r}: expected a number from 0 to 10.")
         value = self.particle_diameter_px
         if not isinstance(value, (int, float)) or not 8 <= value <= 128:
             raise ValueError(f"particle_diameter_px is {value!r}: expected a number from 8 to 128.")
@@ -94,7 +100,7 @@ class CheckpointHeader:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> CheckpointHeader:
-        """Rebuild a header from ``to_dict``'s record.
+        """Rebuild a header from ``to_dict``'s record; those of version 0.1.0 may have no ``label_margin``.
 
         Raises
         ------
@@ -107,4 +113,5 @@ class CheckpointHeader:
             normalization=Normalization(**record["normalization"]),
             calibration=Calibration(**record["calibration"]),
             trained_with=dict(record["trained_with"]),
+            label_margin=record.get("label_margin", 0.0),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relion_attn_picker.errors import InputError
 
@@ -59,7 +59,8 @@ class PickOptions:
     min_distance
         Smallest distance between two picks, Å; ``None`` takes ``MIN_DISTANCE_DIAMETERS`` diameters.
     border
-        Picks whose centre is closer than this to the micrograph's outline are left out, Å.
+        Picks whose centre is closer than this to the micrograph's outline are left out, Å; ``None``: as near as the
+        labels came that the weights were trained on (``CheckpointHeader.label_margin``).
     max_picks
         Keep at most this many a micrograph, the highest first; ``None`` keeps all.
     mode
@@ -75,7 +76,7 @@ class PickOptions:
     threshold: float | None = None
     fit_threshold: bool = True
     min_distance: float | None = None
-    border: float = 0.0
+    border: float | None = None
     max_picks: int | None = None
     mode: str = "balanced"
     target_precision: float | None = None
@@ -94,7 +95,10 @@ class PickOptions:
             self.min_distance is None or 0 <= self.min_distance < float("inf"),
             f"The minimum distance is {self.min_distance} Å: expected 0 or more.",
         )
-        require(0 <= self.border < float("inf"), f"The border is {self.border} Å: expected 0 or more.")
+        require(
+            self.border is None or 0 <= self.border < float("inf"),
+            f"The border is {self.border} Å: expected 0 or more.",
+        )
         require(
             self.max_picks is None or self.max_picks >= 1,
             f"The maximum number of picks is {self.max_picks}: expected 1 or more.",
@@ -126,6 +130,12 @@ class PickOptions:
     def needs_probabilities(self) -> bool:
         """Whether the threshold can only be chosen among calibrated scores."""
         return self.mode != "balanced" or self.target_precision is not None or self.target_recall is not None
+
+    def with_border(self, label_margin: float) -> PickOptions:
+        """Return the options with the border of weights whose labels stop so many diameters before the edges."""
+        return (
+            self if self.border is not None else replace(self, border=round(label_margin * self.particle_diameter, 1))
+        )
 
     @property
     def min_distance_or_default(self) -> float:

@@ -68,7 +68,7 @@ def find_candidates(answer: Answer, prepared: PreparedMicrograph, options: PickO
 
 
 def select_picks(candidates: Picks, image_shape: tuple[int, int], options: PickOptions, point: OperatingPoint) -> Picks:
-    """Return the candidates above the threshold and inside the border, at most ``options.max_picks``.
+    """Return the candidates above the threshold and inside the border (if any), at most ``options.max_picks``.
 
     Their scores are the figures of merit of the operating ``point``. With ``options.reject_junk``, those that have a
     reason to be rejected are not among them.
@@ -94,7 +94,7 @@ def _cut_candidates(
 ) -> Picks:
     """Return the candidates above the threshold and inside the border, with their figures of merit."""
     candidates = replace(candidates, score=point.merit(candidates.score))
-    border = options.border / candidates.micrograph.optics.pixel_size
+    border = (options.border or 0.0) / candidates.micrograph.optics.pixel_size
     last = np.array(image_shape) - 1
     inside = ((candidates.yx >= border) & (candidates.yx <= last - border)).all(axis=1)
     return candidates.take(np.flatnonzero((candidates.score >= point.threshold) & inside))
@@ -124,6 +124,7 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, predictor: Predic
     InputError
         If the micrograph cannot be read, or the diameter is absurd for it.
     """
+    options = options.with_border(predictor.header.label_margin)
     prepared = prepare_micrograph(micrograph, project_dir, predictor, options)
     candidates = find_candidates(predictor.answer(prepared.image), prepared, options)
     point = first_point(predictor.header.calibration.threshold, options, None)

@@ -14,7 +14,9 @@ from PIL import Image
 
 from relion_attn_picker.cli import COMMANDS, group, main_external
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.options import SimulationOptions
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
 
@@ -109,3 +111,20 @@ def test_measure_drift_tells_a_drift_that_is_there(capsys: pytest.CaptureFixture
     assert float(found["as they are"]) < 0.9
     assert [found[name] for name in ("level", "defocus", "best of each")] == ["1.000"] * 3
     assert float(found["contrast"]) < 0.9
+
+
+def test_measure_repeatability(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four picks of which three are found again, two pixels off; the diameter is 10 pixels."""
+    monkeypatch.chdir(tmp_path)
+    yx = np.array([[20.0, 30.0], [60.0, 70.0], [10.0, 80.0], [90.0, 15.0]], dtype=np.float32)
+    for name, points in {"far_1": yx, "near_1": yx[:3] + np.array([2, 0])}.items():
+        write_image(Path(f"{name}.mrc"), np.zeros((100, 120), dtype=np.float32), 2.0)
+        write_truth(Path(f"{name}.star"), points.astype(np.float32))
+    write_coordinate_index(Path("picks.star"), ["far_1.mrc", "near_1.mrc"], ["far_1.star", "near_1.star"])
+    main = runpy.run_path(str(ROOT / "examples/measure_repeatability.py"))["main"]
+    main("picks.star", "20", "far_", "near_")
+    told = capsys.readouterr().out
+    assert "1 pairs; 4 picks on far_, 3 on near_, 3 on both" in told
+    assert "of far_ 0.750 (chance 0.000), of near_ 1.000 (chance 0.000)" in told

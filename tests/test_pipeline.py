@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,14 @@ def test_border_is_in_ångström_from_the_outline() -> None:
     assert kept.yx.tolist() == [[10, 10], [89, 189]]
 
 
+def test_border_of_the_weights_holds_unless_one_is_given() -> None:
+    options = PickOptions(particle_diameter=150)
+    assert options.with_border(0.36).border == 54.0
+    assert options.with_border(0.0).border == 0.0
+    assert PickOptions(particle_diameter=150, border=0).with_border(0.36).border == 0
+    assert PickOptions(particle_diameter=150, border=80).with_border(0.36).border == 80
+
+
 def test_centres_outside_the_image_are_never_picks() -> None:
     found = candidates([(-0.4, 50), (50, 199.3), (0, 0), (99, 199)], [1.0] * 4)
     assert select_picks(found, SHAPE, PickOptions(particle_diameter=100), POINT).yx.tolist() == [[0, 0], [99, 199]]
@@ -81,3 +90,19 @@ def test_one_disc_is_picked_where_it_is(tmp_path: Path, tiny_checkpoint: Path, p
     options = PickOptions(particle_diameter=25 * pixel_size, max_picks=1)
     picks = pick_micrograph(micrograph, tmp_path, predictor, options)
     np.testing.assert_allclose(picks.yx, [[61.3, 140.6]], atol=1.5)
+
+
+@pytest.mark.parametrize(("border", "n_picks"), [(None, 0), (0.0, 1)])
+def test_picks_stop_where_the_labels_of_the_weights_did(
+    tmp_path: Path, tiny_checkpoint: Path, border: float | None, n_picks: int
+) -> None:
+    """The particle lies 10 pixels from the upper edge, the labels stopped 12.5 pixels from it."""
+    y, x = np.mgrid[:150, :210]
+    image = np.random.default_rng(2).normal(0, 0.2, y.shape) - 3 * np.exp(-((y - 10) ** 2 + (x - 140.6) ** 2) / 72)
+    write_image(tmp_path / "a.mrc", image.astype(np.float32), 4.0)
+    predictor = load_predictor(tiny_checkpoint, InferenceOptions(gpu="cpu", precision="float32"))
+    predictor.header = replace(predictor.header, label_margin=0.5)  # type: ignore[misc]
+    micrograph = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", 4.0))
+    options = PickOptions(particle_diameter=100, border=border)
+    picks = pick_micrograph(micrograph, tmp_path, predictor, options)
+    assert (np.hypot(*(picks.yx - [10, 140.6]).T) < 2.5).sum() == n_picks

@@ -62,7 +62,7 @@ def check_choices(
     diameter: str,
     threshold: str,
     min_distance: float | None,
-    border: float,
+    border: float | None,
     max_picks: int | None,
     gpu: str,
     precision: str,
@@ -225,7 +225,10 @@ def picking_options(function: Decorated) -> Decorated:
             help=f"Smallest distance between picks in Å.  [default: {MIN_DISTANCE_DIAMETERS} diameters]",
         ),
         click.option(
-            "--border", type=float, default=0.0, show_default=True, help="Leave out picks this near to the edge, in Å."
+            "--border",
+            type=float,
+            help="Leave out picks this near to the edge, in Å.  [default: 0, or as near as the labels came that the "
+            "weights were trained on]",
         ),
         click.option("--max_picks", type=int, help="Keep at most this many picks a micrograph.  [default: all]"),
         junk_option(default=True),

@@ -233,6 +233,11 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
         print(f" rejected, although above the threshold (see {where}; --keep_junk keeps them):")
         for name, count in rejected.items():
             print(f"  {count} {name}: {describe_reason(name)}")
+    if summary.learnt_border:
+        print(
+            f" left out within {summary.learnt_border:g} Å of the edges, as in the labels that the weights learnt from"
+        )
+        print(" (--border 0 picks there too)")
     if failed:
         print(f" {failed} micrographs could not be picked: see {job.output_name(job.path / 'failed_micrographs.star')}")
     if summary.evaluation is not None:

@@ -18,7 +18,7 @@ from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
-    from relion_attn_picker.jobs.training_job import TrainingData
+    from relion_attn_picker.jobs.labelled_data import TrainingData
     from relion_attn_picker.training.fit import Progress
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def labelled_sets(
 
     ``hold_out_name`` is the option that ``hold_out`` comes from.
     """
-    from relion_attn_picker.jobs.training_job import TrainingData
+    from relion_attn_picker.jobs.labelled_data import TrainingData
 
     if len(hold_out) not in (0, 1, len(data)):
         raise InputError(

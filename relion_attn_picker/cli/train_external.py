@@ -81,7 +81,7 @@ def _train(job: JobDirectory, micrographs_star: Path, coordinates: Path, given: 
     run = RunOptions(workers=given["workers"])
     from relion_attn_picker.cli.train import TrainingProgress
     from relion_attn_picker.jobs.external_training import TrainingRequest, run_training_job
-    from relion_attn_picker.jobs.training_job import TrainingData
+    from relion_attn_picker.jobs.labelled_data import TrainingData
     from relion_attn_picker.training.starting import find_start, own_options
 
     start_from = find_start(given["weights"], given["variant"])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.bootstrap import ScoreIntervals, bootstrap_intervals
 from relion_attn_picker.evaluation.calibration import Reliability, measure_reliability
+from relion_attn_picker.evaluation.label_margin import EdgeCheck, EdgePicks, LabelledFrame, check_edges
 from relion_attn_picker.evaluation.matching import Points, lie_on_ignored
 from relion_attn_picker.evaluation.metrics import (
     MicrographMatches,
@@ -165,6 +166,9 @@ class Evaluation:
         Candidates that were left out although they reach the threshold, by reason.
     n_ignored
         Picks on what is ignored, left out of all figures; None where nothing is.
+    edges
+        The picks near the edges, if the ground truth stops before it reaches them; None if it does not, if no wrong
+        pick lies there, or if the shape of an image is not known.
     """
 
     particle_diameter: float
@@ -180,6 +184,7 @@ class Evaluation:
     reliability: tuple[Reliability, Reliability] | None = None
     rejected: tuple[RejectedCount, ...] = ()
     n_ignored: int | None = None
+    edges: EdgeCheck | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the curve in the types of JSON, lengths in Å; what is not finite becomes None."""
@@ -246,6 +251,7 @@ def evaluate_picks(
         orientation=check_orientation(sample.items, particle_diameter / 2),
         reliability=_compare_reliability([each.raw_score for each in matched], pooled),
         n_ignored=sum(n_ignored) if n_ignored else None,
+        edges=check_edges([each.edge_picks for each in matched], particle_diameter),
     )
 
 
@@ -259,6 +265,7 @@ class _MatchedMicrograph:
     coverage: float | None
     raw_score: NDArray[Any] | None
     n_ignored: int | None
+    edge_picks: EdgePicks | None
 
 
 def _match_micrograph(
@@ -268,15 +275,17 @@ def _match_micrograph(
     micrograph = _leave_out_ignored(everything, particle_diameter / 2)
     sample.offer(_sample_picks(micrograph, threshold))
     ignored_yx = everything.ignored_yx
+    wide = _match_in_angstrom(micrograph, particle_diameter / 2)
     return _MatchedMicrograph(
         micrograph.name,
-        _match_in_angstrom(micrograph, particle_diameter / 2),
+        wide,
         _match_in_angstrom(micrograph, particle_diameter / 4),
         _cover(micrograph, particle_diameter / 2),
         micrograph.raw_score,
         None
         if ignored_yx is None or not len(ignored_yx)
         else _count_picks(everything, threshold) - _count_picks(micrograph, threshold),
+        _collect_edge_picks(micrograph, wide, particle_diameter, threshold),
     )
 
 
@@ -323,6 +332,16 @@ def _sample_picks(micrograph: EvaluatedMicrograph, threshold: float) -> Orientat
         micrograph.pixel_size,
         micrograph.image_shape,
     )
+
+
+def _collect_edge_picks(
+    micrograph: EvaluatedMicrograph, matches: MicrographMatches, particle_diameter: float, threshold: float
+) -> EdgePicks | None:
+    if micrograph.image_shape is None:
+        return None
+    is_pick = micrograph.score >= threshold
+    frame = LabelledFrame(micrograph.true_yx, micrograph.image_shape, particle_diameter / micrograph.pixel_size)
+    return EdgePicks(frame, micrograph.predicted_yx[is_pick], matches.is_true_positive[is_pick])
 
 
 def _match_in_angstrom(micrograph: EvaluatedMicrograph, radius: float) -> MicrographMatches:

@@ -107,7 +107,8 @@ class HybridPredictor:
         options: InferenceOptions,
     ) -> None:
         refuse_different_scales(*headers)
-        self.header = replace(headers[0], calibration=calibration)
+        margin = min(header.label_margin for header in headers)
+        self.header = replace(headers[0], calibration=calibration, label_margin=margin)
         self._networks = [DeviceNetwork(model, options) for model in models]
         self._combination = combination
         self._options = options

@@ -8,7 +8,7 @@ number costs no look at any image. Only the place of each line is kept in memory
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -136,13 +136,15 @@ class CandidateStore:
         self._offsets.pop(name, None)
         self._selections.pop(name, None)
 
-    def scores(self, names: Iterable[str], reject_junk: bool = False) -> FloatArray:
-        """Return the scores of all candidates of these micrographs, ``(n,)``; those that are not done have none.
+    def scores(self, borders: Mapping[str, float], reject_junk: bool = False) -> FloatArray:
+        """Return the scores of all candidates that may be picks, ``(n,)``; micrographs that are not done have none.
 
-        With ``reject_junk``, those of candidates that have a reason to be rejected are left out.
+        ``borders`` maps the name of each micrograph to how many pixels from its edge a pick lies at least. With
+        ``reject_junk``, those of candidates that have a reason to be rejected are left out.
         """
-        records = [record for name in names if (record := self.read(name)) is not None]
-        counted = (record.without_junk() if reject_junk else record for record in records)
+        known = ((self.read(name), border) for name, border in borders.items())
+        inside = [record.inside(border) for record, border in known if record is not None]
+        counted = (record.without_junk() if reject_junk else record for record in inside)
         return np.concatenate([np.zeros(0, dtype=np.float32), *(record.score for record in counted)])
 
     def __contains__(self, micrograph: str) -> bool:

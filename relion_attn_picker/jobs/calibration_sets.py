@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source
 from relion_attn_picker.jobs.simulated_data import open_simulation
-from relion_attn_picker.jobs.training_job import TrainingData, read_labelled_source
 from relion_attn_picker.training.crops import LabelledImage
 
 

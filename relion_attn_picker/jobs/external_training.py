@@ -15,14 +15,14 @@ from typing import Final
 from relion_attn_picker.errors import JobAborted
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.mrc import read_image
-from relion_attn_picker.jobs.training_job import (
+from relion_attn_picker.jobs.labelled_data import (
     LabelledMicrographs,
     TrainingData,
     make_labelled_source,
     read_labels,
-    run_training,
     split_source,
 )
+from relion_attn_picker.jobs.training_job import run_training
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pipeline import pick_micrograph
 from relion_attn_picker.relion.job import JobDirectory

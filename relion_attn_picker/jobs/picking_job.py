@@ -254,7 +254,8 @@ class PickJob:
         maps = {m.name: self._map_path(m) for m in micrographs} if self._settings.write_maps else {}
         pixel_sizes = {m.name: m.optics.pixel_size for m in micrographs}
         options = self._settings.options
-        return JobResults(self.store, point, pixel_sizes, maps, options.reject_junk, options.border, options.max_picks)
+        border = options.border or 0.0
+        return JobResults(self.store, point, pixel_sizes, maps, options.reject_junk, border, options.max_picks)
 
     def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
         """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
@@ -272,6 +273,11 @@ class PickJob:
                 micrograph.name,
                 *pair,
             )
+
+
+def borders_px(micrographs: Sequence[Micrograph], options: PickOptions) -> dict[str, float]:
+    """Return how many pixels from the edge of each micrograph, by its name, a pick lies at least."""
+    return {each.name: (options.border or 0.0) / each.optics.pixel_size for each in micrographs}
 
 
 def write_selection(

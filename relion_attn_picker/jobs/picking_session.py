@@ -29,7 +29,7 @@ from relion_attn_picker.jobs.pick_evaluation import (
     describe_point,
     evaluate_job,
 )
-from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, write_lists
+from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, write_lists
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
@@ -81,12 +81,16 @@ class PickingRequest:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given."""
+    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given.
+
+    ``learnt_border`` is the width, Å, of the band along the edges that was left out as the weights' labels had done.
+    """
 
     results: Sequence[MicrographResult]
     point: OperatingPoint
     evaluation: Evaluation | None
     picker: str
+    learnt_border: float = 0.0
 
 
 def run_picking_job(
@@ -130,12 +134,15 @@ class PickingSession:
     """
 
     def __init__(self, job: JobDirectory, request: PickingRequest) -> None:
-        self._job, self._request = job, request
+        self._job = job
         self._reference = None
         if request.reference is not None:
             sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
             self._reference = open_reference_of(request.reference, request.project_dir, sizes)
         self._predictor = load_predictor(request.weights, request.inference)
+        options = request.options.with_border(self._predictor.header.label_margin)
+        self._learnt_border = 0.0 if request.options.border is not None else options.border or 0.0
+        self._request = request = replace(request, options=options)
         self._score_model = find_score_model(request.weights)
         curve = None if self._score_model is None else self._score_model.curve()
         self._settings = JobSettings(
@@ -193,8 +200,8 @@ class PickingSession:
         assert self._picking is not None
         names = {micrograph.name for micrograph in micrographs}
         results = [result for name, result in self._results.items() if name in names]
-        done = [result.micrograph.name for result in results if result.reason is None]
-        scores = self._store.scores(done, self._request.options.reject_junk)
+        done = [result.micrograph for result in results if result.reason is None]
+        scores = self._store.scores(borders_px(done, self._request.options), self._request.options.reject_junk)
         curve = None if self._score_model is None else adapt(self._score_model, scores)
         point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_scores)
         self._settings = replace(self._settings, point=point)
@@ -254,7 +261,8 @@ class PickingSession:
             job_results = self._picking.results_of(done, self._point)
             evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
             write_evaluation(self._job.path, evaluation)
-        return JobSummary(results, self._point, evaluation, describe_weights(self._request.weights))
+        picker = describe_weights(self._request.weights)
+        return JobSummary(results, self._point, evaluation, picker, self._learnt_border)
 
 
 def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:

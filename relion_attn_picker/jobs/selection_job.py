@@ -30,6 +30,7 @@ from relion_attn_picker.jobs.pick_evaluation import (
 from relion_attn_picker.jobs.picking_job import (
     FAILED_FILE,
     MicrographResult,
+    borders_px,
     describe_record,
     write_lists,
     write_selection,
@@ -185,7 +186,8 @@ def run_selection_job(
     if reference is not None:
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
         options = request.options
-        job_results = JobResults(store, point, done, {}, options.reject_junk, options.border, options.max_picks)
+        border = options.border or 0.0
+        job_results = JobResults(store, point, done, {}, options.reject_junk, border, options.max_picks)
         evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
     return JobSummary(results, point, evaluation, earlier.picker)
@@ -203,7 +205,8 @@ def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> Oper
     earlier = request.earlier
     names = [micrograph.name for micrograph in earlier.micrographs]
     is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
-    scores = candidates.scores(names if is_needed else [], request.options.reject_junk)
+    borders = borders_px(earlier.micrographs, request.options) if is_needed else {}
+    scores = candidates.scores(borders, request.options.reject_junk)
     n_done = sum(name in candidates for name in names)
     sure_scores = earlier.saved.get("sure_scores")
     return choose_point(

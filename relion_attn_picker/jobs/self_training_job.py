@@ -24,6 +24,7 @@ from pathlib import Path
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
+from relion_attn_picker.jobs.labelled_data import read_labelled_source, split_source
 from relion_attn_picker.jobs.pseudo_labels import (
     PseudoLabelSummary,
     UnlabelledPool,
@@ -31,7 +32,7 @@ from relion_attn_picker.jobs.pseudo_labels import (
     open_pseudo_labels,
 )
 from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, check_teacher, claim_folder, open_pools
-from relion_attn_picker.jobs.training_job import read_labelled_source, run_training, split_source
+from relion_attn_picker.jobs.training_job import run_training
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds

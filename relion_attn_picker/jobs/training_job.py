@@ -8,31 +8,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Any
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.hdf5 import CropFile
-from relion_attn_picker.io.mrc import read_image
-from relion_attn_picker.jobs.micrograph_list import find_project_dir
-from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, split_source
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import InferenceOptions, PickOptions
-from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.relion.coordinates import open_coordinates
-from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.report.curves import draw_training_curves
 from relion_attn_picker.training.crops import (
     FieldSource,
-    LabelledImage,
     LabelledSource,
     describe_source,
-    digest_labels,
     write_crops,
 )
 from relion_attn_picker.training.distributed import World, agree, current_world, join_world
@@ -44,144 +34,6 @@ from relion_attn_picker.training.validation import prepare_validation_set
 from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
 log = logging.getLogger(__name__)
-
-MOST_HELD_OUT: Final = 24
-"""Micrographs held out unless more are asked for: each is kept in memory and picked at every validation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """One labelled set of micrographs.
-
-    Parameters
-    ----------
-    micrographs_star
-        Micrographs STAR file.
-    coordinates
-        Truth: anything that ``relion.star.open_coordinates`` reads (ManualPick, AutoPick, particles.star).
-    particle_diameter
-        Å.
-    hold_out
-        The last so many labelled micrographs are kept for validation; ``None``: a fifth, at least one, at most
-        ``MOST_HELD_OUT``.
-    weight
-        Share of the training crops, relative to the other sets'.
-    """
-
-    micrographs_star: Path
-    coordinates: Path
-    particle_diameter: float
-    hold_out: int | None = None
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        try:
-            PickOptions(particle_diameter=self.particle_diameter)
-        except InputError as error:
-            raise InputError(f"{self.micrographs_star}: {error}") from None
-        if not 0 < self.weight < float("inf"):
-            raise InputError(f"The weight of {self.micrographs_star} is {self.weight:g}: expected more than 0.")
-
-
-@dataclass(frozen=True)
-class LabelledMicrographs:
-    """The labelled micrographs of a list, and of each its true centres ``(n, 2)`` in its pixels."""
-
-    micrographs: Sequence[Micrograph]
-    yx: Sequence[FloatArray]
-    project_dir: Path
-
-
-def read_labelled_source(data: TrainingData) -> LabelledSource:
-    """Return the labelled micrographs of a set; images are read when they are needed.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, no micrograph of the list is labelled, or (when it is read) a label lies outside its
-        image.
-    """
-    return make_labelled_source(data, read_labels(data))
-
-
-def read_labels(data: TrainingData) -> LabelledMicrographs:
-    """Return which micrographs of a set are labelled, and their labels.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, or no micrograph of the list is labelled.
-    """
-    micrographs = read_micrographs(data.micrographs_star)
-    project_dir = find_project_dir(data.micrographs_star, [each.name for each in micrographs])
-    sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
-    coordinates = open_coordinates(data.coordinates, project_dir, sizes)
-    tables = ((micrograph, coordinates.read(micrograph.name)) for micrograph in micrographs)
-    labelled = [(micrograph, table.yx) for micrograph, table in tables if table is not None]
-    if not labelled:
-        raise InputError(
-            f"{data.coordinates} lists none of the {len(micrographs)} micrographs of {data.micrographs_star}: "
-            "their names must be equal; give the coordinates that belong to these micrographs."
-        )
-    return LabelledMicrographs([micrograph for micrograph, _ in labelled], [yx for _, yx in labelled], project_dir)
-
-
-def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> LabelledSource:
-    """Return the labelled micrographs of a set as a source to train on or to validate with."""
-    readers = [
-        partial(_read_labelled, micrograph, labels.project_dir / micrograph.name, yx, data.particle_diameter)
-        for micrograph, yx in zip(labels.micrographs, labels.yx, strict=True)
-    ]
-    name = data.micrographs_star.absolute().parent.name
-    n_particles = sum(len(yx) for yx in labels.yx)
-    description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
-    digest = digest_labels([micrograph.name for micrograph in labels.micrographs], labels.yx)
-    return LabelledSource(name, description, readers, data.weight, digest)
-
-
-def _read_labelled(micrograph: Micrograph, path: Path, yx: FloatArray, particle_diameter: float) -> LabelledImage:
-    """Read a micrograph with its labels; particles at the edge, whose refined centres lie just outside, are left out.
-
-    Raises
-    ------
-    InputError
-        If a label lies more than half a diameter outside.
-    """
-    image = read_image(path)
-    outside = np.maximum(-0.5 - yx, yx - (np.array(image.shape) - 0.5)).max(axis=1)
-    if (outside > particle_diameter / 2 / micrograph.optics.pixel_size).any():
-        raise InputError(
-            f"{micrograph.name} has labels outside its image of {image.shape[1]}×{image.shape[0]} pixels: the "
-            "coordinates belong to other micrographs or to another binning."
-        )
-    nothing = np.zeros((0, 2), dtype=np.float32)
-    return LabelledImage(image, micrograph.optics.pixel_size, particle_diameter, yx[outside <= 0], nothing)
-
-
-def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:
-    """Return the source without its last ``hold_out`` micrographs, and these alone.
-
-    Raises
-    ------
-    InputError
-        If nothing would be left to train on.
-    """
-    count = len(source.micrographs)
-    kept_out = min(MOST_HELD_OUT, max(1, count // 5)) if hold_out is None else hold_out
-    if not 0 <= kept_out < count:
-        raise InputError(
-            f"{source.name} has {count} labelled micrographs, of which {kept_out} shall be held out for validation: "
-            "at least one must remain to train on."
-        )
-    split = count - kept_out
-    return (
-        replace(
-            source,
-            micrographs=source.micrographs[:split],
-            description=f"{source.description}; the last {kept_out} held out",
-        ),
-        replace(source, micrographs=source.micrographs[split:]),
-    )
 
 
 def run_training(

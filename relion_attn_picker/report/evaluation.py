@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relion_attn_picker.evaluation.bootstrap import Interval
 from relion_attn_picker.evaluation.evaluate import Evaluation, RadiusEvaluation
+from relion_attn_picker.evaluation.label_margin import EdgeCheck
 from relion_attn_picker.evaluation.orientation import OrientationCheck
 from relion_attn_picker.evaluation.pixels import PixelScores
 from relion_attn_picker.relion.labels import MICROGRAPH_NAME
@@ -126,6 +127,8 @@ def _format_lines(evaluation: Evaluation) -> Iterator[str]:
         yield _format_row("calibration error", f"{after:.3f} (network's own scores: {before:.3f})")
     if evaluation.chance_precision is not None:
         yield _format_row("random picks", f"precision {evaluation.chance_precision:.3f}")
+    if evaluation.edges is not None:
+        yield from _format_edges(evaluation.edges)
     if evaluation.orientation is not None:
         yield _format_row("constant shift", _format_shift(evaluation.orientation))
         yield from _warn_of_orientation(evaluation.orientation)
@@ -135,6 +138,13 @@ def _format_lines(evaluation: Evaluation) -> Iterator[str]:
     if n > 1:
         yield ""
         yield "The intervals are bootstrapped over micrographs; the means are means over micrographs."
+
+
+def _format_edges(edges: EdgeCheck) -> Iterator[str]:
+    """Say that labels stop before the edges, and what the picks beyond them do to the figures."""
+    told = f"labels stop {edges.margin:.0f} Å before the edges; {edges.n_picks} picks lie beyond, {edges.n_wrong} wrong"
+    yield _format_row("edges", told)
+    yield _format_row("", f"without them: precision {_format(edges.precision)}, F1 {_format(edges.f1)}")
 
 
 def _format_shift(check: OrientationCheck) -> str:

@@ -54,7 +54,8 @@ class LabelledSource:
     ``description`` goes into the header of what is trained with them; ``weight`` is the source's share of the
     training crops, relative to the other sources'. ``label_digest`` tells labels that were read from files from
     others (``digest_labels``); it is empty where nobody can edit them. ``is_simulated`` tells what to advise where
-    particles are missing.
+    particles are missing. ``label_margin`` is how many particle diameters before the edges of the whole micrographs
+    the labels stop (``evaluation.label_margin``): what is read is what lies inside.
     """
 
     name: str
@@ -63,6 +64,7 @@ class LabelledSource:
     weight: float = 1.0
     label_digest: str = ""
     is_simulated: bool = False
+    label_margin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,9 @@ def write_crops(
 def describe_source(source: LabelledSource | FieldSource) -> dict[str, Any]:
     """Return what a header tells of a source."""
     told: dict[str, Any] = {"name": source.name, "description": source.description, "weight": source.weight}
-    if isinstance(source, LabelledSource) and source.label_digest:
-        told["label_digest"] = source.label_digest
+    if isinstance(source, LabelledSource):
+        told |= {"label_digest": source.label_digest} if source.label_digest else {}
+        told |= {"label_margin": source.label_margin} if source.label_margin else {}
     return told
 
 

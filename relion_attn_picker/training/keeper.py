@@ -63,6 +63,7 @@ class Keeper:
                 "options": asdict(options),
                 **({} if start is None else {"start_from": start.describe()}),
             },
+            label_margin=min(source.get("label_margin", 0.0) for source in mixture.sources),
         )
 
     def go_on(self, state: TrainingState) -> None:

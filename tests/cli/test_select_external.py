@@ -71,6 +71,8 @@ def test_count_is_a_mean_and_no_cap(picked: Project, capsys: pytest.CaptureFixtu
     run = in_place(picked, capsys, "--count-per-micrograph", "16").assert_succeeded()
     assert "Total number of particles from 2 micrographs is 32" in run.out
     assert "16 picks a micrograph on average" in run.out
+    run = in_place(picked, capsys, "--count-per-micrograph", "16", "--border", "100").assert_succeeded()
+    assert "Total number of particles from 2 micrographs is 32" in run.out
     run = in_place(picked, capsys, "--count-per-micrograph", "10000").assert_succeeded()
     assert "all candidates: there are only" in run.out
 

@@ -127,3 +127,17 @@ def test_bad_micrograph_is_refused_by_name(field, value, message):
     good = {"predicted_yx": np.zeros((1, 2)), "score": np.ones(1), "true_yx": np.zeros((1, 2)), "pixel_size": 1.0}
     with pytest.raises(InputError, match=message):
         EvaluatedMicrograph("bad.mrc", **{**good, field: value})
+
+
+def test_picks_beyond_the_labels_are_told(rng):
+    """A pick on every label, and one where labels have stopped; a micrograph of unknown shape leaves it open."""
+    true = rng.uniform((40, 40), (1959, 2959), (900, 2))
+    predicted = np.vstack([true, [[5.0, 1500.0]]])
+    micrograph = EvaluatedMicrograph("a.mrc", predicted, np.ones(901), true, 2.0, (2000, 3000))
+    edges = evaluate([micrograph]).edges
+    assert edges.margin == pytest.approx(80, abs=8)
+    assert (edges.n_wrong, edges.precision) == (1, 1.0)
+    assert 1 <= edges.n_picks <= 4
+    assert edges.f1 > 0.998
+    unknown = EvaluatedMicrograph("b.mrc", predicted, np.ones(901), true, 2.0)
+    assert evaluate([micrograph, unknown]).edges is None

@@ -55,14 +55,22 @@ def test_details_of_the_candidates_come_back_by_name(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.score, written.score, atol=6e-5)
 
 
+def test_scores_of_candidates_inside_the_border(tmp_path: Path) -> None:
+    store = CandidateStore(tmp_path / "candidates.jsonl")
+    near = np.array([[99.0, 300.0], [100.0, 300.0], [200.0, 640.0 - 1 - 100]], dtype=np.float32)
+    store.append(dataclasses.replace(record("a.mrc", 3), yx=near))
+    scores = store.scores({"a.mrc": 0.0})
+    assert store.scores({"a.mrc": 100.0, "not done.mrc": 100.0}).tolist() == scores[1:].tolist()
+
+
 def test_scores_without_those_that_have_a_reason_against_them(tmp_path: Path) -> None:
     """A micrograph that was never judged keeps all of its scores."""
     store = CandidateStore(tmp_path / "candidates.jsonl")
     judged = {"junk": np.array([0, 2, 0], dtype=np.float32)}
     store.append(dataclasses.replace(record("a.mrc"), details=judged))
     store.append(record("b.mrc"))
-    all_of_them = store.scores(["a.mrc", "b.mrc"])
-    assert store.scores(["a.mrc", "b.mrc"], reject_junk=True).tolist() == np.delete(all_of_them, 1).tolist()
+    all_of_them = store.scores({"a.mrc": 0, "b.mrc": 0})
+    assert store.scores({"a.mrc": 0, "b.mrc": 0}, reject_junk=True).tolist() == np.delete(all_of_them, 1).tolist()
     read = store.read("a.mrc")
     assert read is not None
     assert read.without_junk().yx.tolist() == read.yx[[0, 2]].tolist()

@@ -64,6 +64,13 @@ def test_header_alone(checkpoint: Path) -> None:
     assert read_header(checkpoint) == HEADER
 
 
+def test_header_of_weights_that_know_no_margin_of_labels(checkpoint: Path) -> None:
+    record = HEADER.to_dict()
+    del record["label_margin"]
+    save_file(load_file(checkpoint), checkpoint, metadata={HEADER_KEY: json.dumps(record)})
+    assert read_header(checkpoint) == HEADER
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"There is no file of weights at .*nothing\.safetensors: give the path"):
         read_checkpoint(tmp_path / "nothing.safetensors")

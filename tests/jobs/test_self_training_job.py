@@ -13,9 +13,9 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
+from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.self_training_job import run_self_training
 from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, UnlabelledData
-from relion_attn_picker.jobs.training_job import TrainingData
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.coordinates import open_coordinates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
+from relion_attn_picker.io.mrc import read_image, write_image
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, read_labels, split_source
 from relion_attn_picker.jobs.simulated_data import STREAMS, open_simulation, simulate_source
-from relion_attn_picker.jobs.training_job import TrainingData, is_same_source, read_labelled_source, split_source
+from relion_attn_picker.jobs.training_job import is_same_source
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
+from relion_attn_picker.relion.micrographs import write_micrographs
 from relion_attn_picker.report.model_card import format_model_card
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
@@ -26,6 +31,7 @@ from relion_attn_picker.training.starting import find_start
 from relion_attn_picker.training_options import RECIPES, TrainOptions, follow_recipe
 from tests.conftest import hold_elsewhere
 
+OPTICS = OpticsGroup(1, "opticsGroup1", 4.0)
 SMALL = ["--base_features", "8", "--steps", "2", "--batch_size", "2", "--validate_every", "2", "--input_size", "64"]
 
 
@@ -281,6 +287,49 @@ def test_labels_just_outside_the_image_are_left_out(project: Path, tmp_path: Pat
     )
     (read,) = read_labelled_source(data).micrographs
     np.testing.assert_array_equal(read().yx, yx[[1, 3]])
+
+
+@pytest.fixture(scope="module")
+def inner_labels(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    """Two micrographs of 300×360 pixels with 400 labels each, none within 12 pixels (48 Å) of the edges."""
+    folder = tmp_path_factory.mktemp("inner")
+    rng = np.random.default_rng(4)
+    for name in "ab":
+        write_image(folder / f"{name}.mrc", rng.normal(size=(300, 360)).astype(np.float32), 4.0)
+        write_truth(folder / f"{name}.star", rng.uniform((12, 12), (287, 347), (400, 2)).astype(np.float32))
+    write_micrographs(folder / "micrographs.star", [Micrograph(f"{name}.mrc", OPTICS) for name in "ab"])
+    write_coordinate_index(folder / "truth.star", ["a.mrc", "b.mrc"], [f"{folder}/a.star", f"{folder}/b.star"])
+    star = folder / "micrographs.star"
+    return TrainingData(micrographs_star=star, coordinates=folder / "truth.star", particle_diameter=80, hold_out=1)
+
+
+def test_micrographs_end_where_their_labels_do(inner_labels: TrainingData) -> None:
+    """The band beyond is not empty ground: what is trained on is what lies inside, its labels on the same particles."""
+    source = read_labelled_source(inner_labels)
+    cut = int(source.label_margin * 80 / 4)
+    assert cut in (11, 12)
+    assert "none within" in source.description
+    yx = read_labels(inner_labels).yx[0]
+    inner, whole = source.micrographs[0](), read_image(inner_labels.micrographs_star.with_name("a.mrc"))
+    np.testing.assert_array_equal(inner.image, whole[cut:-cut, cut:-cut])
+    np.testing.assert_allclose(inner.yx, yx[(yx >= cut - 0.5).all(axis=1)] - cut)
+
+
+@pytest.mark.parametrize(("simulated", "learns"), [((), True), (("--simulated", "6"), False)])
+def test_weights_know_where_all_their_labels_stop(
+    inner_labels: TrainingData, tmp_path: Path, simulated: tuple[str, ...], learns: bool
+) -> None:
+    """Simulated fields have labels up to the edges."""
+    star = inner_labels.micrographs_star
+    data = ["--data", str(star), str(inner_labels.coordinates), "80", "--hold_out", "1", *simulated]
+    crops = ["--crops_per_source", "6", "--gpu", "cpu", "--j", "1", "--out", str(tmp_path / "run")]
+    assert run_plain_command(group, ["train", *data, *SMALL, *crops]) == 0
+    margin = read_header(tmp_path / "run/best.safetensors").label_margin
+    assert margin == (read_labelled_source(inner_labels).label_margin if learns else 0.0)
+    picking = ["pick", str(star), "--diameter", "80", "--gpu", "cpu", "--weights", str(tmp_path / "run")]
+    assert run_plain_command(group, [*picking, "--out", str(tmp_path / "picks")]) == 0
+    saved = json.loads((tmp_path / "picks/picking_options.json").read_text())
+    assert saved["options"]["border"] == pytest.approx(80 * margin)
 
 
 def test_labels_of_other_micrographs(project: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import starfile
 
 from relion_attn_picker.evaluation.evaluate import EvaluatedMicrograph, evaluate_picks
+from relion_attn_picker.evaluation.label_margin import EdgeCheck
 from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
 from relion_attn_picker.report.evaluation import format_evaluation, write_evaluation
 
@@ -55,6 +56,16 @@ def test_promises_stand_beside_what_came_of_them(tmp_path):
 
     write_evaluation(tmp_path, make_evaluation())  # of scores that are not calibrated
     assert not (tmp_path / "reliability.png").exists()
+
+
+def test_picks_beyond_the_labels_stand_in_the_table_and_in_json(tmp_path):
+    evaluation = dataclasses.replace(make_evaluation(), edges=EdgeCheck(54.0, 249, 235, 0.8061, 0.8597))
+    text = " ".join(format_evaluation(evaluation).split())
+    assert "edges labels stop 54 Å before the edges; 249 picks lie beyond, 235 wrong" in text
+    assert "without them: precision 0.806, F1 0.860" in text
+    assert "edges" not in format_evaluation(make_evaluation())
+    write_evaluation(tmp_path, evaluation)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["edges"]["n_wrong"] == 235
 
 
 def test_json_holds_the_figures(tmp_path):

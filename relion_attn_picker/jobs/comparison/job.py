@@ -32,7 +32,7 @@ from relion_attn_picker.jobs.comparison.request import (
     warn_of_training_sets,
 )
 from relion_attn_picker.jobs.comparison.training import WHOLE, TrainingPlan, train_pairs
-from relion_attn_picker.jobs.training_job import MOST_HELD_OUT, TrainingData, read_labels
+from relion_attn_picker.jobs.labelled_data import MOST_HELD_OUT, TrainingData, read_labels
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.report.comparison import write_comparison
 from relion_attn_picker.training.fit import Progress

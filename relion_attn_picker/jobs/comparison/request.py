@@ -20,8 +20,8 @@ from relion_attn_picker.evaluation.comparison import NEEDED_SEEDS
 from relion_attn_picker.inference.weights import weights_in
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labels
 from relion_attn_picker.jobs.reference import open_reference
-from relion_attn_picker.jobs.training_job import TrainingData, read_labels
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import CheckpointHeader
 from relion_attn_picker.picks import FloatArray

@@ -1,0 +1,199 @@
+"""Labelled micrographs for a training: STAR files in, sources of labelled images out, some held out for validation.
+
+Images are read when they are needed; lists, labels and headers at once, so that what is wrong is told at the beginning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.label_margin import LabelledFrame, find_label_margin
+from relion_attn_picker.evaluation.orientation import EvenSample
+from relion_attn_picker.io.mrc import read_header, read_image
+from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.options import PickOptions
+from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.relion.coordinates import open_coordinates
+from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.training.crops import LabelledImage, LabelledSource, digest_labels
+
+log = logging.getLogger(__name__)
+
+MOST_HELD_OUT: Final = 24
+"""Micrographs held out unless more are asked for: each is kept in memory and picked at every validation."""
+
+
+MARGIN_SAMPLE: Final = 100
+"""Micrographs, at most twice as many, whose labels tell how near to the edges labels come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """One labelled set of micrographs.
+
+    Parameters
+    ----------
+    micrographs_star
+        Micrographs STAR file.
+    coordinates
+        Truth: anything that ``relion.star.open_coordinates`` reads (ManualPick, AutoPick, particles.star).
+    particle_diameter
+        Å.
+    hold_out
+        The last so many labelled micrographs are kept for validation; ``None``: a fifth, at least one, at most
+        ``MOST_HELD_OUT``.
+    weight
+        Share of the training crops, relative to the other sets'.
+    """
+
+    micrographs_star: Path
+    coordinates: Path
+    particle_diameter: float
+    hold_out: int | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        try:
+            PickOptions(particle_diameter=self.particle_diameter)
+        except InputError as error:
+            raise InputError(f"{self.micrographs_star}: {error}") from None
+        if not 0 < self.weight < float("inf"):
+            raise InputError(f"The weight of {self.micrographs_star} is {self.weight:g}: expected more than 0.")
+
+
+@dataclass(frozen=True)
+class LabelledMicrographs:
+    """The labelled micrographs of a list, and of each its true centres ``(n, 2)`` in its pixels."""
+
+    micrographs: Sequence[Micrograph]
+    yx: Sequence[FloatArray]
+    project_dir: Path
+
+
+def read_labelled_source(data: TrainingData) -> LabelledSource:
+    """Return the labelled micrographs of a set; images are read when they are needed.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, no micrograph of the list is labelled, or (when it is read) a label lies outside its
+        image.
+    """
+    return make_labelled_source(data, read_labels(data))
+
+
+def read_labels(data: TrainingData) -> LabelledMicrographs:
+    """Return which micrographs of a set are labelled, and their labels.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or no micrograph of the list is labelled.
+    """
+    micrographs = read_micrographs(data.micrographs_star)
+    project_dir = find_project_dir(data.micrographs_star, [each.name for each in micrographs])
+    sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
+    coordinates = open_coordinates(data.coordinates, project_dir, sizes)
+    tables = ((micrograph, coordinates.read(micrograph.name)) for micrograph in micrographs)
+    labelled = [(micrograph, table.yx) for micrograph, table in tables if table is not None]
+    if not labelled:
+        raise InputError(
+            f"{data.coordinates} lists none of the {len(micrographs)} micrographs of {data.micrographs_star}: "
+            "their names must be equal; give the coordinates that belong to these micrographs."
+        )
+    return LabelledMicrographs([micrograph for micrograph, _ in labelled], [yx for _, yx in labelled], project_dir)
+
+
+def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> LabelledSource:
+    """Return the labelled micrographs of a set as a source to train on or to validate with.
+
+    Where the labels stop before the edges, the micrographs end there too: the band beyond is not empty ground.
+    """
+    margin = _find_margin(labels, data.particle_diameter)
+    paths = [labels.project_dir / micrograph.name for micrograph in labels.micrographs]
+    readers = [
+        partial(_read_labelled, micrograph, path, yx, data.particle_diameter, margin)
+        for micrograph, path, yx in zip(labels.micrographs, paths, labels.yx, strict=True)
+    ]
+    name = data.micrographs_star.absolute().parent.name
+    n_particles = sum(len(yx) for yx in labels.yx)
+    description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
+    if margin:
+        description += f", none within {margin * data.particle_diameter:.0f} Å of the edges"
+    digest = digest_labels([micrograph.name for micrograph in labels.micrographs], labels.yx)
+    return LabelledSource(name, description, readers, data.weight, digest, label_margin=margin)
+
+
+def _find_margin(labels: LabelledMicrographs, particle_diameter: float) -> float:
+    """Return how many diameters before the edges the labels stop, from an even sample of the micrographs."""
+    frames = []
+    for position in EvenSample.positions(len(labels.micrographs), MARGIN_SAMPLE):
+        micrograph = labels.micrographs[position]
+        try:
+            shape = read_header(labels.project_dir / micrograph.name).shape
+        except InputError as error:  # told when the image itself is read
+            log.debug("%s", error)
+            continue
+        diameter_px = particle_diameter / micrograph.optics.pixel_size
+        frames.append(LabelledFrame(labels.yx[position], shape, diameter_px))
+    return find_label_margin(frames)
+
+
+def _read_labelled(
+    micrograph: Micrograph, path: Path, yx: FloatArray, particle_diameter: float, margin: float = 0.0
+) -> LabelledImage:
+    """Read a micrograph with its labels, without a ``margin`` (diameters) along its edges and the labels in it.
+
+    Particles whose refined centres lie just outside are left out.
+
+    Raises
+    ------
+    InputError
+        If a label lies more than half a diameter outside.
+    """
+    image = read_image(path)
+    outside = np.maximum(-0.5 - yx, yx - (np.array(image.shape) - 0.5)).max(axis=1)
+    if (outside > particle_diameter / 2 / micrograph.optics.pixel_size).any():
+        raise InputError(
+            f"{micrograph.name} has labels outside its image of {image.shape[1]}×{image.shape[0]} pixels: the "
+            "coordinates belong to other micrographs or to another binning."
+        )
+    cut = int(margin * particle_diameter / micrograph.optics.pixel_size)
+    inner = image[cut : image.shape[0] - cut, cut : image.shape[1] - cut]
+    nothing = np.zeros((0, 2), dtype=np.float32)
+    return LabelledImage(inner, micrograph.optics.pixel_size, particle_diameter, yx[outside <= -cut] - cut, nothing)
+
+
+def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:
+    """Return the source without its last ``hold_out`` micrographs, and these alone.
+
+    Raises
+    ------
+    InputError
+        If nothing would be left to train on.
+    """
+    count = len(source.micrographs)
+    kept_out = min(MOST_HELD_OUT, max(1, count // 5)) if hold_out is None else hold_out
+    if not 0 <= kept_out < count:
+        raise InputError(
+            f"{source.name} has {count} labelled micrographs, of which {kept_out} shall be held out for validation: "
+            "at least one must remain to train on."
+        )
+    split = count - kept_out
+    return (
+        replace(
+            source,
+            micrographs=source.micrographs[:split],
+            description=f"{source.description}; the last {kept_out} held out",
+        ),
+        replace(source, micrographs=source.micrographs[split:]),
+    )
