@@ -13,6 +13,7 @@ from pipeliner.job_options import (
     FloatJobOption,
     InputNodeJobOption,
     IntJobOption,
+    JobOptionValidationResult,
     StringJobOption,
 )
 from pipeliner.nodes import (
@@ -25,7 +26,8 @@ from pipeliner.nodes import (
 from pipeliner.pipeliner_job import ExternalProgram, PipelinerCommand, PipelinerJob
 
 from relion_attn_picker import __version__
-from relion_attn_picker.options import NETWORKS, VARIANTS
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.options import NETWORKS, VARIANTS, check_threshold
 
 OWN: Final = "attnpick"
 """Keyword of what these jobs make."""
@@ -62,6 +64,16 @@ class AttnpickJob(PipelinerJob):  # type: ignore[misc]
         """Say what a picking job leaves for Extract and for the eye."""
         self.add_output_node("autopick.star", NODE_MICROGRAPHCOORDSGROUP, [OWN, "autopick"])
         self.add_output_node("logfile.pdf", NODE_LOGFILE, [OWN, "autopick"])
+
+    def additional_joboption_validation(self) -> list[JobOptionValidationResult]:
+        """Refuse a threshold that the program would refuse, in the same words."""
+        option = self.joboptions.get("threshold")
+        try:
+            if option is not None and option.value is not None:
+                check_threshold(option.get_number())
+        except InputError as error:
+            return [JobOptionValidationResult("error", [option], str(error))]
+        return []
 
     def get_commands(self) -> list[PipelinerCommand]:
         """Return the one command."""
@@ -120,12 +132,10 @@ def diameter_option() -> FloatJobOption:
 
 
 def threshold_option(help_text: str) -> FloatJobOption:
-    """Return the field for the threshold."""
+    """Return the field for the threshold; its limits are not allowed themselves, which only the job can check."""
     return FloatJobOption(
         label="Threshold:",
         default_value=None,
-        hard_min=0,
-        hard_max=1,
         help_text=help_text,
         in_continue=True,
         is_required=False,

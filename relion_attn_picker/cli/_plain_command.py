@@ -16,6 +16,7 @@ import click
 from relion_attn_picker import __version__
 from relion_attn_picker.cli._errors import print_error
 from relion_attn_picker.errors import JobAborted
+from relion_attn_picker.io.output_folder import make_folder
 
 
 def set_up_logging() -> None:
@@ -40,7 +41,7 @@ class _LogFile(logging.FileHandler):
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
 
     def _open(self) -> TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(self.baseFilename).parent)
         file = super()._open()
         file.write(self._first_line)
         return file

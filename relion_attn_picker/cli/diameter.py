@@ -10,6 +10,7 @@ import click
 
 from relion_attn_picker.cli._options import LIKE_RELION, check_pixel_size, threads_option
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.output_folder import check_folder
 
 if TYPE_CHECKING:
     from relion_attn_picker.inference.diameter import ScaleEvidence
@@ -49,6 +50,8 @@ def command(
         raise InputError(f"The picture would go to {out}: expected a name that ends in .png.")
     if out is not None and not Path(out).parent.is_dir():
         raise InputError(f"There is no folder {Path(out).parent} for the picture: make it, or give another.")
+    if out is not None:
+        check_folder(Path(out).parent)
     import numpy as np
 
     from relion_attn_picker.inference.diameter import estimate_diameter

@@ -39,6 +39,7 @@ def command(
     Each may be a job folder, an autopick.star, a coords_suffix_*.star, a particles STAR file, or the coordinates of one
     micrograph. Of a job of attnpick, the candidates below its threshold are used too.
     """
+    from relion_attn_picker.io.output_folder import make_folder
     from relion_attn_picker.jobs.pick_evaluation import evaluate_files
     from relion_attn_picker.report.evaluation import format_evaluation, write_evaluation
 
@@ -53,6 +54,6 @@ def command(
     )
     print(format_evaluation(evaluation))
     if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(out))
         for path in write_evaluation(Path(out), evaluation):
             print(f"Written: {path}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.output_folder import check_folder
 
 
 @click.group(name="model")
@@ -35,6 +36,7 @@ def release(file: str, out: str) -> None:
         raise InputError(f"The weights would go to {target}: expected a name that ends in .safetensors.")
     if not target.parent.is_dir():
         raise InputError(f"There is no folder {target.parent} to write {target.name} to: make it, or give another.")
+    check_folder(target.parent)
     import torch
 
     from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint

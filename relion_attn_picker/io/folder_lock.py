@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.output_folder import make_folder
 
 LOCK_NAME: Final = ".attnpick.lock"
 
@@ -29,9 +30,9 @@ def hold_folder(folder: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        If another process is at work there.
+        If the folder cannot be made or written to, or another process is at work there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     place = folder.resolve()
     if place in _held:
         yield

@@ -21,6 +21,7 @@ from relion_attn_picker.inference.attention import AttentionNetwork
 from relion_attn_picker.io.attention_file import AttentionFile
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.mrc import read_image, write_image
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.attention_truth import NamedPoints, Truth, open_points, open_truth
 from relion_attn_picker.jobs.micrograph_list import expand, find_project_dir, list_images
 from relion_attn_picker.micrograph import Micrograph
@@ -94,8 +95,8 @@ def list_attention_micrographs(given: str, pixel_size: float | None, count: int)
     if count < 1:
         raise InputError(f"The number of micrographs is {count}: expected 1 or more.")
     if given.endswith(".star"):
-        micrographs = read_micrographs(Path(given), pixel_size)
-        return list(micrographs[:count]), find_project_dir(Path(given), micrographs[0].name)
+        micrographs = list(read_micrographs(Path(given), pixel_size)[:count])
+        return micrographs, find_project_dir(Path(given), [each.name for each in micrographs])
     return list_images(expand([given])[:count], pixel_size), Path()
 
 
@@ -131,7 +132,7 @@ def run_attention(
         "particle_diameter": request.particle_diameter,
     }
     measured: dict[str, dict[str, dict[str, float]]] = {}
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with AttentionFile(out / MAPS_FILE, settings) as maps_file:
         for micrograph, name in zip(listed, names, strict=True):
             seen = see_micrograph(micrograph, request, network)

@@ -37,6 +37,7 @@ from relion_attn_picker.io.calibration_file import (
     write_calibration,
 )
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
 from relion_attn_picker.picks import FloatArray, Peaks
 from relion_attn_picker.training.crops import LabelledImage
@@ -298,7 +299,7 @@ def make_hybrid_folder(folder: Path, checkpoints: Mapping[str, Path], calibratio
     for name, source in checkpoints.items():
         if places[name].exists() and file_digest(places[name]) != file_digest(source):
             raise InputError(f"{places[name]} is another checkpoint than {source}: give another folder with --out.")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, source in checkpoints.items():
         if not places[name].exists():
             shutil.copyfile(source, places[name])

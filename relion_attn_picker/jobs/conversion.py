@@ -19,6 +19,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc_exposures import read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result
 from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
 from relion_attn_picker.jobs.exposure_matching import match_exposures, pixel_sizes_contradict
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
@@ -160,7 +161,7 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     points, placed = _place(points, shapes, options)
     points, fitted = _fit(points, target_format, options.whole_pixels)
     _check_needs(points, target_format, options.box_size, shapes)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     star = None if options.micrographs is None else str(options.micrographs)
     writer.write(target, points, WritingContext(options.box_size, star, shapes, exposures))
     notes = [*notes, *placed, *fitted]
@@ -201,6 +202,9 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     if not writer.keeps_fractions or (writer.whole_by_default if whole_pixels is None else whole_pixels):
         points, notes = _round(points, target_format)
     notes += _tell_duplicates(points)
+    if points.score is not None and len(points) and np.isnan(points.score).all():  # RELION reads 0, and would cut all
+        notes.append(f"None of the {len(points)} points has a score: they are written without.")
+        points = replace(points, score=None)
     if points.score is not None and not writer.keeps_scores:
         notes.append(f"{target_format} has no scores: those of {len(points)} points are lost.")
         points = replace(points, score=None)
@@ -257,7 +261,7 @@ def _list_images(path: Path) -> _Images:
     except InputError:  # a list without pixel sizes serves as well; any other fault is told again
         micrographs, has_pixel_sizes = read_micrographs(path, UNSET_PIXEL_SIZE), False
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
-    return _Images(tuple(sizes), find_project_dir(path, micrographs[0].name), sizes if has_pixel_sizes else {})
+    return _Images(tuple(sizes), find_project_dir(path, list(sizes)), sizes if has_pixel_sizes else {})
 
 
 def _check_pixel_size(points: PointSet, pixel_sizes: dict[str, float], factor: float) -> None:

@@ -7,6 +7,7 @@ told. A new format is a new row; nothing else has to know of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,8 +19,10 @@ from relion_attn_picker.io.cbox import read_cbox, write_cbox
 from relion_attn_picker.io.cryosparc_exposures import Exposures
 from relion_attn_picker.io.cryosparc_points import read_cryosparc_points, write_cryosparc_points
 from relion_attn_picker.io.eman_box import read_box, write_box
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.image_stem import image_stem
 from relion_attn_picker.io.number_rows import read_text
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.io.table import read_table, write_table
 from relion_attn_picker.io.topaz import is_topaz_header, read_topaz, write_topaz
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints, PointSet, gather
@@ -118,7 +121,7 @@ def _write_files(
                 raise InputError(f"{stems[stem]} and {name} would both become {stem}{suffix}: convert them apart.")
             stems[stem] = name
         _check_folder(path, f"or one that ends in {suffix} for one micrograph")
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         for stem, each in zip(stems, points.micrographs(), strict=True):
             write(path / f"{stem}{suffix}", each, context)
 
@@ -146,7 +149,8 @@ def _write_one(write: Callable[[Path, PointSet], None]) -> Callable[[Path, Point
 
 def _write_job(path: Path, points: PointSet, context: WritingContext) -> None:
     _check_folder(path, "or --to star for one file")
-    write_star_job(path, points, context.micrographs_star)
+    with hold_folder(path) if path.is_dir() else nullcontext():  # one that is there may be a job's that is at work
+        write_star_job(path, points, context.micrographs_star)
 
 
 def _write_cryosparc(path: Path, points: PointSet, context: WritingContext) -> None:

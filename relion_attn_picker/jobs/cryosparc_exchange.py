@@ -31,7 +31,9 @@ from relion_attn_picker.io.cryosparc_picks import (
     read_located_picks,
     warn_of_losses,
 )
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes, pixel_sizes_contradict
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE
@@ -94,7 +96,7 @@ def list_exposures(exposures: Exposures, project_dir: Path | None, out: Path) ->
         Micrograph(name_for_list(folder / exposure.path), exposure.optics, exposure.ctf) for exposure in exposures.items
     ]
     _warn_of_usual_optics(micrographs)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_micrographs(out, micrographs, [exposure.total_dose for exposure in exposures.items])
     return micrographs
 
@@ -129,7 +131,8 @@ def find_exposure_folder(exposures: Exposures, project_dir: Path | None) -> Path
     first = exposures.items[0].path
     folder = project_dir
     if folder is None:
-        folder = exposures.folder if exposures.is_exported else find_project_dir(exposures.folder / "any", first)
+        names = [each.path for each in exposures.items]
+        folder = exposures.folder if exposures.is_exported else find_project_dir(exposures.folder / "any", names)
     if not (folder / first).is_file():
         raise InputError(
             f"There is no micrograph {folder / first}: give --project_dir, the project folder of CryoSPARC as this "
@@ -213,7 +216,7 @@ def export_picks(
         log.warning("The exposures are an exported copy: paths are written without its mark '>'; uids tell who is who.")
     distance = min_distance if min_distance is not None else settings
     table = make_pick_table(entries, np.random.default_rng(seed), min_distance=distance, flip_y=flip_y)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     cs, csg = out / f"{GROUP_NAME}.cs", out / f"{GROUP_NAME}.csg"
     write_cs(cs, table)
     slots = pick_slots(table)
@@ -322,7 +325,8 @@ def import_picks(
     Raises
     ------
     InputError
-        If the picks are none, none is on a listed micrograph, or a pixel size contradicts.
+        If the picks are none, none is on a listed micrograph, a pixel size contradicts, or another process is at work
+        in the folder.
     """
     located = read_located_picks(read_result(paths).columns, flip_y=flip_y)
     if not located.paths:
@@ -332,18 +336,18 @@ def import_picks(
     scores = _finite_scores([located.score[index] for index in names.values()])
     files = coordinate_paths(out, list(names))
     job = JobDirectory.open(out)
-    n_picks = 0
-    for index, file, score in zip(names.values(), files, scores, strict=True):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        yx = located.yx[index]
-        if score is None:
-            write_truth(file, np.clip(np.rint(yx), 0, np.array(located.shapes[index]) - 1))
-        else:
-            write_picks(file, yx, score, located.shapes[index])
-        n_picks += len(yx)
-    write_coordinate_index(job.path / "autopick.star", list(names), [job.output_name(file) for file in files])
-    if micrographs_star is not None:
-        write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
+    with hold_folder(job.path):
+        for index, file, score in zip(names.values(), files, scores, strict=True):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            yx = located.yx[index]
+            if score is None:
+                write_truth(file, np.clip(np.rint(yx), 0, np.array(located.shapes[index]) - 1))
+            else:
+                write_picks(file, yx, score, located.shapes[index])
+        write_coordinate_index(job.path / "autopick.star", list(names), [job.output_name(file) for file in files])
+        if micrographs_star is not None:
+            write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
+    n_picks = sum(len(located.yx[index]) for index in names.values())
     return ImportedPicks(job.path / "autopick.star", n_picks, len(names))
 
 

@@ -100,7 +100,7 @@ def read_labels(data: TrainingData) -> LabelledMicrographs:
         If a file cannot be read, or no micrograph of the list is labelled.
     """
     micrographs = read_micrographs(data.micrographs_star)
-    project_dir = find_project_dir(data.micrographs_star, micrographs[0].name)
+    project_dir = find_project_dir(data.micrographs_star, [each.name for each in micrographs])
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
     coordinates = open_coordinates(data.coordinates, project_dir, sizes)
     tables = ((micrograph, coordinates.read(micrograph.name)) for micrograph in micrographs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import glob
 import logging
 import os
@@ -20,6 +19,9 @@ log = logging.getLogger(__name__)
 
 OWN_LIST = "micrographs.star"
 """Name of the list that is written for MRC files."""
+
+COMPARED_BYTES = 4096
+"""Of each block that two files of one name are compared by: three times the header of an MRC file, then pixels."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def list_micrographs(inputs: Sequence[str], pixel_size: float | None, out: Path)
     if len(inputs) == 1 and inputs[0].endswith(".star"):
         path = Path(inputs[0])
         micrographs = read_micrographs(path, pixel_size)
-        return ListedMicrographs(micrographs, find_project_dir(path, micrographs[0].name), inputs[0])
+        return ListedMicrographs(micrographs, find_project_dir(path, [each.name for each in micrographs]), inputs[0])
     if any(text.endswith(".star") for text in inputs):
         raise InputError("A STAR file stands beside other inputs: give one STAR file, or MRC files only.")
     micrographs = list_images(expand(inputs), pixel_size)
@@ -62,37 +64,67 @@ def list_micrographs(inputs: Sequence[str], pixel_size: float | None, out: Path)
     return ListedMicrographs(micrographs, Path(), str(out / OWN_LIST))
 
 
-def find_project_dir(star_path: Path, first_name: str) -> Path:
+def find_project_dir(star_path: Path, names: list[str]) -> Path:
     """Return the folder that the names in a STAR file are relative to.
 
     The current folder, as in RELION; if the first micrograph is not there, the first of the STAR file's own folder and
     its parents that has it; if none has, the current folder again. Where the current folder and the STAR file's own
-    side have different files of that name, a warning tells which is taken.
+    side have different files of one name, a warning tells which is taken.
     """
     folders = (star_path.parent, *star_path.absolute().parents)
-    others = (folder for folder in folders if (folder / first_name).exists())
-    if (Path() / first_name).exists():
+    others = (folder for folder in folders if (folder / names[0]).exists())
+    if (Path() / names[0]).exists():
         if (other := next(others, None)) is not None:
-            _warn_if_different(star_path, first_name, Path.cwd(), Path(os.path.abspath(other)))  # noqa: PTH100
+            _warn_if_different(star_path, names, Path.cwd(), Path(os.path.abspath(other)))  # noqa: PTH100
         return Path()
     return next(others, Path())
 
 
-@cache
-def _warn_if_different(star_path: Path, name: str, taken: Path, other: Path) -> None:
-    """Warn, once for a list, if the files of this name in two folders are not the same."""
-    files = taken / name, other / name
-    if not all(path.is_file() and os.access(path, os.R_OK) for path in files) or files[0].samefile(files[1]):
+def _warn_if_different(star_path: Path, names: list[str], taken: Path, other: Path) -> None:
+    """Warn, once for a list, of the first name whose files in two folders are not the same."""
+    if taken.samefile(other):
         return
-    if not filecmp.cmp(*files, shallow=False):
-        log.warning(
-            "%s of %s is there twice, and the files differ: that of the current folder %s is taken, not that of %s; "
-            "to take the latter, run there, or list whole paths.",
-            name,
-            star_path,
-            taken,
-            other,
-        )
+    name = next((name for name in names if _are_different(taken / name, other / name)), None)
+    if name is not None:
+        _warn_of_two(star_path, name, taken, other)
+
+
+@cache
+def _warn_of_two(star_path: Path, name: str, taken: Path, other: Path) -> None:
+    log.warning(
+        "%s of %s is there twice, and the files differ: that of the current folder %s is taken, not that of %s; "
+        "to take the latter, run there, or list whole paths.",
+        name,
+        star_path,
+        taken,
+        other,
+    )
+
+
+def _are_different(one: Path, other: Path) -> bool:
+    """Tell whether both files are there and differ: in size, or in a block at the beginning, the middle or the end.
+
+    Two images of one size differ in every block, by their noise; to read all of both would take minutes for a session.
+    """
+    if not all(path.is_file() and os.access(path, os.R_OK) for path in (one, other)) or one.samefile(other):
+        return False
+    status = one.stat(), other.stat()
+    return status[0].st_size != status[1].st_size or not _have_same_blocks(
+        one, other, status[0].st_size, (status[0].st_mtime_ns, status[1].st_mtime_ns)
+    )
+
+
+@cache
+def _have_same_blocks(one: Path, other: Path, n_bytes: int, changed: tuple[int, int]) -> bool:
+    """Compare three blocks of two files of ``n_bytes``, once for those ``changed`` at the same times."""
+    starts = (0, n_bytes // 2, max(0, n_bytes - COMPARED_BYTES))
+    with one.open("rb") as first, other.open("rb") as second:
+        for start in starts:
+            first.seek(start)
+            second.seek(start)
+            if first.read(COMPARED_BYTES) != second.read(COMPARED_BYTES):
+                return False
+    return True
 
 
 def expand(inputs: Sequence[str]) -> list[str]:

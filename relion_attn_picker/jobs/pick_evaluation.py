@@ -200,9 +200,7 @@ def evaluate_files(
     if last is not None and (last < 1 or micrographs_star is None):
         raise InputError(f"--last {last} needs a list of micrographs and a number of 1 or more: give --micrographs.")
     listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)
-    project_dir = (
-        Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, next(iter(listed)))
-    )
+    project_dir = Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, list(listed))
     reference = open_reference(truth, project_dir, listed)
     if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
         point = read_point(saved)

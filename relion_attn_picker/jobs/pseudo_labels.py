@@ -75,7 +75,7 @@ def open_pool(micrographs_star: Path, particle_diameter: float) -> UnlabelledPoo
     """
     PickOptions(particle_diameter=particle_diameter)
     micrographs = read_micrographs(micrographs_star)
-    project_dir = find_project_dir(micrographs_star, micrographs[0].name)
+    project_dir = find_project_dir(micrographs_star, [each.name for each in micrographs])
     pool = UnlabelledPool(micrographs_star.absolute().parent.name, micrographs, project_dir, particle_diameter)
     if not any(path.is_file() for path in pool.paths()):
         raise InputError(

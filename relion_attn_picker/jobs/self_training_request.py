@@ -16,6 +16,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.pseudo_labels import UnlabelledPool, open_pool, refuse_labelled_micrographs
@@ -91,7 +92,7 @@ def open_pools(request: SelfTrainingRequest) -> list[UnlabelledPool]:
 
 def _labelled_paths(data: TrainingData) -> list[Path]:
     micrographs = read_micrographs(data.micrographs_star)
-    project_dir = find_project_dir(data.micrographs_star, micrographs[0].name)
+    project_dir = find_project_dir(data.micrographs_star, [each.name for each in micrographs])
     coordinates = open_coordinates(data.coordinates, project_dir)
     return [project_dir / each.name for each in micrographs if coordinates.read(each.name) is not None]
 
@@ -150,7 +151,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
                 f"{folder} holds {BEST_NAME}, but no {CLAIM_NAME} of a self-training that would have left it: give "
                 "another folder, so that nothing is overwritten."
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         replace_file(path, json.dumps({"version": __version__, **record}, indent=1, default=str) + "\n")
         return
     present = json.loads(path.read_text())

@@ -95,8 +95,9 @@ class GrowingList:
         if len(self._inputs) == 1 and self._inputs[0].endswith(".star"):
             star = Path(self._inputs[0])
             everything = read_micrographs(star, self._pixel_size)
-            project_dir = find_project_dir(star, everything[0].name)
-            complete = self._keep_settled([micrograph.name for micrograph in everything], project_dir)
+            names = [micrograph.name for micrograph in everything]
+            project_dir = find_project_dir(star, names)
+            complete = self._keep_settled(names, project_dir)
             return ListedMicrographs([each for each in everything if each.name in complete], project_dir, str(star))
         complete = self._keep_settled(expand(self._inputs), Path())
         micrographs = list_images(list(complete), self._pixel_size, self._known_sizes)

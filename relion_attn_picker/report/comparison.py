@@ -9,6 +9,7 @@ from typing import Final
 
 from relion_attn_picker.evaluation.comparison import tell_difference
 from relion_attn_picker.evaluation.comparison_result import Comparison, SetResult
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.report.comparison_figures import draw_comparison
 from relion_attn_picker.report.comparison_tables import (
     tabulate_architectures,
@@ -48,7 +49,7 @@ by their masks:"""
 
 def write_comparison(folder: Path, comparison: Comparison) -> tuple[Path, ...]:
     """Write page, JSON and figures into a folder, each by rename; return their paths, the page first."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     figures = draw_comparison(folder, comparison)
     text = format_comparison(comparison, [path.name for path in figures])
     with replace_file(folder / PAGE_NAME) as unfinished:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.relion.star import replace_file
 
 MICROGRAPHS_STAR = "micrographs.star"
@@ -44,20 +45,13 @@ def open_project_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dic
         raise InputError(f"{folder} holds a project already: give another folder, or remove this one.")
     if path.exists():
         _check_same(path, settings)
-    _make_folder(folder)
+    make_folder(folder)
     replace_file(path, json.dumps(settings, indent=2) + "\n")
     for name in FOLDERS:
         (folder / name).mkdir(exist_ok=True)
     done = _read_records(folder / CONDITIONS_JSONL)
     replace_file(folder / CONDITIONS_JSONL, "".join(json.dumps(record) + "\n" for record in done.values()))
     return done
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:  # of a file system that has no room for files of ours, such as /proc
-        raise InputError(f"The folder {folder} cannot be made there ({error.strerror}): give another.") from error
 
 
 def _check_same(path: Path, settings: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.devices import choose_device, device_name, is_faster_in_bfloat16
 from relion_attn_picker.inference.weights import BEST_NAME
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.batches import Batch, BatchMaker
@@ -318,7 +319,7 @@ def _claim_folder(
             )
         return str(present["precision"])
     precision = choose_precision(precision, device)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     partial = folder / f"{OPTIONS_NAME}.partial"
     record |= {"version": __version__, "precision": precision}
     partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -123,7 +123,7 @@ def test_options_that_cannot_be_meant(
 
 @pytest.mark.parametrize(
     ("out", "sentence"),
-    [("", "--out is empty: expected the folder"), ("/proc/x", "The folder /proc/x cannot be made there")],
+    [("", "--out is empty: expected the folder"), ("/proc/x", "The folder /proc/x cannot be made or written to")],
 )
 def test_folder_that_cannot_be_meant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str, sentence: str

@@ -156,6 +156,31 @@ def test_odd_names_are_valid_cif(tmp_path: Path, name: str) -> None:
     assert [cif.as_string(value) for value in column] == [name]
 
 
+VALIDATE = """
+import sys
+from relion_attn_picker.ccpem_jobs import AttnpickAutopick, AttnpickSelect
+
+for job in (AttnpickAutopick(), AttnpickSelect()):
+    for text in ("0", "1", "-0.5", "0.0005", "0.9999", ""):
+        job.joboptions["threshold"].value = text
+        told = [each.message for each in job.validate_joboptions() if job.joboptions["threshold"] in each.raised_by]
+        print(job.joboptions["threshold"].get_string(), "|", *told)
+"""
+
+
+def test_threshold_field_refuses_what_the_program_does() -> None:
+    """Both ends too, which the limits of the pipeliner's own fields allow."""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", VALIDATE], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    refused = [
+        f"{text} | The threshold is {text}: expected a number above 0 and below 1, such as 0.3."
+        for text in ("0.0", "1.0", "-0.5")
+    ]
+    assert [line.strip() for line in result.stdout.splitlines()] == [*refused, "0.0005 |", "0.9999 |", "|"] * 2
+
+
 READ_JOBS = """
 import json, sys
 from pipeliner.job_factory import read_job

@@ -1,4 +1,4 @@
-"""``attnpick cryosparc run`` and the example, with the real client libraries against ``cryosparc_stand_in.py``.
+"""``attnpick cryosparc run`` and the example, with the real client libraries against ``cryosparc_stand_in``.
 
 No CryoSPARC was at hand: see there for what this shows and what it does not.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-STAND_IN = Path(__file__).parent / "cryosparc_stand_in.py"
+STAND_IN = Path(__file__).parent / "cryosparc_stand_in"
 EXAMPLE = Path(__file__).parent.parent.parent / "examples/cryosparc_external_job.py"
 SHAPE, MARK = (480, 640), (300, 100)
 CREDENTIALS = {

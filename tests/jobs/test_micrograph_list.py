@@ -60,16 +60,41 @@ def test_same_name_in_two_folders_is_told_once(
     (here / "a.mrc").write_bytes((folder / "mics/a.mrc").read_bytes())
     (here / "b.mrc").write_bytes((folder / "mics/a.mrc").read_bytes())
     monkeypatch.chdir(folder / "here")
-    assert find_project_dir(Path("../m.star"), "mics/a.mrc") == Path()  # a copy: it does not matter which
-    assert find_project_dir(Path("m.star"), "mics/b.mrc") == Path()  # the current folder's own list, but for the parent
+    assert find_project_dir(Path("../m.star"), ["mics/a.mrc"]) == Path()  # a copy: it does not matter which
+    assert (
+        find_project_dir(Path("m.star"), ["mics/b.mrc"]) == Path()
+    )  # the current folder's own list, but for the parent
     assert caplog.text == ""
     for _ in range(2):
-        assert find_project_dir(Path("../m.star"), "mics/b.mrc") == Path()
+        assert find_project_dir(Path("../m.star"), ["mics/b.mrc"]) == Path()
     (message,) = caplog.messages
     assert message == (
         f"mics/b.mrc of ../m.star is there twice, and the files differ: that of the current folder {folder / 'here'} "
         f"is taken, not that of {folder}; to take the latter, run there, or list whole paths."
     )
+
+
+def test_same_names_in_two_folders_are_compared_all(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Files of one size, such as those of one camera, that differ only in the middle or at the end."""
+    names = [f"mics/{number}.mrc" for number in range(4)]
+    (folder / "here/mics").mkdir(parents=True)
+    for name in names:
+        (folder / name).write_bytes(bytes(50_000))
+        (folder / "here" / name).write_bytes(bytes(50_000))
+    monkeypatch.chdir(folder / "here")
+    assert find_project_dir(Path("../list.star"), names) == Path()
+    assert caplog.text == ""
+    for place, name in ((25_500, names[2]), (49_999, names[1])):
+        content = bytearray(50_000)
+        content[place] = 1
+        (folder / "session" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "session" / name).write_bytes(content)
+        (folder / "session" / names[0]).write_bytes(bytes(50_000))
+        assert find_project_dir(Path(f"../session/{name[5]}.star"), names) == Path()
+        assert caplog.messages[-1].startswith(f"{name} of ../session/{name[5]}.star is there twice, and the files")
+    assert len(caplog.messages) == 2
 
 
 def test_star_file_beside_images(folder: Path) -> None:
@@ -80,10 +105,10 @@ def test_star_file_beside_images(folder: Path) -> None:
 def test_names_are_found_above_the_star_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """RELION's lists lie in job folders of the project; people call from anywhere."""
     star = folder / "CtfFind" / "job003" / "micrographs_ctf.star"
-    assert find_project_dir(star.relative_to(folder), "mics/a.mrc") == Path()
+    assert find_project_dir(star.relative_to(folder), ["mics/a.mrc"]) == Path()
     monkeypatch.chdir("/")
-    assert find_project_dir(star, "mics/a.mrc") == folder
-    assert find_project_dir(star, "nowhere.mrc") == Path()
+    assert find_project_dir(star, ["mics/a.mrc"]) == folder
+    assert find_project_dir(star, ["nowhere.mrc"]) == Path()
 
 
 def test_damaged_image_stays_listed(folder: Path) -> None:

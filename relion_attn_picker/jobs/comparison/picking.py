@@ -27,6 +27,7 @@ from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.mrc import read_image
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.io.pixel_counts import PixelRecord, PixelStore
 from relion_attn_picker.jobs.comparison.hybrids import SETTINGS, combine_every_way, find_scale
 from relion_attn_picker.jobs.comparison.request import NETWORKS, LabelledTestSet, NetworkPair
@@ -77,7 +78,7 @@ def pick_set(folder: Path, test_set: LabelledTestSet, pair: NetworkPair, inferen
     InputError
         If a micrograph cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     cache = _Cache(folder, test_set, pair, inference.precision)
     missing = [place for place, each in enumerate(test_set.micrographs) if not cache.has(each)]
     if missing:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.comparison.request import NETWORKS, NetworkPair
 from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, split_source
 from relion_attn_picker.jobs.training_job import run_training
@@ -129,7 +130,7 @@ def _train(
 ) -> Path:
     """Train one network on the shared crops; the first training cuts them."""
     folder = own / f"{network}-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     log.info("Training %s ...", folder)
     if (own / CROPS).exists() and not (folder / CROPS).exists():
         _share_file(own / CROPS, folder / CROPS)

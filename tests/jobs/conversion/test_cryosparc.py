@@ -152,9 +152,32 @@ def test_exposures_that_contradict() -> None:
 
 
 def test_some_scores_are_not_enough_for_cryosparc() -> None:
-    write_star_particles(Path("in.star"), gather([MicrographPoints(A, MARK, np.array([np.nan]))]))
+    scores = (np.array([np.nan]), np.array([0.5]))
+    points = [MicrographPoints(name, MARK, score) for name, score in zip((A, B), scores, strict=True)]
+    write_star_particles(Path("in.star"), gather(points))
     with pytest.raises(InputError, match="Some points have a score and others none"):
         convert(Path("in.star"), Path("out.cs"), TO_CRYOSPARC)
+
+
+@pytest.mark.parametrize("name", ["star", "relion", "table", "cbox", "box"])
+def test_scores_of_no_point_are_left_out(name: str) -> None:
+    """Of a column of nan RELION reads 0 everywhere, and ``evaluate`` refuses it."""
+    write_located((0.5, 0.5), (0.25, 0.25))
+    rows = read_cs(Path("in.cs"))
+    columns = {field: rows[field] for field in rows.dtype.names or ()}
+    write_cs(Path("in.cs"), make_table(columns | {"pick_stats/ncc_score": np.full(2, np.nan, "<f4")}))
+    target = Path("out.star" if name == "star" else "out")
+    report = convert(Path("in.cs"), target, ConversionOptions(target_format=name, micrographs=LIST, box_size=10))
+    assert report.notes == ("None of the 2 points has a score: they are written without.",)
+    written = [target] if name == "star" else [path for path in target.rglob("*") if path.is_file()]
+    assert not any(word in path.read_text() for path in written for word in ("nan", "FigureOfMerit"))
+
+
+def test_scores_of_no_point_are_left_out_for_cryosparc() -> None:
+    write_star_particles(Path("in.star"), gather([MicrographPoints(A, MARK, np.array([np.nan]))]))
+    report = convert(Path("in.star"), Path("out.cs"), TO_CRYOSPARC)
+    assert report.notes == ("None of the 1 points has a score: they are written without.",)
+    assert "pick_stats/ncc_score" not in (read_cs(Path("out.cs")).dtype.names or ())
 
 
 def test_folder_is_no_result_of_cryosparc() -> None:

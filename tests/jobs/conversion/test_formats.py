@@ -18,6 +18,7 @@ from relion_attn_picker.point_set import MicrographPoints, gather
 from relion_attn_picker.relion.micrographs import write_micrographs
 from relion_attn_picker.relion.point_sets import read_star_points, write_star_particles
 from relion_attn_picker.relion.star import write_table
+from tests.conftest import hold_elsewhere
 from tests.jobs.conversion.conftest import EXPOSURES, HEIGHT, LIST, MARK, A, B, points
 
 STAR = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n"
@@ -287,6 +288,18 @@ def test_nothing_is_written_if_two_names_become_one(target_format: str) -> None:
     with pytest.raises(InputError, match="would"):
         convert(Path("in.star"), Path("out"), ConversionOptions(target_format=target_format, box_size=10))
     assert not Path("out").exists()
+
+
+def test_job_that_is_worked_in_is_not_written_into() -> None:
+    options = ConversionOptions(target_format="relion")
+    with hold_elsewhere(Path("job")) as holder:
+        with pytest.raises(InputError, match=r"^job is being worked in by process"):
+            convert(Path("in.star"), Path("job"), options)
+        assert [path.name for path in Path("job").iterdir()] == [".attnpick.lock"]
+        holder.communicate("")
+    convert(Path("in.star"), Path("job"), options)
+    assert Path("job/autopick.star").exists()
+    assert not Path("job/.attnpick.lock").exists()
 
 
 def test_guesses() -> None:

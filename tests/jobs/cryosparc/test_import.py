@@ -20,6 +20,7 @@ from relion_attn_picker.jobs.cryosparc_exchange import (
 )
 from relion_attn_picker.picks import Picks
 from relion_attn_picker.relion.coordinates import open_coordinates
+from tests.conftest import hold_elsewhere
 from tests.jobs.cryosparc.conftest import CSG, MARK, PATHS, SHAPE, Array, exposure_columns, write_exposures, write_job
 
 
@@ -140,6 +141,17 @@ def test_scores_that_are_no_numbers(
     assert len(table.yx) == 2
     assert written is None if table.score is None else table.score.tolist() == written
     assert not any("nan" in path.read_text() for path in Path("back").rglob("*.star"))
+
+
+def test_import_keeps_out_of_a_folder_that_is_worked_in(project: Path) -> None:
+    write_cs(Path("in.cs"), make_table(picked_columns()))
+    with hold_elsewhere(Path("job")) as holder:
+        with pytest.raises(InputError, match=r"^job is being worked in by process"):
+            import_picks([Path("in.cs")], None, "job")
+        assert [path.name for path in Path("job").iterdir()] == [".attnpick.lock"]
+        holder.communicate("")
+    assert import_picks([Path("in.cs")], None, "job").n_picks == 2
+    assert not Path("job/.attnpick.lock").exists()
 
 
 def test_failed_commands_leave_no_folder(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
