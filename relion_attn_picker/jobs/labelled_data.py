@@ -19,10 +19,10 @@ from relion_attn_picker.evaluation.label_margin import LabelledFrame, find_label
 from relion_attn_picker.evaluation.orientation import EvenSample
 from relion_attn_picker.io.mrc import read_header, read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.jobs.reference import open_reference
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.training.crops import LabelledImage, LabelledSource, digest_labels
 
@@ -72,10 +72,14 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class LabelledMicrographs:
-    """The labelled micrographs of a list, and of each its true centres ``(n, 2)`` in its pixels."""
+    """The labelled micrographs of a list, and of each its true centres ``(n, 2)`` in its pixels.
+
+    ``ignored_yx`` has of each the centres ``(k, 2)`` of what is neither particle nor ground.
+    """
 
     micrographs: Sequence[Micrograph]
     yx: Sequence[FloatArray]
+    ignored_yx: Sequence[FloatArray]
     project_dir: Path
 
 
@@ -92,7 +96,7 @@ def read_labelled_source(data: TrainingData) -> LabelledSource:
 
 
 def read_labels(data: TrainingData) -> LabelledMicrographs:
-    """Return which micrographs of a set are labelled, and their labels.
+    """Return which micrographs of a set are labelled, and their labels; what is ignored as in an evaluation.
 
     Raises
     ------
@@ -102,15 +106,20 @@ def read_labels(data: TrainingData) -> LabelledMicrographs:
     micrographs = read_micrographs(data.micrographs_star)
     project_dir = find_project_dir(data.micrographs_star, [each.name for each in micrographs])
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
-    coordinates = open_coordinates(data.coordinates, project_dir, sizes)
-    tables = ((micrograph, coordinates.read(micrograph.name)) for micrograph in micrographs)
+    reference = open_reference(data.coordinates, project_dir, sizes)
+    tables = ((micrograph, reference.true.read(micrograph.name)) for micrograph in micrographs)
     labelled = [(micrograph, table.yx) for micrograph, table in tables if table is not None]
     if not labelled:
         raise InputError(
             f"{data.coordinates} lists none of the {len(micrographs)} micrographs of {data.micrographs_star}: "
             "their names must be equal; give the coordinates that belong to these micrographs."
         )
-    return LabelledMicrographs([micrograph for micrograph, _ in labelled], [yx for _, yx in labelled], project_dir)
+    return LabelledMicrographs(
+        [micrograph for micrograph, _ in labelled],
+        [yx for _, yx in labelled],
+        [reference.read_ignored(micrograph.name) for micrograph, _ in labelled],
+        project_dir,
+    )
 
 
 def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> LabelledSource:
@@ -121,15 +130,18 @@ def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> Lab
     margin = _find_margin(labels, data.particle_diameter)
     paths = [labels.project_dir / micrograph.name for micrograph in labels.micrographs]
     readers = [
-        partial(_read_labelled, micrograph, path, yx, data.particle_diameter, margin)
-        for micrograph, path, yx in zip(labels.micrographs, paths, labels.yx, strict=True)
+        partial(_read_labelled, micrograph, path, yx, ignored_yx, data.particle_diameter, margin)
+        for micrograph, path, yx, ignored_yx in zip(
+            labels.micrographs, paths, labels.yx, labels.ignored_yx, strict=True
+        )
     ]
     name = data.micrographs_star.absolute().parent.name
     n_particles = sum(len(yx) for yx in labels.yx)
     description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
     if margin:
         description += f", none within {margin * data.particle_diameter:.0f} Å of the edges"
-    digest = digest_labels([micrograph.name for micrograph in labels.micrographs], labels.yx)
+    kinds = [labels.yx, *([labels.ignored_yx] if any(map(len, labels.ignored_yx)) else [])]
+    digest = digest_labels([micrograph.name for micrograph in labels.micrographs], *kinds)
     return LabelledSource(name, description, readers, data.weight, digest, label_margin=margin)
 
 
@@ -149,7 +161,12 @@ def _find_margin(labels: LabelledMicrographs, particle_diameter: float) -> float
 
 
 def _read_labelled(
-    micrograph: Micrograph, path: Path, yx: FloatArray, particle_diameter: float, margin: float = 0.0
+    micrograph: Micrograph,
+    path: Path,
+    yx: FloatArray,
+    ignored_yx: FloatArray,
+    particle_diameter: float,
+    margin: float,
 ) -> LabelledImage:
     """Read a micrograph with its labels, without a ``margin`` (diameters) along its edges and the labels in it.
 
@@ -169,8 +186,9 @@ def _read_labelled(
         )
     cut = int(margin * particle_diameter / micrograph.optics.pixel_size)
     inner = image[cut : image.shape[0] - cut, cut : image.shape[1] - cut]
-    nothing = np.zeros((0, 2), dtype=np.float32)
-    return LabelledImage(inner, micrograph.optics.pixel_size, particle_diameter, yx[outside <= -cut] - cut, nothing)
+    return LabelledImage(
+        inner, micrograph.optics.pixel_size, particle_diameter, yx[outside <= -cut] - cut, ignored_yx - cut
+    )
 
 
 def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:

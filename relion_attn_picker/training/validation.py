@@ -26,10 +26,11 @@ THRESHOLDS = np.arange(0.05, 0.951, 0.01)
 
 @dataclass(frozen=True)
 class ValidationMicrograph:
-    """A prepared image with its truth ``(n, 2)`` in network pixels."""
+    """A prepared image with its truth ``(n, 2)``, and what is ignored ``(k, 2)``, in network pixels."""
 
     image: NetworkImage
     yx: FloatArray
+    ignored_yx: FloatArray
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def prepare_validation_set(
         image = prepare_image(
             labelled.image, labelled.pixel_size, labelled.particle_diameter, particle_diameter_px, normalization
         )
-        micrographs.append(ValidationMicrograph(image, labelled.yx * (labelled.pixel_size / image.pixel_size)))
+        to_network = labelled.pixel_size / image.pixel_size
+        micrographs.append(ValidationMicrograph(image, labelled.yx * to_network, labelled.ignored_yx * to_network))
     return ValidationSet(source.name, particle_diameter_px, micrographs, source.is_simulated)
 
 
@@ -121,7 +123,7 @@ def match_set(predictor: Predictor, validation_set: ValidationSet) -> Micrograph
     matches = []
     for micrograph in validation_set.micrographs:
         peaks = find_peaks(predictor.predict(micrograph.image), SCORE_FLOOR, MIN_DISTANCE_DIAMETERS * diameter)
-        matches.append(match_micrograph(peaks.yx, peaks.score, micrograph.yx, diameter / 2))
+        matches.append(match_micrograph(peaks.yx, peaks.score, micrograph.yx, diameter / 2, micrograph.ignored_yx))
     return pool_matches(matches)
 
 

@@ -289,6 +289,22 @@ def test_labels_just_outside_the_image_are_left_out(project: Path, tmp_path: Pat
     np.testing.assert_array_equal(read().yx, yx[[1, 3]])
 
 
+def test_what_ignored_star_lists_is_neither_particle_nor_ground(project: Path, tmp_path: Path) -> None:
+    write_truth(tmp_path / "a.star", np.array([[80.0, 90.0]], dtype=np.float32))
+    write_truth(tmp_path / "b.star", np.array([[20.0, 30.0], [40.0, 50.0]], dtype=np.float32))
+    data = TrainingData(
+        micrographs_star=project / "micrographs.star", coordinates=tmp_path / "truth.star", particle_diameter=150
+    )
+    write_coordinate_index(tmp_path / "truth.star", ["Micrographs/mic0001.mrc"], ["a.star"])
+    without = read_labelled_source(data)
+    write_coordinate_index(tmp_path / "ignored.star", ["Micrographs/mic0001.mrc"], ["b.star"])
+    source = read_labelled_source(data)
+    (read,) = source.micrographs
+    assert read().ignored_yx.tolist() == [[20, 30], [40, 50]]
+    assert read().yx.tolist() == [[80, 90]]
+    assert source.label_digest != without.label_digest
+
+
 @pytest.fixture(scope="module")
 def inner_labels(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     """Two micrographs of 300×360 pixels with 400 labels each, none within 12 pixels (48 Å) of the edges."""
