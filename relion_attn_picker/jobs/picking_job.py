@@ -61,6 +61,9 @@ REJECTED_FILE = "rejected_candidates.star"
 PREPARED_AHEAD = 2
 """Micrographs that are read and resampled while the network works on another one."""
 
+TIME_TOLERANCE = 2.0
+"""Seconds by which copying a file may change its time: some file systems keep it to two seconds."""
+
 
 @dataclass(frozen=True)
 class MicrographResult:
@@ -117,6 +120,7 @@ class PickJob:
         self._paths = dict(
             zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
         )
+        self._image_times: dict[str, float | None] = {}
         self._contradictions: set[tuple[float, float]] = set()
         self._contradictions_lock = Lock()
         own_threshold = predictor.header.calibration.threshold
@@ -173,9 +177,24 @@ class PickJob:
         record = self.store.read(micrograph.name)
         if record is None or record.found_with != self._settings.found_with(micrograph):
             return False
+        if self._has_changed(micrograph, record):
+            log.info(" %s was written anew after it was picked: it is picked again.", micrograph.name)
+            return False
         return not self._settings.write_maps or self._map_path(micrograph).exists()
 
+    def _has_changed(self, micrograph: Micrograph, record: CandidateRecord) -> bool:
+        """Tell whether a micrograph's file is another one than was picked; one that is gone (archived) is not."""
+        then, now = record.image_time, self._image_time(micrograph)
+        return then is not None and now is not None and abs(now - then) > TIME_TOLERANCE
+
+    def _image_time(self, micrograph: Micrograph) -> float | None:
+        try:
+            return (self._project_dir / micrograph.name).stat().st_mtime
+        except OSError:  # absent, or not to be read: whoever needs the image itself tells what is wrong
+            return None
+
     def _prepare(self, micrograph: Micrograph) -> PreparedMicrograph:
+        self._image_times[micrograph.name] = self._image_time(micrograph)
         self._compare_pixel_sizes(micrograph)
         return prepare_micrograph(micrograph, self._project_dir, self._predictor, self._settings.options)
 
@@ -212,6 +231,7 @@ class PickJob:
             yx=candidates.yx,
             score=candidates.score,
             details=candidates.details,
+            image_time=self._image_times.get(micrograph.name),
         )
         record = self._write(micrograph, record)
         self.store.append(record)
