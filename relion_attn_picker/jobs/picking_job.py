@@ -22,6 +22,7 @@ from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.job_settings import JobSettings
 from relion_attn_picker.jobs.pick_evaluation import (
     CANDIDATES_FILE,
@@ -96,6 +97,8 @@ class PickJob:
         Built once, used for all.
     settings
         See ``JobSettings``.
+    store, contrast_check
+        Those of a session that goes on with another list; made anew if not given.
 
     Raises
     ------
@@ -111,12 +114,14 @@ class PickJob:
         predictor: Predictor,
         settings: JobSettings,
         store: CandidateStore | None = None,
+        contrast_check: ContrastCheck | None = None,
     ) -> None:
         self._job = job
         self._micrographs = micrographs
         self._project_dir = project_dir
         self._predictor = predictor
         self._settings = settings
+        self._contrast_check = contrast_check or ContrastCheck(predictor, settings.options)
         self._paths = dict(
             zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
         )
@@ -202,6 +207,7 @@ class PickJob:
         prepared = future.result()
         answer = self._predictor.answer(prepared.image)
         candidates = find_candidates(answer, prepared, self._settings.options)
+        self._contrast_check.look_at(prepared, candidates)
         if self._settings.write_maps:
             path = self._map_path(micrograph)
             path.parent.mkdir(parents=True, exist_ok=True)
