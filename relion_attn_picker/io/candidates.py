@@ -42,6 +42,8 @@ class CandidateRecord:
         All candidates, highest first: ``(n, 2)`` pixels of the micrograph, ``(n,)`` in [0, 1].
     details
         Further figures of each candidate by name, ``(n,)`` each.
+    image_time
+        When the micrograph's file was last changed before it was read, in seconds since 1970, if that is known.
     """
 
     micrograph: str
@@ -53,6 +55,7 @@ class CandidateRecord:
     yx: FloatArray
     score: FloatArray
     details: Mapping[str, FloatArray] = field(default_factory=dict)
+    image_time: float | None = None
 
     def candidates(self, micrograph: Micrograph) -> Picks:
         """Return all candidates as those of ``micrograph``."""
@@ -179,6 +182,7 @@ class CandidateStore:
         found = {
             "found_with": record.found_with,
             "image_shape": record.image_shape,
+            "image_time": record.image_time,
             "details": list(record.details),
             "candidates": candidates,
         }

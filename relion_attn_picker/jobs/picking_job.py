@@ -22,6 +22,7 @@ from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.job_settings import JobSettings
 from relion_attn_picker.jobs.pick_evaluation import (
     CANDIDATES_FILE,
@@ -61,6 +62,9 @@ REJECTED_FILE = "rejected_candidates.star"
 PREPARED_AHEAD = 2
 """Micrographs that are read and resampled while the network works on another one."""
 
+TIME_TOLERANCE = 2.0
+"""Seconds by which copying a file may change its time: some file systems keep it to two seconds."""
+
 
 @dataclass(frozen=True)
 class MicrographResult:
@@ -93,6 +97,8 @@ class PickJob:
         Built once, used for all.
     settings
         See ``JobSettings``.
+    store, contrast_check
+        Those of a session that goes on with another list; made anew if not given.
 
     Raises
     ------
@@ -108,15 +114,18 @@ class PickJob:
         predictor: Predictor,
         settings: JobSettings,
         store: CandidateStore | None = None,
+        contrast_check: ContrastCheck | None = None,
     ) -> None:
         self._job = job
         self._micrographs = micrographs
         self._project_dir = project_dir
         self._predictor = predictor
         self._settings = settings
+        self._contrast_check = contrast_check or ContrastCheck(predictor, settings.options)
         self._paths = dict(
             zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
         )
+        self._image_times: dict[str, float | None] = {}
         self._contradictions: set[tuple[float, float]] = set()
         self._contradictions_lock = Lock()
         own_threshold = predictor.header.calibration.threshold
@@ -173,9 +182,24 @@ class PickJob:
         record = self.store.read(micrograph.name)
         if record is None or record.found_with != self._settings.found_with(micrograph):
             return False
+        if self._has_changed(micrograph, record):
+            log.info(" %s was written anew after it was picked: it is picked again.", micrograph.name)
+            return False
         return not self._settings.write_maps or self._map_path(micrograph).exists()
 
+    def _has_changed(self, micrograph: Micrograph, record: CandidateRecord) -> bool:
+        """Tell whether a micrograph's file is another one than was picked; one that is gone (archived) is not."""
+        then, now = record.image_time, self._image_time(micrograph)
+        return then is not None and now is not None and abs(now - then) > TIME_TOLERANCE
+
+    def _image_time(self, micrograph: Micrograph) -> float | None:
+        try:
+            return (self._project_dir / micrograph.name).stat().st_mtime
+        except OSError:  # absent, or not to be read: whoever needs the image itself tells what is wrong
+            return None
+
     def _prepare(self, micrograph: Micrograph) -> PreparedMicrograph:
+        self._image_times[micrograph.name] = self._image_time(micrograph)
         self._compare_pixel_sizes(micrograph)
         return prepare_micrograph(micrograph, self._project_dir, self._predictor, self._settings.options)
 
@@ -183,6 +207,7 @@ class PickJob:
         prepared = future.result()
         answer = self._predictor.answer(prepared.image)
         candidates = find_candidates(answer, prepared, self._settings.options)
+        self._contrast_check.look_at(prepared, candidates)
         if self._settings.write_maps:
             path = self._map_path(micrograph)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,6 +237,7 @@ class PickJob:
             yx=candidates.yx,
             score=candidates.score,
             details=candidates.details,
+            image_time=self._image_times.get(micrograph.name),
         )
         record = self._write(micrograph, record)
         self.store.append(record)

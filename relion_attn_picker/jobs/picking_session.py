@@ -21,6 +21,7 @@ from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, c
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import describe_weights, find_score_model
 from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.diameter_job import describe_estimate
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.pick_evaluation import (
@@ -152,6 +153,7 @@ class PickingSession:
             request.write_maps,
             first_point(self._own_threshold, request.options, curve),
         )
+        self._contrast_check = ContrastCheck(self._predictor, request.options)
         self._store = CandidateStore(job.path / CANDIDATES_FILE)
         self._results: dict[str, MicrographResult] = {}
         self._picking: PickJob | None = None
@@ -180,7 +182,13 @@ class PickingSession:
             If ``should_stop()`` was true; the lists are written all the same.
         """
         picking = self._picking = PickJob(
-            self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
+            self._job,
+            micrographs,
+            self._request.project_dir,
+            self._predictor,
+            self._settings,
+            self._store,
+            self._contrast_check,
         )
         done_before = set(self._results)
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,6 +115,34 @@ def test_rows_that_are_gone_are_not_listed(project: Project) -> None:
     project.list([B])
     project.run().assert_succeeded()
     assert "a.mrc" not in (project.job / "autopick.star").read_text()
+
+
+def set_age(path: Path, seconds: float) -> None:
+    """Let a file look as if it was written so many seconds ago."""
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+def test_image_that_was_written_anew_is_picked_again(project: Project, read_names: list[str]) -> None:
+    """As when motion correction was done again into the same folder: names, shape and settings are what they were."""
+    set_age(project.folder / A, 3600)
+    project.run().assert_succeeded()
+    (project.folder / A).write_bytes((project.folder / B).read_bytes())
+    read_names.clear()
+    out = project.run().assert_succeeded().out
+    assert read_names == [A]
+    assert f"{A} was written anew after it was picked: it is picked again." in out
+    np.testing.assert_array_equal(project.picks(A), project.picks(B))
+    assert "2/2 b.mrc 12 picks done before" in out
+
+
+def test_image_of_a_project_that_was_copied_keeps_its_picks(project: Project, read_names: list[str]) -> None:
+    """Some file systems keep times to two seconds only."""
+    set_age(project.folder / A, 100)
+    project.run().assert_succeeded()
+    set_age(project.folder / A, 101)
+    read_names.clear()
+    project.run().assert_succeeded()
+    assert read_names == []
 
 
 def test_failed_ones_are_tried_again(project: Project, read_names: list[str]) -> None:
