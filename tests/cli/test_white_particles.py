@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.io.mrc import read_image, write_image
+from tests.cli.conftest import DarkPredictor
 
 if TYPE_CHECKING:
+    from relion_attn_picker.imaging.prepare import NetworkImage
+    from relion_attn_picker.picks import ProbabilityMap
     from tests.cli.conftest import Project
 
 WARNING = "WARNING: The particles seem to be white, but are expected dark: up to Micrographs/a.mrc, there are 4 good"
@@ -28,11 +31,14 @@ def test_white_particles(project: Project) -> None:
 
 
 def test_dark_particles_are_not_looked_at_twice(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.cli.conftest import DarkPredictor
-
     looks: list[object] = []
     predict = DarkPredictor.predict
-    monkeypatch.setattr(DarkPredictor, "predict", lambda self, image: looks.append(image) or predict(self, image))
+
+    def look(self: DarkPredictor, image: NetworkImage) -> ProbabilityMap:
+        looks.append(image)
+        return predict(self, image)
+
+    monkeypatch.setattr(DarkPredictor, "predict", look)
     assert "white" not in project.run().assert_succeeded().err
     assert len(looks) == 2
 
