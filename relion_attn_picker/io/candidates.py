@@ -42,8 +42,8 @@ class CandidateRecord:
         All candidates, highest first: ``(n, 2)`` pixels of the micrograph, ``(n,)`` in [0, 1].
     details
         Further figures of each candidate by name, ``(n,)`` each.
-    image_time
-        When the micrograph's file was last changed before it was read, in seconds since 1970, if that is known.
+    image_time, image_size, image_digest
+        Of the micrograph's file before it was read, as far as that is known (``io.image_stamp``).
     """
 
     micrograph: str
@@ -56,6 +56,8 @@ class CandidateRecord:
     score: FloatArray
     details: Mapping[str, FloatArray] = field(default_factory=dict)
     image_time: float | None = None
+    image_size: int | None = None
+    image_digest: str | None = None
 
     def candidates(self, micrograph: Micrograph) -> Picks:
         """Return all candidates as those of ``micrograph``."""
@@ -183,6 +185,8 @@ class CandidateStore:
             "found_with": record.found_with,
             "image_shape": record.image_shape,
             "image_time": record.image_time,
+            "image_size": record.image_size,
+            "image_digest": record.image_digest,
             "details": list(record.details),
             "candidates": candidates,
         }

@@ -21,6 +21,7 @@ from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
+from relion_attn_picker.io.image_stamp import ImageStamp, is_changed, stamp_image
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.job_settings import JobSettings
@@ -60,10 +61,26 @@ FAILED_FILE = "failed_micrographs.star"
 REJECTED_FILE = "rejected_candidates.star"
 
 PREPARED_AHEAD = 2
-"""Micrographs that are read and resampled while the network works on another one."""
+"""Micrographs that are read and resampled while a network on the CPU works on another one."""
 
-TIME_TOLERANCE = 2.0
-"""Seconds by which copying a file may change its time: some file systems keep it to two seconds."""
+MOST_PREPARERS = 8
+"""However many threads there are: each image that waits, or is prepared, takes up to a gigabyte."""
+
+
+@dataclass(frozen=True)
+class ThreadShare:
+    """How many micrographs are prepared at the same time, and with how many threads each."""
+
+    preparers: int
+    threads_each: int
+
+
+def share_threads(threads: int, on_gpu: bool) -> ThreadShare:
+    """Return what CPU ``threads`` are for: with a network on a GPU, preparing images is all that they have to do."""
+    if not on_gpu:
+        return ThreadShare(PREPARED_AHEAD, threads)
+    preparers = min(max(PREPARED_AHEAD, threads // 2), MOST_PREPARERS)
+    return ThreadShare(preparers, min(2, max(1, threads // preparers)))
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,8 @@ class PickJob:
         See ``JobSettings``.
     store, contrast_check
         Those of a session that goes on with another list; made anew if not given.
+    preparers
+        Micrographs that are prepared at the same time; see ``share_threads``.
 
     Raises
     ------
@@ -115,6 +134,7 @@ class PickJob:
         settings: JobSettings,
         store: CandidateStore | None = None,
         contrast_check: ContrastCheck | None = None,
+        preparers: int = PREPARED_AHEAD,
     ) -> None:
         self._job = job
         self._micrographs = micrographs
@@ -125,7 +145,8 @@ class PickJob:
         self._paths = dict(
             zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
         )
-        self._image_times: dict[str, float | None] = {}
+        self._preparers = preparers
+        self._stamps: dict[str, ImageStamp | None] = {}
         self._contradictions: set[tuple[float, float]] = set()
         self._contradictions_lock = Lock()
         own_threshold = predictor.header.calibration.threshold
@@ -144,7 +165,7 @@ class PickJob:
         JobAborted
             As soon as ``should_stop()`` is true; everything done until then is kept.
         """
-        with ThreadPoolExecutor(max_workers=PREPARED_AHEAD) as pool:
+        with ThreadPoolExecutor(max_workers=self._preparers) as pool:
             waiting: dict[str, Future[PreparedMicrograph]] = {}
             wanted = [m for m in self._micrographs if m.name not in left_out]
             upcoming = (m for m in wanted if not self._has_candidates(m))
@@ -152,7 +173,7 @@ class PickJob:
                 for micrograph in wanted:
                     if should_stop():
                         raise JobAborted("The job was asked to stop.")
-                    while len(waiting) <= PREPARED_AHEAD and (following := next(upcoming, None)) is not None:
+                    while len(waiting) <= self._preparers and (following := next(upcoming, None)) is not None:
                         waiting[following.name] = pool.submit(self._prepare, following)
                     yield self._pick_or_reuse(micrograph, waiting.pop(micrograph.name, None))
             finally:
@@ -182,24 +203,14 @@ class PickJob:
         record = self.store.read(micrograph.name)
         if record is None or record.found_with != self._settings.found_with(micrograph):
             return False
-        if self._has_changed(micrograph, record):
+        path = self._project_dir / micrograph.name
+        if is_changed(path, record.image_time, record.image_size, record.image_digest):
             log.info(" %s was written anew after it was picked: it is picked again.", micrograph.name)
             return False
         return not self._settings.write_maps or self._map_path(micrograph).exists()
 
-    def _has_changed(self, micrograph: Micrograph, record: CandidateRecord) -> bool:
-        """Tell whether a micrograph's file is another one than was picked; one that is gone (archived) is not."""
-        then, now = record.image_time, self._image_time(micrograph)
-        return then is not None and now is not None and abs(now - then) > TIME_TOLERANCE
-
-    def _image_time(self, micrograph: Micrograph) -> float | None:
-        try:
-            return (self._project_dir / micrograph.name).stat().st_mtime
-        except OSError:  # absent, or not to be read: whoever needs the image itself tells what is wrong
-            return None
-
     def _prepare(self, micrograph: Micrograph) -> PreparedMicrograph:
-        self._image_times[micrograph.name] = self._image_time(micrograph)
+        self._stamps[micrograph.name] = stamp_image(self._project_dir / micrograph.name)
         self._compare_pixel_sizes(micrograph)
         return prepare_micrograph(micrograph, self._project_dir, self._predictor, self._settings.options)
 
@@ -227,6 +238,7 @@ class PickJob:
     def _select(self, candidates: Picks, image_shape: tuple[int, int]) -> CandidateRecord:
         """Write the picks among new candidates, then the record that says so: in this order, for a kill in between."""
         micrograph = candidates.micrograph
+        stamp = self._stamps.get(micrograph.name)
         record = CandidateRecord(
             micrograph=micrograph.name,
             found_with=self._settings.found_with(micrograph),
@@ -237,7 +249,9 @@ class PickJob:
             yx=candidates.yx,
             score=candidates.score,
             details=candidates.details,
-            image_time=self._image_times.get(micrograph.name),
+            image_time=None if stamp is None else stamp.time,
+            image_size=None if stamp is None else stamp.size,
+            image_digest=None if stamp is None else stamp.digest,
         )
         record = self._write(micrograph, record)
         self.store.append(record)
@@ -248,10 +262,20 @@ class PickJob:
         record = replace(record, selected_with=self._settings.selected_with())
         return write_selection(self._paths[micrograph.name], micrograph, record, self._settings.options, self._point)
 
-    def select_again(self, results: Sequence[MicrographResult]) -> list[MicrographResult]:
-        """Return the results with the picks that this job's threshold selects; no image is read."""
+    def select_again(
+        self, results: Sequence[MicrographResult], should_stop: Callable[[], bool] = lambda: False
+    ) -> list[MicrographResult]:
+        """Return the results with the picks that this job's threshold selects; no image is read.
+
+        Raises
+        ------
+        JobAborted
+            As soon as ``should_stop()`` is true.
+        """
         selected = []
         for result in results:
+            if should_stop():
+                raise JobAborted("The job was asked to stop.")
             if result.reason is None:
                 record, _ = self._reuse(result.micrograph)
                 described = self._describe(result.micrograph, record)
