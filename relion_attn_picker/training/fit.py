@@ -20,7 +20,7 @@ from torch import nn
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
-from relion_attn_picker.inference.devices import choose_device, device_name, is_faster_in_bfloat16
+from relion_attn_picker.inference.devices import choose_device, choose_precision, device_name
 from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.model_spec import Normalization
@@ -269,19 +269,6 @@ def device_of(gpu: str, world: World) -> torch.device:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
-
-
-def choose_precision(precision: str, device: torch.device) -> str:
-    """Return the precision to compute in; ``auto`` is ``bfloat16`` where the device is faster with it.
-
-    A GPU is asked what it is (8.0, Ampere, is the first with bfloat16 arithmetic): the small convolution by which a CPU
-    is measured takes a GPU no longer than its launch.
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    return "bfloat16" if is_faster_in_bfloat16(device) else "float32"
 
 
 def _claim_folder(
