@@ -1,6 +1,7 @@
 """How fast a network is trained, beside what the machine can do at most, measured in one run.
 
-The ceiling is that of ``torch.mm`` on large matrices in the precision of the training: no convolution is faster.
+The ceiling is that of ``torch.mm`` on large matrices in the precision of the training: no convolution is faster. In
+float32 both are without TensorFloat-32 (``inference.devices``).
 """
 
 from __future__ import annotations
