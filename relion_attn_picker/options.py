@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 from relion_attn_picker.errors import InputError
@@ -25,6 +26,15 @@ MODES = ("precision", "balanced", "recall")
 
 DIRT_NAMES = ("none", "usual", "heavy")
 """Keys of ``simulation.session.DIRT``."""
+
+
+def cores_of_process() -> int:
+    """Return how many CPU cores this process may use.
+
+    A queue may allow fewer than the machine has, and the processes that ``torchrun`` started on a machine share them.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def require(condition: bool, sentence: str) -> None:
@@ -152,12 +162,13 @@ class InferenceOptions:
     Parameters
     ----------
     gpu
-        ``"auto"`` (a GPU if there is one), ``"cpu"``, or the number of a GPU.
+        ``"auto"`` (the GPU with the most free memory, if there is one), ``"cpu"``, or the number of a GPU.
     precision
         ``"auto"`` (bfloat16 where the device computes in it and it agrees with float32), ``"float32"`` or
-        ``"bfloat16"``.
+        ``"bfloat16"``; ``"float32"`` is without TensorFloat-32 (``inference.devices``).
     tile_size
-        Largest side, in network pixels, of what goes through the network at once: it bounds the memory.
+        Largest side, in network pixels, of what goes through the network at once: it bounds the memory. Where a GPU has
+        less memory, the tiles become smaller.
     threads
         CPU threads.
     """

@@ -117,23 +117,29 @@ class TrainOptions:
         require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}: expected 0 or more and below 1, as 0.999.")
 
 
+MAX_WORKERS: Final = 8
+"""Most processes that make batches, unless a number is given: each takes some hundred megabytes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a training runs, with no influence on what comes of it.
+    """How a training runs, with no influence on what comes of it (but for a GPU's rounding, see ``training.fit``).
 
     Parameters
     ----------
     workers
-        Processes that make batches; 0: a thread of the training's own process.
+        Processes that make batches; 0: a thread of the training's own process. ``None``: none on a CPU, on a GPU as
+        many as the cores allow; a program that asks for processes must be protected by ``if __name__ == "__main__"``.
     save_every
         Seconds between two states that a killed training can go on from.
     """
 
-    workers: int = 0
+    workers: int | None = 0
     save_every: float = 60.0
 
     def __post_init__(self) -> None:
-        require(0 <= self.workers <= 1024, f"The number of workers is {self.workers}: expected 0 to 1024.")
+        workers = 0 if self.workers is None else self.workers
+        require(0 <= workers <= 1024, f"The number of workers is {self.workers}: expected 0 to 1024.")
         require(self.save_every >= 0, f"save_every is {self.save_every} s: expected 0 or more.")
 
 

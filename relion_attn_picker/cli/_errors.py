@@ -37,6 +37,11 @@ def explain(error: BaseException) -> str | None:
         return _explain_option(error)
     if isinstance(error, ImportError) and not (error.name or "").startswith("relion_attn_picker"):
         return _explain_import(error)
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported to be asked for its name
+        return (
+            "The memory of the GPU does not suffice: wait until other programs on it have ended, or give --gpu with "
+            "another number, or --gpu cpu."
+        )
     if isinstance(error, OSError) and error.errno in SENTENCES:
         where = error.filename or ("Standard output" if error.errno == errno.EPIPE else "The job's folder")
         return f"{where}: {SENTENCES[error.errno]}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,15 @@ from typing import Any, Final, TypeVar
 import click
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, MODES, VARIANTS, InferenceOptions, PickOptions
+from relion_attn_picker.options import (
+    MIN_DISTANCE_DIAMETERS,
+    MODES,
+    VARIANTS,
+    InferenceOptions,
+    PickOptions,
+    cores_of_process,
+)
+from relion_attn_picker.training_options import MAX_WORKERS
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -21,14 +28,22 @@ LIKE_RELION: Final = {"token_normalize_func": lambda name: name.replace("-", "_"
 """Context settings of commands whose options may be written with ``-`` or with ``_``."""
 
 
-def usable_cores() -> int:
-    """Return how many CPU cores this process may use: a queue may allow fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads_option() -> Callable[[Decorated], Decorated]:
+def threads_option(text: str = "CPU threads.  [default: all cores]") -> Callable[[Decorated], Decorated]:
     """Return the decorator with ``--j``."""
-    return click.option("--j", "threads", type=int, default=usable_cores, help="CPU threads.  [default: all cores]")
+    return click.option("--j", "threads", type=int, default=cores_of_process, help=text)
+
+
+def training_process_options(function: Decorated) -> Decorated:
+    """Decorate a command with ``--workers`` and ``--j`` of a training, which several processes may run together."""
+    workers = click.option(
+        "--workers",
+        type=int,
+        help="Processes that make batches, for each process of torchrun; 0: a thread.  [default: 0 on a CPU; on a GPU "
+        f"all cores but one, at most {MAX_WORKERS}, shared among the processes of torchrun]",
+    )
+    return workers(
+        threads_option("CPU threads of each process of torchrun.  [default: all cores, shared among them]")(function)
+    )
 
 
 NAMED_THRESHOLDS: Final = ("auto", "weights")
@@ -168,7 +183,11 @@ def _running_options() -> list[Callable[[Decorated], Decorated]]:
     """Return the options of a picking job that say with what it runs, on what, and what it leaves."""
     return [
         click.option(
-            "--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number."
+            "--gpu",
+            default="auto",
+            show_default=True,
+            help="auto (the GPU with the most free memory, if there is one), cpu, or a GPU's number; picking uses one "
+            "GPU.",
         ),
         click.option(
             "--weights",

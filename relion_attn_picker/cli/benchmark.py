@@ -44,7 +44,7 @@ def command(
     batch_size: int,
     input_size: int,
 ) -> None:
-    """Measure reading, resampling, network, peaks and writing of one float32 micrograph, and the peak memory.
+    """Measure the steps from reading to writing of one float32 micrograph, and the peak memory.
 
     With --training: crops a second of the network's training, beside the speed of a matrix product on this machine.
     """
@@ -69,7 +69,8 @@ def command(
     print(f"the network sees {result.network_shape[1]}×{result.network_shape[0]} pixels; medians of {repeats} runs")
     for step, seconds in result.seconds.items():
         print(f"  {step:<9} {seconds:7.3f} s  {100 * seconds / result.total:5.1f} %")
-    print(f"  {'total':<9} {result.total:7.3f} s   peak memory {result.peak_memory / 1e9:.2f} GB")
+    on_gpu = "" if result.gpu_memory is None else f", of the GPU {result.gpu_memory / 1e9:.2f} GB"
+    print(f"  {'total':<9} {result.total:7.3f} s   peak memory {result.peak_memory / 1e9:.2f} GB{on_gpu}")
 
 
 def _benchmark_training(options: TrainOptions, inference: InferenceOptions, repeats: int) -> None:

@@ -68,6 +68,9 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
     comparison.md, comparison.json and figures: which network is better, how sure that is, and what to take for clean
     particles, a complete survey, or speed.
     """
+    from relion_attn_picker.training.distributed import require_one_process
+
+    require_one_process("compare")
     with log_into(Path(out) / "compare.log", shlex.join(sys.argv)):
         from relion_attn_picker.jobs.comparison.job import ComparisonRequest, run_comparison
 

@@ -67,7 +67,9 @@ def command(unlabelled: tuple[tuple[str, float], ...], teacher: str | None, **op
     """
     from relion_attn_picker.jobs.self_training_job import run_self_training
     from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, UnlabelledData
+    from relion_attn_picker.training.distributed import require_one_process
 
+    require_one_process("self-train")
     own = {name: options.pop(name) for name in list(options) if hasattr(DEFAULTS, name)}
     out = Path(options.pop("out"))
     training = train.read_request({**dict.fromkeys(NOT_OURS), **options})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, training_process_options
 from relion_attn_picker.cli._plain_command import log_into
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import InferenceOptions
@@ -87,11 +87,15 @@ def _of_recipe(field: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @_of_recipe("validate_every", int, "Steps between validations.")
 @_of_recipe("patience", int, "Validations without gain before stopping.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything drawn at random.")
-@click.option("--gpu", default="auto", show_default=True, help="auto, cpu, or a GPU's number.")
+@click.option(
+    "--gpu",
+    default="auto",
+    show_default=True,
+    help="auto (the GPU with the most free memory; with torchrun one for each process), cpu, or a GPU's number.",
+)
 @click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
-@click.option("--workers", type=int, default=0, show_default=True, help="Processes that make batches; 0: a thread.")
 @click.option("--save_every", type=float, default=60.0, show_default=True, help="Seconds between saved states.")
-@threads_option()
+@training_process_options
 def command(out: str, **options: Any) -> None:
     """Train a network; the best checkpoint by average precision on held-out micrographs is OUT/best.safetensors.
 

@@ -17,7 +17,7 @@ from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
 from relion_attn_picker.imaging.tiles import TileBlender, plan_tiles
 from relion_attn_picker.inference.combination import ATTENTION
 from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints, is_hybrid
-from relion_attn_picker.inference.network import HALO, DeviceNetwork
+from relion_attn_picker.inference.network import HALO, DeviceNetwork, use_tiles_that_fit
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
 from relion_attn_picker.model_spec import CheckpointHeader
@@ -173,22 +173,35 @@ def run_gates(network: DeviceNetwork, image: NetworkImage, region: Region, tile_
     -------
     list of FloatArray
         Shape ``(⌈h/2ˡ⌉, ⌈w/2ˡ⌉)`` of the region's ``(h, w)``, with ``l`` = 0 … 3.
+
+    Raises
+    ------
+    DeviceError
+        If the memory of the GPU does not suffice for small tiles either.
     """
     context = region.grow(HALO, (image.values.shape[0], image.values.shape[1]))
     pixels = image.values[slice(*context.rows), slice(*context.columns)]
+    maps = use_tiles_that_fit(network, max(context.shape), tile_size, lambda size: _run_tiles(network, pixels, size))
     steps = [2**level for level in range(len(SKIP_LEVELS))]
-    blenders = [TileBlender((-(-context.shape[0] // step), -(-context.shape[1] // step))) for step in steps]
-    for row, column in plan_tiles(context.shape, tile_size, HALO, STRIDE):
+    top, left = region.rows[0] - context.rows[0], region.columns[0] - context.columns[0]
+    return [
+        alpha[top // step :, left // step :][: -(-region.shape[0] // step), : -(-region.shape[1] // step)]
+        for step, alpha in zip(steps, maps, strict=True)
+    ]
+
+
+def _run_tiles(network: DeviceNetwork, pixels: FloatArray, tile_size: int) -> list[FloatArray]:
+    """Return the ``α`` of each gate on all of ``pixels``."""
+    shape = (pixels.shape[0], pixels.shape[1])
+    steps = [2**level for level in range(len(SKIP_LEVELS))]
+    blenders = [TileBlender((-(-shape[0] // step), -(-shape[1] // step))) for step in steps]
+    for row, column in plan_tiles(shape, tile_size, HALO, STRIDE):
         maps = network.attention(network.load(pixels[row.start : row.stop, column.start : column.stop]))
         for step, blender, alpha in zip(steps, blenders, maps, strict=True):
             height, width = row.coarsen(step), column.coarsen(step)
             seen = alpha[: height.stop - height.start, : width.stop - width.start]  # the rest is padding
             blender.add(height, width, seen)
-    top, left = region.rows[0] - context.rows[0], region.columns[0] - context.columns[0]
-    return [
-        blender.result()[top // step :, left // step :][: -(-region.shape[0] // step), : -(-region.shape[1] // step)]
-        for step, blender in zip(steps, blenders, strict=True)
-    ]
+    return [blender.result() for blender in blenders]
 
 
 def place_gate(name: str, values: FloatArray, region: Region, pixel_size: float, factor: float) -> GateMap:

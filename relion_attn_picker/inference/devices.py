@@ -1,9 +1,15 @@
-"""Which device and which precision the network runs with; nothing is ever substituted silently."""
+"""Which device and which precision the network runs with; nothing is ever substituted silently.
+
+``float32`` means the same on a GPU as on a CPU: ``choose_device`` switches TensorFloat-32 off, with which a GPU
+multiplies numbers of 10 bits (torch would use it in convolutions, and not in matrix products). Who wants speed on such
+a GPU has bfloat16, which ``auto`` takes there.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from functools import cache
 
 import torch
 from torch.nn import functional
@@ -16,23 +22,87 @@ log = logging.getLogger(__name__)
 def choose_device(gpu: str) -> torch.device:
     """Return the device for ``gpu``: ``"auto"``, ``"cpu"`` or the number of a GPU.
 
+    ``auto`` is the GPU with the most free memory, the same one throughout a process. On a GPU, float32 is float32 from
+    here on (see above).
+
     Raises
     ------
     DeviceError
-        If a GPU was asked for by number and is not there.
+        If a GPU was asked for by number and is not there, or the GPU cannot compute anything.
     """
     if gpu == "cpu":
         return torch.device("cpu")
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpu == "auto":
         if available:
-            return torch.device("cuda", 0)
+            return _prepare_gpu(_find_freest_gpu(available))
         log.warning("No GPU was found: the CPU is used. Give --gpu cpu to say that this is meant.")
         return torch.device("cpu")
     if int(gpu) >= available:
         found = f"{available} found" if available else "none found"
         raise DeviceError(f"GPU {gpu} was asked for, but there is no such GPU ({found}): give --gpu auto or --gpu cpu.")
-    return torch.device("cuda", int(gpu))
+    return _prepare_gpu(int(gpu))
+
+
+@cache
+def _find_freest_gpu(count: int) -> int:
+    """Return which of ``count`` GPUs has the most free memory; asked once, so that all networks come to one GPU."""
+    if count == 1:
+        return 0
+    memory = [_read_memory(number) for number in range(count)]
+    chosen = max(range(count), key=lambda number: memory[number][0])
+    free, total = memory[chosen]
+    log.info(
+        "GPU %d of %d is used: it has the most free memory, %.1f of %.1f GB.", chosen, count, free / 1e9, total / 1e9
+    )
+    return chosen
+
+
+def _read_memory(number: int) -> tuple[int, int]:
+    """Return the free and the whole memory of a GPU in bytes; none is free where another program keeps it to itself."""
+    try:
+        return torch.cuda.mem_get_info(number)
+    except RuntimeError as error:
+        log.warning("GPU %d is left out: %s", number, str(error).partition("\n")[0])
+        return 0, 0
+
+
+def _prepare_gpu(number: int) -> torch.device:
+    """Switch TensorFloat-32 off, and let the GPU compute something.
+
+    Raises
+    ------
+    DeviceError
+        If torch has nothing that this GPU can run, or other programs leave it no memory at all.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    device = torch.device("cuda", number)
+    try:
+        _run_kernel(device)
+    except RuntimeError as error:
+        if "no kernel image" in str(error):
+            capability = ".".join(map(str, torch.cuda.get_device_capability(device)))
+            raise DeviceError(
+                f"torch {torch.__version__} has no code for {tell_device(device)}, of compute capability {capability}: "
+                "install a torch that supports it, or give --gpu cpu."
+            ) from error
+        if "out of memory" in str(error):
+            raise DeviceError(
+                f"{tell_device(device)} has no memory left: wait until other programs on it have ended, or give --gpu "
+                "with another number, or --gpu cpu."
+            ) from error
+        raise
+    return device
+
+
+def _run_kernel(device: torch.device) -> None:
+    torch.zeros(1, device=device).add_(1).item()
+
+
+def tell_device(device: torch.device) -> str:
+    """Return the name of a device, for people."""
+    return "the CPU" if device.type == "cpu" else f"GPU {device.index} ({torch.cuda.get_device_name(device)})"
 
 
 def device_name(device: torch.device) -> str:
@@ -40,8 +110,21 @@ def device_name(device: torch.device) -> str:
     return "cpu" if device.type == "cpu" else str(device.index)
 
 
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Return the precision to compute in; ``auto`` is ``bfloat16`` where the device is faster with it.
+
+    A GPU is asked what it is (8.0, Ampere, is the first with bfloat16 arithmetic): the small convolution by which a CPU
+    is measured takes a GPU no longer than its launch.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    return "bfloat16" if is_faster_in_bfloat16(device) else "float32"
+
+
 def is_faster_in_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device computes a convolution faster in bfloat16 than in float32.
+    """Tell whether a CPU computes a convolution faster in bfloat16 than in float32.
 
     Measured (about 10 ms), because a processor without bfloat16 arithmetic still runs it, emulated and many times
     slower, and because no public function of torch tells.
@@ -58,7 +141,5 @@ def _convolution_time(device: torch.device, dtype: torch.dtype) -> float:
     for _ in range(4):
         start = time.perf_counter()
         functional.conv2d(image, kernel, padding=1)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times[1:])

@@ -61,6 +61,11 @@ class ModelPredictor:
         self._options = options
 
     @property
+    def device(self) -> torch.device:
+        """On which the network runs."""
+        return self._network.device
+
+    @property
     def precision(self) -> str:
         """In which the network runs now."""
         return self._network.precision
@@ -112,6 +117,11 @@ class HybridPredictor:
         self._networks = [DeviceNetwork(model, options) for model in models]
         self._combination = combination
         self._options = options
+
+    @property
+    def device(self) -> torch.device:
+        """On which the networks run."""
+        return self._networks[0].device
 
     @property
     def precision(self) -> str:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from relion_attn_picker.imaging.surroundings import survey_micrograph
 from relion_attn_picker.inference.combination import Combination
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.inference.predictor import HybridPredictor, ModelPredictor
@@ -28,18 +29,22 @@ from relion_attn_picker.pipeline import PreparedMicrograph, find_candidates, sel
 from relion_attn_picker.relion.job_files import write_picks
 
 Result = TypeVar("Result")
-STEPS = ("read", "resample", "network", "peaks", "write")
+STEPS = ("read", "resample", "survey", "network", "peaks", "write")
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """Median seconds of each step and of the whole, and the largest memory of the process in bytes."""
+    """Median seconds of each step and of the whole, and the largest memory of the process in bytes.
+
+    ``gpu_memory`` is what torch allocated at most on the GPU, in bytes; ``None`` on a CPU.
+    """
 
     seconds: dict[str, float]
     total: float
     peak_memory: int
     network_shape: tuple[int, int]
     precision: str
+    gpu_memory: int | None = None
 
 
 class Stopwatch:
@@ -89,7 +94,12 @@ def benchmark(
         runs = [_time_once(path, micrograph, predictor, options) for _ in range(repeats + 1)][1:]
     seconds = {step: median(run[0][step] for run in runs) for step in STEPS}
     return BenchmarkResult(
-        seconds, median(sum(run[0].values()) for run in runs), peak_memory(), runs[0][1], predictor.precision
+        seconds,
+        median(sum(run[0].values()) for run in runs),
+        peak_memory(),
+        runs[0][1],
+        predictor.precision,
+        gpu_memory(predictor.device),
     )
 
 
@@ -117,7 +127,11 @@ def _time_once(
         "resample", lambda: predictor.prepare(image, micrograph.optics.pixel_size, options.particle_diameter)
     )
     shape = (image.shape[0], image.shape[1])
-    prepared = PreparedMicrograph(micrograph, shape, resampled)
+    surroundings = watch.time(
+        "survey",
+        lambda: survey_micrograph(image, micrograph.optics.pixel_size, resampled, options.particle_diameter),
+    )
+    prepared = PreparedMicrograph(micrograph, shape, resampled, surroundings)
     answer = watch.time("network", lambda: predictor.answer(prepared.image))
     picks = watch.time(
         "peaks",
@@ -125,6 +139,11 @@ def _time_once(
     )
     watch.time("write", lambda: write_picks(path.with_suffix(".star"), picks.yx, picks.score, shape))
     return watch.seconds, (resampled.values.shape[0], resampled.values.shape[1])
+
+
+def gpu_memory(device: torch.device) -> int | None:
+    """Return what torch allocated on a GPU at most so far, in bytes; ``None`` for a CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
 def peak_memory() -> int:

@@ -1,6 +1,7 @@
 """How fast a network is trained, beside what the machine can do at most, measured in one run.
 
-The ceiling is that of ``torch.mm`` on large matrices in the precision of the training: no convolution is faster.
+The ceiling is that of ``torch.mm`` on large matrices in the precision of the training: no convolution is faster. In
+float32 both are without TensorFloat-32 (``inference.devices``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from relion_attn_picker.inference.devices import choose_precision
 from relion_attn_picker.inference.network import DTYPES
 from relion_attn_picker.jobs.simulated_data import open_simulation
 from relion_attn_picker.model_spec import Normalization
@@ -21,7 +23,7 @@ from relion_attn_picker.options import InferenceOptions, require
 from relion_attn_picker.training.batches import Batch
 from relion_attn_picker.training.crops import cut_crops
 from relion_attn_picker.training.distributed import World
-from relion_attn_picker.training.fit import Trainer, choose_precision, device_of
+from relion_attn_picker.training.fit import Trainer, device_of
 from relion_attn_picker.training.state import new_state
 from relion_attn_picker.training_options import CropOptions, TrainOptions
 

@@ -25,7 +25,7 @@ from relion_attn_picker.training.crops import (
     describe_source,
     write_crops,
 )
-from relion_attn_picker.training.distributed import World, agree, current_world, join_world
+from relion_attn_picker.training.distributed import World, agree, current_world, join_world, require_own_gpus
 from relion_attn_picker.training.fit import Progress, check_beginning, fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.mixture import Mixture
@@ -77,7 +77,10 @@ def run_training(
     ------
     InputError
         If the data cannot be used, nothing is left for validation, or the folder is another training's or process's.
+    DeviceError
+        If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """
+    require_own_gpus(inference.gpu, current_world())
     splits = [split_source(read_labelled_source(each), each.hold_out) for each in data]
     held_out = [source for _, source in splits if source.micrographs] + list(validation)
     if not held_out:

@@ -24,6 +24,18 @@ class Batch:
     targets: Tensor
     weights: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device; to a GPU it is on its way while the GPU still computes the step before."""
+        images, targets, weights = (
+            (tensor.pin_memory() if device.type == "cuda" else tensor)
+            for tensor in (self.images, self.targets, self.weights)
+        )
+        return Batch(
+            images.to(device, memory_format=torch.channels_last, non_blocking=True),
+            targets.to(device, non_blocking=True),
+            weights.to(device, non_blocking=True),
+        )
+
 
 class BatchMaker:
     """Makes augmented batches from a mixture of crops.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.errors import DeviceError, InputError
 from relion_attn_picker.training.batches import Batch
 
 PATIENCE: Final = timedelta(hours=12)
@@ -61,6 +61,37 @@ def current_world() -> World:
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return World()
     return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def require_own_gpus(gpu: str, world: World) -> None:
+    """Refuse one GPU for several processes.
+
+    Raises
+    ------
+    DeviceError
+        If a GPU was asked for by number, and this process is not alone.
+    """
+    if world.size > 1 and gpu not in ("auto", "cpu"):
+        raise DeviceError(
+            f"GPU {gpu} was asked for, but {world.size} processes train together and each needs a GPU of its own: "
+            "give --gpu auto, and choose the GPUs by CUDA_VISIBLE_DEVICES."
+        )
+
+
+def require_one_process(command: str) -> None:
+    """Refuse a command that several processes would each run in the same folder.
+
+    Raises
+    ------
+    InputError
+        If this process is not alone.
+    """
+    world = current_world()
+    if world.size > 1:
+        raise InputError(
+            f"attnpick {command} was started as {world.size} processes (WORLD_SIZE), but runs as one: start it without "
+            "torchrun; attnpick train can use several."
+        )
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Training one network: steps, validation, early stopping, and a state that survives a kill at any moment.
 
 A run's folder holds ``options.json``, ``state.pt`` (to resume), ``best.safetensors``, ``last.safetensors`` and
-``curves.csv``. Nothing in it depends on when or how often the run was interrupted, nor on how many processes made the
-batches.
+``curves.csv``. On a CPU nothing in it depends on when or how often the run was interrupted, nor on how many processes
+made the batches. On a GPU the batches do not either, but its sums of gradients come in no fixed order (cuDNN): two runs
+of the same training differ in the last digits, and more as they go on.
 """
 
 from __future__ import annotations
@@ -19,16 +20,24 @@ import torch
 from torch import nn
 
 from relion_attn_picker import __version__
-from relion_attn_picker.errors import InputError, JobAborted
-from relion_attn_picker.inference.devices import choose_device, device_name, is_faster_in_bfloat16
+from relion_attn_picker.errors import DeviceError, InputError, JobAborted
+from relion_attn_picker.inference.devices import choose_device, choose_precision, device_name, tell_device
 from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.batches import Batch, BatchMaker
-from relion_attn_picker.training.distributed import World, agree, current_world, distribute, join_world, whole_batch
+from relion_attn_picker.training.distributed import (
+    World,
+    agree,
+    current_world,
+    distribute,
+    join_world,
+    require_own_gpus,
+    whole_batch,
+)
 from relion_attn_picker.training.keeper import LAST_NAME, Keeper
-from relion_attn_picker.training.loader import iterate_batches
+from relion_attn_picker.training.loader import choose_workers, iterate_batches
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.starting import StartingWeights
@@ -95,6 +104,8 @@ def fit(
     ------
     InputError
         If the folder is another run's, crops or labels do not fill a batch, or options contradict the starting weights.
+    DeviceError
+        If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """
     start = None if start_from is None else StartingWeights.read(start_from)
     mixture.require_enough_for(options.batch_size)
@@ -114,7 +125,8 @@ def fit(
         saver = Saver(folder, run.save_every)
         if start is not None and not state.rows:
             _validate(keeper, saver, state, world)
-        batches = iterate_batches(maker, state.step, state.step if state.finished else options.steps, run.workers)
+        workers = choose_workers(run.workers, device)
+        batches = iterate_batches(maker, state.step, state.step if state.finished else options.steps, workers)
         _take_steps(batches, trainer, keeper, saver, state, options, world, report)
     return folder / BEST_NAME
 
@@ -213,32 +225,46 @@ class Trainer:
         Raises
         ------
         InputError
-            If the loss is not a finite number.
+            If the loss or its gradient is not a finite number; the network is as it was before the step.
+        DeviceError
+            If the memory of the GPU does not suffice.
         """
+        try:
+            return self._take_step(batch)
+        except torch.cuda.OutOfMemoryError as error:
+            raise DeviceError(
+                f"The memory of {tell_device(self._device)} does not suffice for a training step of "
+                f"{self._options.batch_size} crops with {self._options.base_features} base features: give a smaller "
+                "--batch_size or --base_features, or wait until other programs on it have ended."
+            ) from error
+
+    def _take_step(self, batch: Batch) -> float:
         state = self._state
         loss = self._loss(batch)
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"The loss is not a finite number at step {state.step + 1}: give a lower --learning_rate; what was "
-                "trained up to the last validation is kept."
-            )
+        self._require_finite("loss", loss)
         for group in state.optimizer.param_groups:
             group["lr"] = self._options.learning_rate * learning_rate_factor(state.step, self._options)
         state.optimizer.zero_grad(set_to_none=True)
         (loss * self._world.size).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(state.network.parameters(), GRADIENT_NORM)
+        self._require_finite("gradient", nn.utils.clip_grad_norm_(state.network.parameters(), GRADIENT_NORM))
         state.optimizer.step()
         state.step += 1
         state.average.update(state.network, state.step)
         state.losses.append(float(loss.detach()))
         return state.losses[-1]
 
+    def _require_finite(self, name: str, value: torch.Tensor) -> None:
+        if not torch.isfinite(value):
+            raise InputError(
+                f"The {name} is not a finite number at step {self._state.step + 1}: give a lower --learning_rate; what "
+                "was trained up to the last validation is kept."
+            )
+
     def _loss(self, batch: Batch) -> torch.Tensor:
         self._network.train()
-        images = batch.images.to(self._device, memory_format=torch.channels_last, non_blocking=True)
+        moved = batch.to(self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._in_bfloat16):
-            logits = self._network(images).float()
-        moved = Batch(images, batch.targets.to(self._device), batch.weights.to(self._device))
+            logits = self._network(moved.images).float()
         return LOSSES[self._options.loss](*whole_batch(logits, moved, self._world))
 
 
@@ -262,26 +288,26 @@ def _validate(keeper: Keeper, saver: Saver, state: TrainingState, world: World) 
 
 
 def device_of(gpu: str, world: World) -> torch.device:
-    """Return this process's device: with ``auto``, each process of a machine has a GPU of its own."""
+    """Return this process's device: with ``auto``, each process of a machine has a GPU of its own.
+
+    Raises
+    ------
+    DeviceError
+        If the GPU is not there or cannot be used, or there are too few for the processes.
+    """
+    require_own_gpus(gpu, world)
     if gpu == "auto" and world.size > 1 and torch.cuda.is_available():
-        gpu = str(world.local_rank)
+        visible = torch.cuda.device_count()
+        if 1 < visible <= world.local_rank:
+            raise DeviceError(
+                f"Process {world.local_rank + 1} on this machine needs a GPU of its own, but {visible} were found: "
+                f"start {visible} processes (--nproc_per_node={visible}), or give --gpu cpu."
+            )
+        gpu = str(world.local_rank % visible)  # a queue may show each process nothing but its own GPU
     device = choose_device(gpu)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
-
-
-def choose_precision(precision: str, device: torch.device) -> str:
-    """Return the precision to compute in; ``auto`` is ``bfloat16`` where the device is faster with it.
-
-    A GPU is asked what it is (8.0, Ampere, is the first with bfloat16 arithmetic): the small convolution by which a CPU
-    is measured takes a GPU no longer than its launch.
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    return "bfloat16" if is_faster_in_bfloat16(device) else "float32"
 
 
 def _claim_folder(

@@ -11,16 +11,26 @@ import os
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 import torch
 
 from relion_attn_picker.errors import PickerError
+from relion_attn_picker.options import cores_of_process
 from relion_attn_picker.training.batches import Batch, BatchMaker, batch_of
+from relion_attn_picker.training_options import MAX_WORKERS
 
 POLL_SECONDS = 2.0
 """How often one side of a queue looks whether the other side is still alive."""
+
+
+def choose_workers(workers: int | None, device: torch.device) -> int:
+    """Return how many processes make batches: as many as given, else enough for a GPU, and none for a CPU."""
+    if workers is not None:
+        return workers
+    return min(MAX_WORKERS, cores_of_process() - 1) if device.type == "cuda" else 0
 
 
 def iterate_batches(maker: BatchMaker, first_step: int, last_step: int, workers: int = 0) -> Iterator[Batch]:
@@ -75,7 +85,8 @@ class _Worker:
         self._queue: multiprocessing.queues.Queue[Any] = context.Queue(maxsize=maker.steps_per_block)
         own = [step for step in steps if step // maker.steps_per_block % workers == number]
         self._process: SpawnProcess = context.Process(target=_work, args=(maker, own, self._queue), daemon=True)
-        self._process.start()
+        with _one_thread_for_children():
+            self._process.start()
 
     def next_batch(self) -> Batch:
         """Return the next batch of this process as soon as it is there."""
@@ -100,10 +111,23 @@ class _Worker:
         self._queue.close()
 
 
+@contextmanager
+def _one_thread_for_children() -> Iterator[None]:
+    """Let the libraries of a process that is started meanwhile use one thread: they ask while they are loaded."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
 def _work(maker: BatchMaker, steps: list[int], results: multiprocessing.queues.Queue[Any]) -> None:
     """Make the batches of ``steps`` in another process; arrays, not tensors, go back: they need no shared memory."""
     torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
     try:
         for step in steps:
             _put(results, maker.make_arrays(step))

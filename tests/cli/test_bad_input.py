@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
+from relion_attn_picker.cli._errors import print_error
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs import picking_job
 
@@ -214,3 +216,10 @@ def test_no_room_for_the_marker(project: Project) -> None:
         run = project.run()
     assert run.code == 1
     assert "a folder stands where a file is needed" in run.err
+
+
+def test_memory_of_a_gpu_that_does_not_suffice_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    told = capsys.readouterr().err
+    assert told.startswith("ERROR: The memory of the GPU does not suffice: wait until other programs on it have ended")
+    assert told.count("\n") == 1

@@ -85,6 +85,24 @@ def test_tiled_maps_are_those_of_the_whole_image(shape: tuple[int, int]) -> None
         assert np.abs(tiled - whole[: tiled.shape[0], : tiled.shape[1]]).max() < 1e-3
 
 
+def test_tiles_become_smaller_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = DeviceNetwork(random_network(), InferenceOptions(gpu="cpu", precision="float32"))
+    image = NetworkImage(np.random.default_rng(5).normal(size=(800, 330)).astype(np.float32), 5.0)
+    region = find_region(None, 1.0, (800, 330))
+    whole = run_gates(network, image, region, tile_size=1024)
+    see = DeviceNetwork.attention
+
+    def see_or_fail(network: DeviceNetwork, images: torch.Tensor) -> list[NDArray[np.float32]]:
+        if max(images.shape) > 400:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return see(network, images)
+
+    monkeypatch.setattr(DeviceNetwork, "attention", see_or_fail)
+    for one, other in zip(whole, run_gates(network, image, region, tile_size=1024), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-3)
+    assert network.largest_tile == 400
+
+
 @pytest.mark.parametrize("window", [Window(0, 0, 190, 160), Window(431, 205, 150, 130), Window(530, 300, 270, 200)])
 def test_window_shows_what_the_whole_shows(window: Window, rng: np.random.Generator) -> None:
     network = AttentionNetwork(random_network(), HEADER, CPU)

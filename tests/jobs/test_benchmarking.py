@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
-from relion_attn_picker.jobs.benchmarking import STEPS, benchmark
+from relion_attn_picker.jobs.benchmarking import STEPS, benchmark, gpu_memory
 from relion_attn_picker.jobs.training_benchmark import benchmark_training
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_options import TrainOptions
@@ -19,6 +20,18 @@ def test_every_step_takes_time_and_the_whole_is_their_sum() -> None:
     assert result.total == pytest.approx(sum(result.seconds.values()))
     assert result.network_shape == (96, 128)
     assert result.peak_memory > 50e6
+
+
+def test_memory_of_a_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 123)
+    assert gpu_memory(torch.device("cuda", 0)) == 123
+    assert gpu_memory(torch.device("cpu")) is None
+
+
+def test_survey_that_every_job_makes_is_a_step() -> None:
+    result = benchmark("standard", 8, (300, 400), 2.0, 150.0, InferenceOptions(gpu="cpu"), repeats=1)
+    assert result.seconds["survey"] > 0
+    assert result.gpu_memory is None
 
 
 def test_command_prints_the_split(capsys: pytest.CaptureFixture[str]) -> None:

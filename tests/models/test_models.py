@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from relion_attn_picker.errors import CheckpointError
+from relion_attn_picker.inference.devices import choose_device
 from relion_attn_picker.inference.network import fuse_batch_norms
 from relion_attn_picker.model_spec import ModelSpec
 from relion_attn_picker.models.attention_gate import AttentionGate
@@ -104,11 +105,12 @@ def test_receptive_field_covers_every_pixel_that_matters(architecture: str) -> N
 def test_gpu_agrees_with_cpu(architecture: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    device = choose_device("auto")  # which makes float32 float32
     model, images = small_model(architecture), torch.randn(1, 1, 64, 64)
     with torch.inference_mode():
         expected = model(images)
-        actual = model.cuda()(images.cuda()).cpu()
-    torch.testing.assert_close(actual, expected, atol=1e-3, rtol=1e-3)
+        actual = model.to(device)(images.to(device)).cpu()
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_unknown_architecture_is_refused_with_the_names() -> None:

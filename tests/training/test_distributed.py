@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,16 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.cli import group
+from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.errors import DeviceError, InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import ModelSpec, Normalization
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import InferenceOptions, cores_of_process
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.crops import LabelledSource, write_crops
 from relion_attn_picker.training.distributed import World, current_world, distribute, join_world, whole_batch
-from relion_attn_picker.training.fit import fit
+from relion_attn_picker.training.fit import device_of, fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
@@ -92,3 +95,60 @@ def test_ranks_have_equal_parts_of_a_batch() -> None:
     assert slots == list(range(8))
     with pytest.raises(InputError, match="Batches of 8 cannot be divided among 3 processes: give a --batch_size"):
         World(0, 3).slots(8)
+
+
+@pytest.mark.parametrize(("visible", "local_rank", "expected"), [(1, 0, "0"), (1, 3, "0"), (4, 3, "3")])
+def test_each_process_takes_a_gpu_of_its_own(
+    visible: int, local_rank: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+    chosen: list[str] = []
+
+    def choose(gpu: str) -> torch.device:
+        chosen.append(gpu)
+        return torch.device("cpu")
+
+    monkeypatch.setattr("relion_attn_picker.training.fit.choose_device", choose)
+    device_of("auto", World(local_rank, 4, local_rank))
+    assert chosen == [expected]
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(DeviceError, match=r"Process 3 on this machine .* but 2 were found: start 2 processes"):
+        device_of("auto", World(2, 4, 2))
+
+
+def test_one_gpu_for_several_processes_is_refused() -> None:
+    with pytest.raises(DeviceError, match=r"GPU 0 was asked for, but 2 processes train together .* give --gpu auto"):
+        device_of("0", World(1, 2, 1))
+    assert device_of("cpu", World(1, 2, 1)).type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("self-train", "--hold_out 1 --unlabelled u.star 100"), ("compare", "--attention a --standard s")],
+)
+def test_commands_that_run_as_one_process(
+    command: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    out = tmp_path / "out"
+    words = [command, "--data", "m.star", "t.star", "100", *options.split(), "--gpu", "cpu", "--out", str(out)]
+    assert run_plain_command(group, words) == 1
+    told = capsys.readouterr().err
+    assert f"attnpick {command} was started as 2 processes (WORLD_SIZE), but runs as one: start it without" in told
+    assert not out.exists()
+
+
+def test_processes_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert cores_of_process() == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert cores_of_process() == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
+    assert cores_of_process() == 1

@@ -6,21 +6,25 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from relion_attn_picker.errors import CheckpointError, InputError
+from relion_attn_picker.errors import CheckpointError, DeviceError, InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.training.batches import BatchMaker
 from relion_attn_picker.training.crops import LabelledSource, write_crops
-from relion_attn_picker.training.fit import Progress, fit, learning_rate_factor
+from relion_attn_picker.training.distributed import World
+from relion_attn_picker.training.fit import Progress, Trainer, fit, learning_rate_factor
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
+from relion_attn_picker.training.state import new_state
 from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set
 from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
@@ -196,6 +200,41 @@ def test_loss_that_explodes_stops_with_a_sentence(
 ) -> None:
     monkeypatch.setitem(LOSSES, "focal", lambda logits, target, weights: logits.sum() * torch.inf)
     with pytest.raises(InputError, match="The loss is not a finite number at step 1: give a lower --learning_rate"):
+        fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+
+
+def test_gradient_that_explodes_stops_before_the_step(
+    crops: Mixture, sets: list[ValidationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Exploding(torch.autograd.Function):
+        """A finite loss without a finite gradient."""
+
+        @staticmethod
+        def forward(ctx: Any, logits: torch.Tensor) -> torch.Tensor:
+            return logits.mean()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            return gradient * torch.full((4, 1, 48, 48), torch.inf)
+
+    monkeypatch.setitem(LOSSES, "focal", lambda logits, target, weights: Exploding.apply(logits))
+    state = new_state(OPTIONS, None, torch.device("cpu"))
+    before = {name: tensor.clone() for name, tensor in state.network.named_parameters()}
+    trainer = Trainer(state, OPTIONS, torch.device("cpu"), "float32", World())
+    with pytest.raises(InputError, match="The gradient is not a finite number at step 1: give a lower --learning_rate"):
+        trainer.take_step(BatchMaker(crops, OPTIONS).make(0))
+    assert all(torch.equal(before[name], tensor) for name, tensor in state.network.named_parameters())
+    assert state.step == 0
+
+
+def test_memory_that_does_not_suffice_is_told(
+    crops: Mixture, sets: list[ValidationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setitem(LOSSES, "focal", fail)
+    with pytest.raises(DeviceError, match=r"4 crops with 8 base features: give a smaller --batch_size or --base_feat"):
         fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from relion_attn_picker.jobs.simulated_data import open_simulation, simulate_on_
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource, write_crops
-from relion_attn_picker.training.loader import iterate_batches
+from relion_attn_picker.training.loader import choose_workers, iterate_batches
 from relion_attn_picker.training.mixture import CropDealer, Mixture, Schedule
 from relion_attn_picker.training_options import CropOptions, TrainOptions
 
@@ -187,3 +188,50 @@ def test_crop_file_of_another_version(crops: CropFile, monkeypatch: pytest.Monke
 def test_nothing_to_train_on() -> None:
     with pytest.raises(InputError, match="nothing to train on: give labelled micrographs, or simulate some"):
         Mixture(None, None, SMALL, Normalization())
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 0), (4, 3), (64, 8)])
+def test_gpu_gets_workers_unless_a_number_is_given(cores: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relion_attn_picker.training.loader.cores_of_process", lambda: cores)
+    gpu, cpu = torch.device("cuda", 0), torch.device("cpu")
+    assert choose_workers(None, gpu) == expected
+    assert choose_workers(None, cpu) == 0
+    assert choose_workers(0, gpu) == 0
+    assert choose_workers(5, cpu) == 5
+
+
+def tell_environment(number: int) -> LabelledImage:
+    """Say with which environment this process began, when its libraries were loaded."""
+    raise RuntimeError(Path("/proc/self/environ").read_text())
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc tells the environment of a process")
+def test_libraries_of_a_worker_are_loaded_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    maker = BatchMaker(Mixture(None, FieldSource("told", "", tell_environment), SMALL, Normalization()), OPTIONS)
+    with pytest.raises(RuntimeError, match="OMP_NUM_THREADS=1\0"):
+        next(iterate_batches(maker, 0, 2, workers=1))
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+class RecordedTensor:
+    """Stands for a tensor, and remembers what is done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[object] = []
+
+    def pin_memory(self) -> RecordedTensor:
+        """Remember it."""
+        self.done.append("pinned")
+        return self
+
+    def to(self, device: torch.device, **how: object) -> RecordedTensor:
+        """Remember it."""
+        self.done.append((device.type, how["non_blocking"]))
+        return self
+
+
+def test_batch_goes_to_a_gpu_from_pinned_memory_without_waiting() -> None:
+    tensors: list[Any] = [RecordedTensor() for _ in range(3)]
+    Batch(*tensors).to(torch.device("cuda", 0))
+    assert [tensor.done for tensor in tensors] == [["pinned", ("cuda", True)]] * 3
