@@ -17,8 +17,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from relion_attn_picker.evaluation.attention_regions import Regions
-from relion_attn_picker.evaluation.bootstrap import FloatTable, Interval, percentile_interval
-from relion_attn_picker.evaluation.comparison import NOTHING, draw_weights
+from relion_attn_picker.evaluation.bootstrap import NOTHING, FloatTable, Interval, percentile_interval
+from relion_attn_picker.evaluation.comparison import draw_weights
 from relion_attn_picker.evaluation.matching import FloatVector
 from relion_attn_picker.picks import FloatArray
 
