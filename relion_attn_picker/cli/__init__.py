@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Final, NoReturn
 
 import click
@@ -66,6 +68,7 @@ def main() -> None:
     """Run ``attnpick``; ``attnpick external`` and ``attnpick-external`` are the same, and so the other jobs."""
     if sys.argv[1:2] and sys.argv[1] in JOB_COMMANDS:
         run_job(sys.argv[1], sys.argv[2:])
+    open_closed_streams()
     from relion_attn_picker.cli._plain_command import run_plain_command
 
     sys.exit(run_plain_command(group, sys.argv[1:]))
@@ -88,7 +91,19 @@ def main_train_external() -> None:
 
 def run_job(name: str, arguments: list[str]) -> NoReturn:
     """Run a RELION External job; an exit marker is left in the job folder whatever happens."""
+    open_closed_streams()
     from relion_attn_picker.cli._job_command import run_job_command
 
     command = import_module(f"relion_attn_picker.cli.{name.replace('-', '_')}").command
     sys.exit(run_job_command(command, arguments, "--o"))
+
+
+def open_closed_streams() -> None:
+    """Let those of stdin, stdout and stderr that were closed at the start (``>&-``, a daemon) lead to nowhere.
+
+    Python has ``None`` for them, on which any print or flush fails, in jobs before the exit marker is written. In this
+    order each gets its own number again, so that no other file is taken for it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  (open until the process ends)

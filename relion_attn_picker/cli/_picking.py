@@ -60,7 +60,7 @@ def watch_into_job(
         return sessions[0]
 
     watch(GrowingList(inputs, choices.pixel_size, job.path), start, options, job.abort_requested)
-    print_summary(job, sessions[0].finish())
+    print_summary(job, sessions[0].finish(job.abort_requested))
 
 
 class _WatchedSession:
@@ -74,7 +74,7 @@ class _WatchedSession:
     def pick(self, micrographs: Sequence[Micrograph]) -> None:
         """Pick what is new."""
         progress = ProgressLines(self._session.count_left(micrographs))
-        self._session.pick(micrographs, progress.report, self._job.abort_requested)
+        self._session.pick(micrographs, progress.report, self._job.abort_requested, more_to_come=True)
 
 
 def build_request(

@@ -30,7 +30,9 @@ def command(
     """Pick particles on MICROGRAPHS: one micrographs STAR file, or MRC files and patterns such as 'mics/*.mrc'.
 
     Writes the same files as the RELION job. Run again with the same folder, it picks only what is new or changed. With
-    --watch it goes on until it is stopped (Ctrl-C keeps everything); files that are still being written have to wait.
+    --watch it goes on until it is stopped (Ctrl-C keeps everything); files that are still being written have to wait. A
+    threshold that follows from all scores is then brought up to date whenever a tenth of the micrographs is new, at the
+    end of --idle, and when the command is given again.
     """
     from relion_attn_picker.cli._job_command import guard_job
     from relion_attn_picker.relion.job import JobDirectory

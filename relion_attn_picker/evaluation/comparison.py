@@ -8,20 +8,22 @@ enter the interval that decides. No files here, and nothing is chosen: see ``cro
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from relion_attn_picker.evaluation.bootstrap import (
-    PERCENTILES,
+    NOTHING,
     FloatTable,
     Interval,
+    correct_error,
     draw_micrographs,
-    percentile_interval,
+    share_interval,
+    standard_error,
+    t_interval,
 )
 from relion_attn_picker.evaluation.matching import FloatVector
 from relion_attn_picker.evaluation.metrics import MicrographMatches
@@ -32,7 +34,6 @@ NEEDED_SEEDS: Final = 3
 """With fewer, the spread of the seeds is a guess."""
 
 RESAMPLES: Final = 1000
-NOTHING: Final[Interval] = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ class SeedRun:
 
 @dataclass(frozen=True)
 class FigureSample:
-    """One figure of one contender: as it is with each seed ``(s,)``, and on each resample ``(s, r)``."""
+    """One figure of one contender: as it is with each seed ``(s,)``, and on each resample ``(s, r)``.
+
+    The resamples lie as far from the figure as those of other micrographs would: see ``sample_figures``.
+    """
 
     per_seed: FloatVector
     resampled: FloatTable
@@ -138,17 +142,23 @@ def sample_figures(runs: Sequence[SeedRun], weights: FloatTable) -> dict[str, Fi
         One a seed, on the same micrographs.
     weights
         From ``draw_weights``.
+
+    Returns
+    -------
+    dict
+        Name → sample. Resamples of n micrographs scatter too little by √((n - 1) / n): their deviations are corrected
+        here, set by set, so that means over sets of few and of many micrographs are right too.
     """
     as_is = [_figures(run, None) for run in runs]
     resampled = [_figures(run, weights) for run in runs]
-    return {
-        name: FigureSample(
-            np.concatenate([each[name] for each in as_is]),
-            np.stack([each[name] for each in resampled]),
-            weights.shape[1],
-        )
-        for name in as_is[0]
-    }
+    n_micrographs = weights.shape[1]
+    samples = {}
+    for name in as_is[0]:
+        per_seed = np.concatenate([each[name] for each in as_is])
+        deviations = np.stack([each[name] for each in resampled]) - per_seed[:, None]
+        stretched = per_seed[:, None] + correct_error(n_micrographs) * deviations
+        samples[name] = FigureSample(per_seed, stretched, n_micrographs)
+    return samples
 
 
 def _figures(run: SeedRun, weights: FloatTable | None) -> dict[str, FloatVector]:
@@ -170,9 +180,10 @@ def average_samples(samples: Iterable[FigureSample]) -> FigureSample:
 
 def summarize(sample: FigureSample) -> FigureSummary:
     """Return what is reported of one figure of one contender."""
+    value = float(np.mean(sample.per_seed))
     return FigureSummary(
-        float(np.mean(sample.per_seed)),
-        _interval_over_micrographs(sample.resampled, sample.n_micrographs),
+        value,
+        _interval_over_micrographs(share_interval, value, sample.resampled, sample.n_micrographs),
         _spread(sample.per_seed),
         tuple(sample.per_seed.tolist()),
     )
@@ -194,7 +205,7 @@ def compare(first: FigureSample, second: FigureSample) -> Difference:
     per_seed = first.per_seed - second.per_seed
     resampled = first.resampled - second.resampled
     value, base = float(np.mean(per_seed)), float(np.mean(second.per_seed))
-    interval = _interval_over_micrographs(resampled, first.n_micrographs)
+    interval = _interval_over_micrographs(t_interval, value, resampled, first.n_micrographs)
     spread = _spread(per_seed)
     total = _total_interval(value, resampled.mean(axis=0), spread, len(per_seed), first.n_micrographs)
     return Difference(
@@ -208,8 +219,12 @@ def compare(first: FigureSample, second: FigureSample) -> Difference:
     )
 
 
-def _interval_over_micrographs(resampled: FloatTable, n_micrographs: int) -> Interval:
-    return percentile_interval(resampled.mean(axis=0)) if n_micrographs > 1 else NOTHING
+def _interval_over_micrographs(
+    make: Callable[[float, float, float], Interval], value: float, resampled: FloatTable, n_micrographs: int
+) -> Interval:
+    if n_micrographs < 2:
+        return NOTHING
+    return make(value, standard_error(resampled.mean(axis=0)), n_micrographs - 1)
 
 
 def _spread(per_seed: FloatVector) -> float:
@@ -224,17 +239,16 @@ def _total_interval(
     Student's t with the degrees of freedom of Satterthwaite (Biometrics Bulletin 2 (1946) 110-114): three seeds know
     their own spread badly, and the interval says so.
     """
-    finite = resampled[np.isfinite(resampled)]
-    if n_seeds < 2 or n_micrographs < 2 or finite.size < 2 or not math.isfinite(seed_spread):
+    error = standard_error(resampled)
+    if n_seeds < 2 or n_micrographs < 2 or not math.isfinite(error) or not math.isfinite(seed_spread):
         return NOTHING
-    parts = {n_micrographs - 1: float(np.var(finite, ddof=1))}
+    parts = {n_micrographs - 1: error**2}
     parts[n_seeds - 1] = parts.get(n_seeds - 1, 0.0) + seed_spread**2 / n_seeds
     variance = sum(parts.values())
     if variance == 0:
         return value, value
     freedom = variance**2 / sum(part**2 / degrees for degrees, part in parts.items())
-    reach = float(student_t.ppf(PERCENTILES[1] / 100, freedom)) * math.sqrt(variance)
-    return value - reach, value + reach
+    return t_interval(value, math.sqrt(variance), freedom)
 
 
 def _judge(interval: Interval, total: Interval) -> Verdict:

@@ -297,7 +297,8 @@ def _check_height(height: float, top: int, n_clear: float) -> None:
     if height < lowest:
         _refuse(
             f"the best candidates reach a score of {expit(height):.2f} at most (at {DIAMETERS[top]:.0f} Å), expected "
-            f"{expit(lowest):.2f} or more, so there may be no particles here, or very faint ones"
+            f"{expit(lowest):.2f} or more, so there may be no particles here, very faint ones, or white ones, where "
+            "dark ones are expected"
         )
 
 

@@ -42,6 +42,8 @@ class CandidateRecord:
         All candidates, highest first: ``(n, 2)`` pixels of the micrograph, ``(n,)`` in [0, 1].
     details
         Further figures of each candidate by name, ``(n,)`` each.
+    image_time, image_size, image_digest
+        Of the micrograph's file before it was read, as far as that is known (``io.image_stamp``).
     """
 
     micrograph: str
@@ -53,6 +55,9 @@ class CandidateRecord:
     yx: FloatArray
     score: FloatArray
     details: Mapping[str, FloatArray] = field(default_factory=dict)
+    image_time: float | None = None
+    image_size: int | None = None
+    image_digest: str | None = None
 
     def candidates(self, micrograph: Micrograph) -> Picks:
         """Return all candidates as those of ``micrograph``."""
@@ -179,6 +184,9 @@ class CandidateStore:
         found = {
             "found_with": record.found_with,
             "image_shape": record.image_shape,
+            "image_time": record.image_time,
+            "image_size": record.image_size,
+            "image_digest": record.image_digest,
             "details": list(record.details),
             "candidates": candidates,
         }

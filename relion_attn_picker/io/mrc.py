@@ -30,8 +30,26 @@ HEADER_BYTES = 1024
 EXTENDED_LENGTH = slice(92, 96)
 """Where a header says how long the extended header behind it is (MRC2014, word 24)."""
 
+MARK = slice(208, 211)
+"""Where an MRC file of our century says that it is one (MRC2014, word 53)."""
+
 REAL_MODES = (0, 1, 2, 6, 12)
 """int8, int16, float32, uint16, float16 (MRC2014; Cheng et al. 2015, J. Struct. Biol. 192, and its later additions)."""
+
+
+OTHER_FORMATS = {
+    b"\x1f\x8b": "compressed: uncompress it with gunzip",
+    b"BZh": "compressed: uncompress it with bunzip2",
+    b"\xfd7zXZ": "compressed: uncompress it with unxz",
+    b"\x28\xb5\x2f\xfd": "compressed: uncompress it with unzstd",
+    b"II*\0": "a TIFF: if it is a movie, correct its motion; if an image, convert it to MRC (IMOD's tif2mrc)",
+    b"MM\0*": "a TIFF: if it is a movie, correct its motion; if an image, convert it to MRC (IMOD's tif2mrc)",
+    b"II+\0": "a movie (EER or a large TIFF): correct its motion",
+    b"\x89HDF": "HDF5: convert it to MRC (EMAN2's e2proc2d.py)",
+    b"\x89PNG": "a picture to look at (PNG): give the MRC file that it was made from",
+    b"\xff\xd8\xff": "a picture to look at (JPEG): give the MRC file that it was made from",
+}
+"""What else lies in a folder of micrographs: how such a file begins, and what to do with it."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +197,20 @@ def _interpret_header(path: Path) -> Any:
     """
     with path.open("rb") as file:
         start = bytearray(file.read(HEADER_BYTES))
+    _refuse_other_format(path, bytes(start))
     length = bytes(start[EXTENDED_LENGTH])
     start[EXTENDED_LENGTH] = bytes(4)
     header = MrcInterpreter(BytesIO(start), permissive=True, header_only=True).header.copy()
     header.nsymbt = np.frombuffer(length, header.nsymbt.dtype)[0]
     return header
+
+
+def _refuse_other_format(path: Path, start: bytes) -> None:
+    if start[MARK] == b"MAP":
+        return
+    for magic, advice in OTHER_FORMATS.items():
+        if start.startswith(magic):
+            raise InputError(f"{path} is not an MRC file but {advice}.")
 
 
 def _check_layout(path: Path, header: Any) -> _Layout:
@@ -194,7 +221,11 @@ def _check_layout(path: Path, header: Any) -> _Layout:
         raise InputError(f"{path} is not an MRC file, or its header is damaged: expected an MRC image.")
     if mode not in REAL_MODES:
         expected = ", ".join(map(str, REAL_MODES))
-        what = "complex numbers (a Fourier transform)" if mode in (3, 4) else "a kind of pixels that is not read here"
+        what = (
+            "complex numbers (a Fourier transform)"
+            if mode in (3, 4)
+            else "not read here (newstack -mode 2 makes it one)"
+        )
         raise InputError(f"{path} has MRC mode {mode}, {what}: expected a real image of mode {expected}.")
     if nx < 1 or ny < 1 or nz < 1:
         raise InputError(f"{path} has {nx}×{ny}×{nz} pixels in its header: expected an image.")

@@ -23,6 +23,9 @@ OWN_LIST = "micrographs.star"
 COMPARED_BYTES = 4096
 """Of each block that two files of one name are compared by: three times the header of an MRC file, then pixels."""
 
+DERIVED_ENDINGS = ("_noDW", "_DW", "_PS", "_EVN", "_ODD", "_doseweighted")
+"""What RELION, MotionCor2 and CryoSPARC add to the name of a micrograph for other images of the same movie."""
+
 
 @dataclass(frozen=True)
 class ListedMicrographs:
@@ -148,6 +151,29 @@ def name_for_list(path: Path) -> str:
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
+def _warn_of_derived(names: Sequence[str]) -> None:
+    """Warn if a pattern took several images of one movie: each particle would be picked once in each of them."""
+    listed = set(names)
+    for name in names:
+        stem, extension = os.path.splitext(name)  # noqa: PTH122  (names stay as they are written)
+        for ending in DERIVED_ENDINGS:
+            plain = stem.removesuffix(ending) + extension
+            if plain != name and plain in listed:
+                _warn_of_pair(plain, name)
+                return
+
+
+@cache
+def _warn_of_pair(plain: str, derived: str) -> None:
+    log.warning(
+        "%s stands beside %s, and there may be more such pairs: images of one movie, with and without dose weighting, "
+        "or power spectra, are all picked, and so each particle more than once; give a pattern that takes one of each, "
+        "or a micrographs STAR file.",
+        derived,
+        plain,
+    )
+
+
 def list_images(
     names: Sequence[str], pixel_size: float | None, known: dict[str, float] | None = None
 ) -> list[Micrograph]:
@@ -161,6 +187,7 @@ def list_images(
     InputError
         If no header can be read, or one has no pixel size and none is given.
     """
+    _warn_of_derived(names)
     known = {} if known is None else known
     damaged: list[InputError] = []
     for name in names:

@@ -21,7 +21,9 @@ from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
+from relion_attn_picker.io.image_stamp import ImageStamp, is_changed, stamp_image
 from relion_attn_picker.io.mrc import read_header
+from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.job_settings import JobSettings
 from relion_attn_picker.jobs.pick_evaluation import (
     CANDIDATES_FILE,
@@ -59,7 +61,26 @@ FAILED_FILE = "failed_micrographs.star"
 REJECTED_FILE = "rejected_candidates.star"
 
 PREPARED_AHEAD = 2
-"""Micrographs that are read and resampled while the network works on another one."""
+"""Micrographs that are read and resampled while a network on the CPU works on another one."""
+
+MOST_PREPARERS = 8
+"""However many threads there are: each image that waits, or is prepared, takes up to a gigabyte."""
+
+
+@dataclass(frozen=True)
+class ThreadShare:
+    """How many micrographs are prepared at the same time, and with how many threads each."""
+
+    preparers: int
+    threads_each: int
+
+
+def share_threads(threads: int, on_gpu: bool) -> ThreadShare:
+    """Return what CPU ``threads`` are for: with a network on a GPU, preparing images is all that they have to do."""
+    if not on_gpu:
+        return ThreadShare(PREPARED_AHEAD, threads)
+    preparers = min(max(PREPARED_AHEAD, threads // 2), MOST_PREPARERS)
+    return ThreadShare(preparers, min(2, max(1, threads // preparers)))
 
 
 @dataclass(frozen=True)
@@ -93,6 +114,10 @@ class PickJob:
         Built once, used for all.
     settings
         See ``JobSettings``.
+    store, contrast_check
+        Those of a session that goes on with another list; made anew if not given.
+    preparers
+        Micrographs that are prepared at the same time; see ``share_threads``.
 
     Raises
     ------
@@ -108,15 +133,20 @@ class PickJob:
         predictor: Predictor,
         settings: JobSettings,
         store: CandidateStore | None = None,
+        contrast_check: ContrastCheck | None = None,
+        preparers: int = PREPARED_AHEAD,
     ) -> None:
         self._job = job
         self._micrographs = micrographs
         self._project_dir = project_dir
         self._predictor = predictor
         self._settings = settings
+        self._contrast_check = contrast_check or ContrastCheck(predictor, settings.options)
         self._paths = dict(
             zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
         )
+        self._preparers = preparers
+        self._stamps: dict[str, ImageStamp | None] = {}
         self._contradictions: set[tuple[float, float]] = set()
         self._contradictions_lock = Lock()
         own_threshold = predictor.header.calibration.threshold
@@ -135,7 +165,7 @@ class PickJob:
         JobAborted
             As soon as ``should_stop()`` is true; everything done until then is kept.
         """
-        with ThreadPoolExecutor(max_workers=PREPARED_AHEAD) as pool:
+        with ThreadPoolExecutor(max_workers=self._preparers) as pool:
             waiting: dict[str, Future[PreparedMicrograph]] = {}
             wanted = [m for m in self._micrographs if m.name not in left_out]
             upcoming = (m for m in wanted if not self._has_candidates(m))
@@ -143,7 +173,7 @@ class PickJob:
                 for micrograph in wanted:
                     if should_stop():
                         raise JobAborted("The job was asked to stop.")
-                    while len(waiting) <= PREPARED_AHEAD and (following := next(upcoming, None)) is not None:
+                    while len(waiting) <= self._preparers and (following := next(upcoming, None)) is not None:
                         waiting[following.name] = pool.submit(self._prepare, following)
                     yield self._pick_or_reuse(micrograph, waiting.pop(micrograph.name, None))
             finally:
@@ -173,9 +203,14 @@ class PickJob:
         record = self.store.read(micrograph.name)
         if record is None or record.found_with != self._settings.found_with(micrograph):
             return False
+        path = self._project_dir / micrograph.name
+        if is_changed(path, record.image_time, record.image_size, record.image_digest):
+            log.info(" %s was written anew after it was picked: it is picked again.", micrograph.name)
+            return False
         return not self._settings.write_maps or self._map_path(micrograph).exists()
 
     def _prepare(self, micrograph: Micrograph) -> PreparedMicrograph:
+        self._stamps[micrograph.name] = stamp_image(self._project_dir / micrograph.name)
         self._compare_pixel_sizes(micrograph)
         return prepare_micrograph(micrograph, self._project_dir, self._predictor, self._settings.options)
 
@@ -183,6 +218,7 @@ class PickJob:
         prepared = future.result()
         answer = self._predictor.answer(prepared.image)
         candidates = find_candidates(answer, prepared, self._settings.options)
+        self._contrast_check.look_at(prepared, candidates)
         if self._settings.write_maps:
             path = self._map_path(micrograph)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +238,7 @@ class PickJob:
     def _select(self, candidates: Picks, image_shape: tuple[int, int]) -> CandidateRecord:
         """Write the picks among new candidates, then the record that says so: in this order, for a kill in between."""
         micrograph = candidates.micrograph
+        stamp = self._stamps.get(micrograph.name)
         record = CandidateRecord(
             micrograph=micrograph.name,
             found_with=self._settings.found_with(micrograph),
@@ -212,6 +249,9 @@ class PickJob:
             yx=candidates.yx,
             score=candidates.score,
             details=candidates.details,
+            image_time=None if stamp is None else stamp.time,
+            image_size=None if stamp is None else stamp.size,
+            image_digest=None if stamp is None else stamp.digest,
         )
         record = self._write(micrograph, record)
         self.store.append(record)
@@ -222,10 +262,20 @@ class PickJob:
         record = replace(record, selected_with=self._settings.selected_with())
         return write_selection(self._paths[micrograph.name], micrograph, record, self._settings.options, self._point)
 
-    def select_again(self, results: Sequence[MicrographResult]) -> list[MicrographResult]:
-        """Return the results with the picks that this job's threshold selects; no image is read."""
+    def select_again(
+        self, results: Sequence[MicrographResult], should_stop: Callable[[], bool] = lambda: False
+    ) -> list[MicrographResult]:
+        """Return the results with the picks that this job's threshold selects; no image is read.
+
+        Raises
+        ------
+        JobAborted
+            As soon as ``should_stop()`` is true.
+        """
         selected = []
         for result in results:
+            if should_stop():
+                raise JobAborted("The job was asked to stop.")
             if result.reason is None:
                 record, _ = self._reuse(result.micrograph)
                 described = self._describe(result.micrograph, record)

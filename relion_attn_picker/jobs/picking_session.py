@@ -11,9 +11,12 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Final
+
+import torch
 
 from relion_attn_picker import __version__
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.diameter import DiameterEstimate
@@ -21,6 +24,7 @@ from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, c
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import describe_weights, find_score_model
 from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.diameter_job import describe_estimate
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.pick_evaluation import (
@@ -28,8 +32,9 @@ from relion_attn_picker.jobs.pick_evaluation import (
     OPTIONS_FILE,
     describe_point,
     evaluate_job,
+    read_point,
 )
-from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, write_lists
+from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, share_threads, write_lists
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
@@ -38,6 +43,10 @@ from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.report.evaluation import write_evaluation
 
 log = logging.getLogger(__name__)
+
+REFIT_SHARE: Final = 0.1
+"""A growing session fits its operating point anew when so large a part of the micrographs is new: on average, the picks
+of a micrograph are then selected anew some ten times, however long the session is and in however many rounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +148,9 @@ class PickingSession:
         if request.reference is not None:
             sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
             self._reference = open_reference_of(request.reference, request.project_dir, sizes)
-        self._predictor = load_predictor(request.weights, request.inference)
+        self._share = share_threads(request.inference.threads, _is_on_gpu(request.inference.gpu))
+        inference = replace(request.inference, threads=self._share.threads_each)
+        self._predictor = load_predictor(request.weights, inference)
         options = request.options.with_border(self._predictor.header.label_margin)
         self._learnt_border = 0.0 if request.options.border is not None else options.border or 0.0
         self._request = request = replace(request, options=options)
@@ -152,9 +163,13 @@ class PickingSession:
             request.write_maps,
             first_point(self._own_threshold, request.options, curve),
         )
+        self._settings = replace(self._settings, point=self._find_saved_point() or self._point)
+        self._contrast_check = ContrastCheck(self._predictor, request.options)
         self._store = CandidateStore(job.path / CANDIDATES_FILE)
         self._results: dict[str, MicrographResult] = {}
         self._picking: PickJob | None = None
+        self._micrographs: Sequence[Micrograph] = ()
+        self._picked_since_fit: int | None = None
         self._save_settings()
 
     def forget(self, names: Iterable[str]) -> None:
@@ -171,45 +186,109 @@ class PickingSession:
         micrographs: Sequence[Micrograph],
         report: Callable[[int, MicrographResult], None],
         should_stop: Callable[[], bool],
+        *,
+        more_to_come: bool = False,
     ) -> None:
         """Pick those of a list that this session has not done, and write the lists of all that are done.
+
+        All picks are selected by one operating point. It is fitted to all scores at the end, and the picks of all
+        micrographs are then selected anew; if there is ``more_to_come``, only where a part of ``REFIT_SHARE`` of the
+        micrographs is new since the last time, so that a long session does not rewrite everything in each round.
+        ``finish`` makes up for it.
 
         Raises
         ------
         JobAborted
             If ``should_stop()`` was true; the lists are written all the same.
         """
-        picking = self._picking = PickJob(
-            self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
-        )
+        self._micrographs = micrographs
+        picking = self._picking = self._make_picking()
         done_before = set(self._results)
         try:
             for number, result in enumerate(picking.run(should_stop, done_before), start=1):
                 self._results[result.micrograph.name] = result
+                if self._picked_since_fit is not None:
+                    self._picked_since_fit += 1
                 report(number, result)
-            if self._request.options.depends_on_data_set or self._score_model is not None:
-                self._fit_point(micrographs)
+            if not more_to_come or self._is_fit_due():
+                self._fit_point(should_stop)
         finally:
-            missing = picking.earlier_results([m for m in micrographs if m.name not in self._results])
-            known = self._results | {result.micrograph.name: result for result in missing}
-            listed = [known[m.name] for m in micrographs if m.name in known]
-            write_lists(self._job, self._request.micrographs_star, picking.coordinate_path, listed)
+            self._write_lists()
 
-    def _fit_point(self, micrographs: Sequence[Micrograph]) -> None:
-        """Choose the operating point from all scores of the data set, and select the picks anew; no image is read."""
+    def _make_picking(self) -> PickJob:
+        return PickJob(
+            self._job,
+            self._micrographs,
+            self._request.project_dir,
+            self._predictor,
+            self._settings,
+            self._store,
+            self._contrast_check,
+            self._share.preparers,
+        )
+
+    def _write_lists(self) -> None:
         assert self._picking is not None
-        names = {micrograph.name for micrograph in micrographs}
+        missing = self._picking.earlier_results([m for m in self._micrographs if m.name not in self._results])
+        known = self._results | {result.micrograph.name: result for result in missing}
+        listed = [known[m.name] for m in self._micrographs if m.name in known]
+        write_lists(self._job, self._request.micrographs_star, self._picking.coordinate_path, listed)
+
+    def _is_fit_due(self) -> bool:
+        new = self._picked_since_fit
+        return new is None or new >= REFIT_SHARE * len(self._results)
+
+    def _fit_point(self, should_stop: Callable[[], bool]) -> None:
+        """Choose the operating point from all scores of the data set, and select the picks anew; no image is read.
+
+        A stop on the way puts the picks back that were selected anew, so that all have the scale of one point.
+        """
+        self._picked_since_fit = 0
+        if not self._depends_on_scores:
+            return
+        names = {micrograph.name for micrograph in self._micrographs}
         results = [result for name, result in self._results.items() if name in names]
         done = [result.micrograph for result in results if result.reason is None]
         scores = self._store.scores(borders_px(done, self._request.options), self._request.options.reject_junk)
         curve = None if self._score_model is None else adapt(self._score_model, scores)
         point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_scores)
-        self._settings = replace(self._settings, point=point)
-        self._picking = PickJob(
-            self._job, micrographs, self._request.project_dir, self._predictor, self._settings, self._store
-        )
-        self._results |= {result.micrograph.name: result for result in self._picking.select_again(results)}
+        before, self._settings = self._settings, replace(self._settings, point=point)
+        picking = self._make_picking()
+        try:
+            selected = picking.select_again(results, should_stop)
+        except JobAborted:
+            self._settings = before
+            self._make_picking().select_again(results)
+            raise
+        self._picking = picking
+        self._results |= {result.micrograph.name: result for result in selected}
         self._save_settings()
+
+    @property
+    def _depends_on_scores(self) -> bool:
+        """Whether the operating point follows from the scores of all micrographs together."""
+        return self._request.options.depends_on_data_set or self._score_model is not None
+
+    def _find_saved_point(self) -> OperatingPoint | None:
+        """Return the operating point that an earlier run of this job came to, if it was asked for the same."""
+        try:
+            saved = json.loads((self._job.path / OPTIONS_FILE).read_text(encoding="utf-8"))
+            asked = json.loads(json.dumps(self._describe_request()))
+            if not self._depends_on_scores or any(saved[name] != value for name, value in asked.items()):
+                return None
+            return read_point(saved)
+        except (OSError, ValueError, KeyError, TypeError):  # none, or another version's: as if never picked
+            return None
+
+    def _describe_request(self) -> dict[str, Any]:
+        """Return what the operating point depends on, beside the scores."""
+        return {
+            "weights_sha256": self._settings.weights_digest,
+            "precision": self._settings.precision,
+            "own_threshold": self._own_threshold,
+            "sure_scores": self._sure_scores,
+            "options": asdict(self._settings.options),
+        }
 
     def _save_settings(self) -> None:
         """Save what makes the results reproducible, beside them."""
@@ -218,14 +297,10 @@ class PickingSession:
             "command": self._request.command,
             "micrographs": self._request.micrographs_star,
             "weights": str(self._request.weights),
-            "weights_sha256": self._settings.weights_digest,
             "picker": describe_weights(self._request.weights),
-            "precision": self._settings.precision,
             **describe_point(self._point),
-            "own_threshold": self._own_threshold,
-            "sure_scores": self._sure_scores,
             "min_distance": self._settings.options.min_distance_or_default,
-            "options": asdict(self._settings.options),
+            **self._describe_request(),
         }
         if self._request.diameter_estimate is not None:
             record |= describe_estimate(self._request.diameter_estimate, self._request.micrographs)
@@ -245,14 +320,19 @@ class PickingSession:
         assert self._settings.point is not None
         return self._settings.point
 
-    def finish(self) -> JobSummary:
+    def finish(self, should_stop: Callable[[], bool] = lambda: False) -> JobSummary:
         """Return what came of everything, evaluated if there is a reference.
 
         Raises
         ------
         InputError
             If all micrographs failed, or more than the request allows.
+        JobAborted
+            If ``should_stop()`` was true while picks were selected anew; see ``pick``.
         """
+        if self._picked_since_fit:
+            self._fit_point(should_stop)
+            self._write_lists()
         results = list(self._results.values())
         _check_failures(results, self._request.max_failures)
         evaluation = None
@@ -263,6 +343,10 @@ class PickingSession:
             write_evaluation(self._job.path, evaluation)
         picker = describe_weights(self._request.weights)
         return JobSummary(results, self._point, evaluation, picker, self._learnt_border)
+
+
+def _is_on_gpu(gpu: str) -> bool:
+    return gpu != "cpu" and torch.cuda.is_available()
 
 
 def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.label_margin import edge_distance
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
@@ -154,11 +155,16 @@ def _label_micrograph(
     thresholds: Thresholds,
     draw: bool,
 ) -> FloatArray:
-    """Write the pseudo-labels of one micrograph, and its picture; return the scores of all candidates."""
+    """Write the pseudo-labels of one micrograph, and its picture; return the scores of all candidates.
+
+    What picking would reject, or the teacher's labels had not reached at the edges, is no particle to learn from.
+    """
     options = PickOptions(particle_diameter=pool.particle_diameter, threshold=thresholds.negative)
     prepared = prepare_micrograph(micrograph, pool.project_dir, predictor, options)
     candidates = find_candidates(predictor.answer(prepared.image), prepared, options)
-    labels = split_candidates(candidates.yx, candidates.score, thresholds)
+    border = predictor.header.label_margin * pool.particle_diameter / micrograph.optics.pixel_size
+    is_doubtful = candidates.is_junk | (edge_distance(candidates.yx, prepared.image_shape) < border)
+    labels = split_candidates(candidates.yx, candidates.score, thresholds, is_doubtful)
     for kind, yx, score in (
         (POSITIVE, labels.yx, labels.score),
         (IGNORED, labels.ignored_yx, labels.ignored_score),

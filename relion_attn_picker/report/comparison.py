@@ -34,10 +34,12 @@ A pick is right if it lies within half a particle diameter of a true centre that
 sets a pick on a broken particle, or on one in junk, counts neither way. Average precision (AP) is the area under the
 precision–recall curve of all candidates and needs no threshold; F1, precision, recall and IoU are at a threshold
 chosen for the best F1 on other micrographs, pixel figures likewise, against discs of the particle diameter. Figures
-are pooled over micrographs and then averaged over the seeds. Beside each stands the 95 % bootstrap interval over
-micrographs and, after ±, the standard deviation over the seeds. An interval over micrographs and seeds adds the
-variance of the mean over the seeds to that of the bootstrap (Student's t, degrees of freedom after Satterthwaite); it
-alone decides what is called higher or lower. Both networks are drawn the same micrographs, and pairs are of one seed.
+are pooled over micrographs and then averaged over the seeds. Beside each stands the 95 % interval over micrographs
+(standard error by bootstrap over n micrographs, times √(n / (n − 1)); Student's t with n − 1 degrees of freedom; on the
+logit scale, differences as they are) and, after ±, the standard deviation over the seeds. An interval over micrographs
+and seeds adds the variance of the mean over the seeds to that over micrographs (degrees of freedom after
+Satterthwaite); it alone decides what is called higher or lower. Both networks are drawn the same micrographs, and pairs
+are of one seed.
 Chance is the precision that as many random points would reach at the same radius."""
 
 AUC_TEXT: Final = """\

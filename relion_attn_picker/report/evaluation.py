@@ -137,7 +137,8 @@ def _format_lines(evaluation: Evaluation) -> Iterator[str]:
         yield from _format_pixels(evaluation.pixels)
     if n > 1:
         yield ""
-        yield "The intervals are bootstrapped over micrographs; the means are means over micrographs."
+        yield "The intervals are over micrographs: standard error by bootstrap, reach by Student's t for their"
+        yield "number, on the logit scale; the means are means over micrographs."
 
 
 def _format_edges(edges: EdgeCheck) -> Iterator[str]:

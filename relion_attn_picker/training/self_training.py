@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.training_options import SelfTrainingOptions
 
@@ -60,13 +63,15 @@ class PseudoLabels:
     ignored_score: FloatArray
 
 
-def split_candidates(yx: FloatArray, score: FloatArray, thresholds: Thresholds) -> PseudoLabels:
+def split_candidates(
+    yx: FloatArray, score: FloatArray, thresholds: Thresholds, is_doubtful: NDArray[np.bool_]
+) -> PseudoLabels:
     """Split a teacher's candidates, ``(n, 2)`` with scores ``(n,)``, at the two thresholds.
 
     A score equal to a threshold belongs above it. Candidates below ``thresholds.negative`` are in neither part: a
-    student learns ground there.
+    student learns ground there. Those that are doubtful whatever their score, ``(n,)``, never become particles.
     """
-    sure = score >= thresholds.positive
+    sure = (score >= thresholds.positive) & ~is_doubtful
     unsure = ~sure & (score >= thresholds.negative)
     return PseudoLabels(yx[sure], score[sure], yx[unsure], score[unsure])
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.mrc import read_image, write_image
-from relion_attn_picker.jobs import picking_job
+from relion_attn_picker.jobs import picking_job, picking_session
+from relion_attn_picker.jobs.pick_evaluation import read_point
+from relion_attn_picker.relion.job import JobDirectory
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project, Run
@@ -112,6 +119,68 @@ def test_rows_that_are_gone_are_not_listed(project: Project) -> None:
     project.list([B])
     project.run().assert_succeeded()
     assert "a.mrc" not in (project.job / "autopick.star").read_text()
+
+
+def set_age(path: Path, seconds: float) -> None:
+    """Let a file look as if it was written so many seconds ago."""
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+def test_image_that_was_written_anew_is_picked_again(project: Project, read_names: list[str]) -> None:
+    """As when motion correction was done again into the same folder: names, shape and settings are what they were."""
+    set_age(project.folder / A, 3600)
+    project.run().assert_succeeded()
+    (project.folder / A).write_bytes((project.folder / B).read_bytes())
+    read_names.clear()
+    out = project.run().assert_succeeded().out
+    assert read_names == [A]
+    assert f"{A} was written anew after it was picked: it is picked again." in out
+    np.testing.assert_array_equal(project.picks(A), project.picks(B))
+    assert "2/2 b.mrc 12 picks done before" in out
+
+
+def test_image_of_a_project_that_was_copied_keeps_its_picks(project: Project, read_names: list[str]) -> None:
+    """Some file systems keep times to two seconds only."""
+    set_age(project.folder / A, 100)
+    project.run().assert_succeeded()
+    set_age(project.folder / A, 101)
+    read_names.clear()
+    project.run().assert_succeeded()
+    assert read_names == []
+
+
+def test_copy_of_a_project_may_have_the_times_of_the_copying(project: Project, read_names: list[str]) -> None:
+    set_age(project.folder / A, 3600)
+    project.run().assert_succeeded()
+    set_age(project.folder / A, 10)
+    read_names.clear()
+    project.run().assert_succeeded()
+    assert read_names == []
+
+
+@pytest.mark.parametrize("is_longer", [True, False])
+def test_image_that_was_written_anew_at_once(project: Project, read_names: list[str], is_longer: bool) -> None:
+    """Another size counts though the time is the same; another time, however near, makes the contents count."""
+    os.utime(project.folder / A, (1000, 1000))
+    project.run().assert_succeeded()
+    (project.folder / A).write_bytes((project.folder / B).read_bytes() + is_longer * b"0")
+    os.utime(project.folder / A, (1000, 1000 if is_longer else 1001))
+    read_names.clear()
+    project.run().assert_succeeded()
+    assert read_names == [A]
+
+
+def test_records_of_earlier_versions_know_no_stamp(project: Project, read_names: list[str]) -> None:
+    project.run().assert_succeeded()
+    path = project.job / "candidates.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    bare = [{key: value for key, value in line.items() if not key.startswith("image_")} for line in lines]
+    shapes = [{"image_shape": line["image_shape"]} for line in lines]
+    path.write_text("".join(json.dumps(line | shape) + "\n" for line, shape in zip(bare, shapes, strict=True)))
+    set_age(project.folder / A, 3600)
+    read_names.clear()
+    project.run().assert_succeeded()
+    assert read_names == []
 
 
 def test_failed_ones_are_tried_again(project: Project, read_names: list[str]) -> None:
@@ -220,3 +289,71 @@ def test_twice_the_pixel_size_and_the_diameter_give_the_same_pixels(project: Pro
     run: Run = project.run("--angpix", "8", "--diameter", "200")
     run.assert_succeeded()
     np.testing.assert_array_equal(project.picks(A), before)
+
+
+@pytest.fixture
+def scored(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose figures of merit are probabilities that follow from all scores of the job."""
+    model = find_score_model(find_weights("attention", None))
+    assert model is not None
+    monkeypatch.setattr(picking_session, "find_score_model", lambda _: model)
+    return project
+
+
+def run_scored(project: Project) -> Run:
+    """Run the job with a threshold that it chooses itself."""
+    return project.run_only(*project.arguments, "--diameter", "100", "--j", "1")
+
+
+def stop_after(project: Project, asked: int) -> None:
+    """Run the job, and let it be told to stop when it has asked so often."""
+    answers = iter([False] * asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JobDirectory, "abort_requested", lambda _: next(answers, True))
+        assert run_scored(project).markers == ["RELION_JOB_EXIT_ABORTED"]
+
+
+def assert_one_scale(project: Project, *names: str) -> None:
+    """Assert that the picks of each micrograph are those of the saved operating point, with its figures of merit."""
+    point = read_point(json.loads((project.job / "picking_options.json").read_text()))
+    store = CandidateStore(project.job / "candidates.jsonl")
+    for name in names:
+        record = store.read(name)
+        assert record is not None
+        merit = point.merit(record.without_junk().score)
+        expected = np.sort(merit[merit >= point.threshold])
+        np.testing.assert_allclose(np.sort(project.picks(name)[:, 2]), expected, atol=1e-5)
+
+
+def test_unchanged_job_writes_nothing_anew(scored: Project) -> None:
+    run_scored(scored).assert_succeeded()
+    kept = [scored.job / "candidates.jsonl", scored.picks_path(A), scored.picks_path(B)]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in kept]
+    run_scored(scored).assert_succeeded()
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in kept] == before
+
+
+@pytest.mark.parametrize("asked", [1, 2, 3, 4, 5])
+def test_abort_leaves_the_scale_of_the_saved_point(scored: Project, asked: int) -> None:
+    """While micrographs are looked at (three times), and while picks are selected anew."""
+    run_scored(scored).assert_succeeded()
+    scored.add(C)
+    stop_after(scored, asked)
+    listed = (scored.job / "autopick.star").read_text()
+    done = [name for name in (A, B, C) if name in listed]
+    assert done[:2] == [A, B]
+    assert_one_scale(scored, *done)
+    expected = run_fresh_scored(scored)
+    run_scored(scored).assert_succeeded()
+    assert_one_scale(scored, A, B, C)
+    assert scored.picks_text() == expected
+
+
+def run_fresh_scored(project: Project) -> dict[str, str]:
+    """Return what a fresh run leaves, the job folder's earlier state put back afterwards."""
+    kept = project.job.rename(project.folder / "kept")
+    run_scored(project).assert_succeeded()
+    text = project.picks_text()
+    project.job.rename(project.folder / "fresh")
+    kept.rename(project.job)
+    return text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,14 @@ def test_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseExcep
 def test_reader_of_the_output_that_ends_early(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProgressLines, "report", raiser(BrokenPipeError(errno.EPIPE, "Broken pipe")))
     project.run().assert_failed_with("whoever read the output has ended, such as head: write it into a file instead")
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_streams_that_were_closed_at_the_start(project: Project, closed: str) -> None:
+    """Python then has None in the place of stdout, whose flush at the job's end comes before the marker."""
+    arguments = [sys.executable, "-m", "relion_attn_picker", "external", *project.arguments, "--diameter", "100"]
+    ended = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *arguments], check=False)
+    assert (ended.returncode, project.markers()) == (0, ["RELION_JOB_EXIT_SUCCESS"])
 
 
 def test_job_that_runs_already_is_left_alone(project: Project) -> None:

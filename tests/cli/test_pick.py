@@ -7,7 +7,7 @@ import re
 import select
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,8 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 
 if TYPE_CHECKING:
+    from relion_attn_picker.inference.operating_point import OperatingPoint
+    from relion_attn_picker.picks import FloatArray
     from tests.cli.conftest import Project
 
 
@@ -224,6 +226,54 @@ def test_progress_of_a_later_round_counts_what_is_left(
         *("1/2 c.mrc", "2/2 d.mrc"),
     ]
     assert sum("for the other 1 micrographs" in line for line in lines) == 2
+
+
+def test_watch_picks_again_what_was_written_anew_since_the_last_session(project: Project) -> None:
+    watch = ["Micrographs/*.mrc", "--out", "picks", "--watch", "0.01", "--idle", "0.02"]
+    for name in project.centres:
+        os.utime(name, (1, 1))
+    assert pick(project, *watch) == 0
+    Path("Micrographs/a.mrc").write_bytes(Path("Micrographs/b.mrc").read_bytes())
+    os.utime("Micrographs/a.mrc", (2, 2))
+    assert pick(project, *watch) == 0
+    found = texts(Path("picks"))
+    assert found["Micrographs/a_autopick.star"] == found["Micrographs/b_autopick.star"]
+
+
+def test_long_session_does_not_select_everything_anew_in_each_round(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a session leaves that ended by itself is what a job leaves that had all micrographs at once."""
+    from relion_attn_picker.jobs import picking_session, watching
+
+    fitted: list[int] = []
+    choose_point = picking_session.choose_point
+
+    def choose_and_note(score: FloatArray, count: int, *more: Any) -> OperatingPoint:
+        fitted.append(count)
+        return choose_point(score, count, *more)
+
+    def add_one(seconds: float) -> None:
+        if len(project.centres) < 26:
+            add(f"Micrographs/{len(project.centres):02}.mrc")
+
+    def add(*names: str) -> None:
+        project.add(*names)
+        for name in names:
+            os.utime(name, (1, 1))
+
+    add(*(f"Micrographs/{number:02}.mrc" for number in range(2, 20)))
+    for name in project.centres:
+        os.utime(name, (1, 1))
+    monkeypatch.setattr(picking_session, "choose_point", choose_and_note)
+    monkeypatch.setattr(watching, "_wait", lambda every, stop, sleep: add_one(every))
+    options = f"--diameter 100 --gpu cpu --j 1 --weights {project.weights}".split()
+    command = ["pick", "micrographs.star", *options]
+    assert run_plain_command(group, [*command, "--out", "picks", "--watch", "1", "--idle", "1"]) == 0
+    assert fitted == [20, 23, 26]
+    assert run_plain_command(group, [*command, "--out", "once"]) == 0
+    assert texts(Path("picks")) == texts(Path("once"))
+    assert Path("picks/summary.star").read_text() == Path("once/summary.star").read_text()
 
 
 @pytest.mark.parametrize(

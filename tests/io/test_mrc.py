@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import struct
 from pathlib import Path
 
@@ -152,6 +155,29 @@ def test_garbage(tmp_path: Path, content: bytes) -> None:
     assert_refused(path, "is not an MRC file")
 
 
+@pytest.mark.parametrize(
+    ("start", "advice"),
+    [
+        (gzip.compress(b"")[:4], "but compressed: uncompress it with gunzip"),
+        (bz2.compress(b"")[:4], "but compressed: uncompress it with bunzip2"),
+        (lzma.compress(b"")[:6], "but compressed: uncompress it with unxz"),
+        (b"II*\0", "but a TIFF: if it is a movie, correct its motion"),
+        (b"II+\0", "but a movie"),
+        (b"\x89HDF", "but HDF5: convert it to MRC"),
+    ],
+)
+def test_other_format(tmp_path: Path, start: bytes, advice: str) -> None:
+    path = tmp_path / "a.mrc"
+    path.write_bytes(start + bytes(2048))
+    assert_refused(path, advice)
+
+
+def test_size_that_looks_like_another_format(tmp_path: Path) -> None:
+    """The number of columns stands first in an MRC file; its mark tells that it is one."""
+    path = write_raw(tmp_path / "a.mrc", ramp(1, int.from_bytes(b"II*\0", "little")), mode=0)
+    assert read_header(path).shape == (1, 2771273)
+
+
 def test_movie_or_volume(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "a.mrc", np.tile(ramp(), (24, 1)), nz=24)
     assert_refused(path, r"holds 24 images \(a movie, a stack or a volume\)")
@@ -162,7 +188,7 @@ def test_complex_mode(tmp_path: Path) -> None:
 
 
 def test_unknown_mode(tmp_path: Path) -> None:
-    assert_refused(write_raw(tmp_path / "a.mrc", ramp(), mode=101), "MRC mode 101")
+    assert_refused(write_raw(tmp_path / "a.mrc", ramp(), mode=101), "MRC mode 101, not read here .newstack")
 
 
 def test_empty_dimension(tmp_path: Path) -> None:

@@ -122,3 +122,20 @@ def test_only_damaged_images(folder: Path) -> None:
         Path(name).write_bytes(b"")
     with pytest.raises(InputError, match=r"mics/a\.mrc is empty"):
         list_micrographs(["mics/*.mrc"], None, Path("out"))
+
+
+@pytest.mark.parametrize("ending", ["_noDW", "_DW", "_PS", "_EVN", "_doseweighted"])
+def test_several_images_of_one_movie(folder: Path, caplog: pytest.LogCaptureFixture, ending: str) -> None:
+    """A pattern over a MotionCorr job takes the images without dose weighting, and the power spectra, as well."""
+    plain, derived = f"mics/one{ending}.movie.mrc", f"mics/one{ending}.movie{ending}.mrc"
+    for name in (plain, derived):
+        write_image(folder / name, np.arange(12, dtype=np.float32).reshape(3, 4), 2.0)
+    for _ in range(2):
+        assert len(list_micrographs(["mics/*.mrc"], None, Path("out")).micrographs) == 4
+    assert caplog.text.count(f"{derived} stands beside {plain}") == 1
+
+
+def test_images_that_are_only_named_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_image(folder / "mics/alone_DW.mrc", np.arange(12, dtype=np.float32).reshape(3, 4), 2.0)
+    list_micrographs(["mics/*.mrc"], None, Path("out"))
+    assert "stands beside" not in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor as Pool
 from pathlib import Path
 from threading import Lock
 
@@ -14,10 +15,12 @@ from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.inference.answers import NetworkAnswer
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs.picking_job import PREPARED_AHEAD, JobSettings, PickJob
+from relion_attn_picker.jobs import picking_job, picking_session
+from relion_attn_picker.jobs.picking_job import PREPARED_AHEAD, JobSettings, PickJob, share_threads
+from relion_attn_picker.jobs.picking_session import PickingRequest
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec
-from relion_attn_picker.options import PickOptions
+from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
 from relion_attn_picker.relion.job import JobDirectory
 
@@ -94,6 +97,62 @@ def test_next_images_are_prepared_before_they_are_needed(micrographs: list[Micro
     time.sleep(0.2)
     assert predictor.alive == PREPARED_AHEAD
     run.close()
+
+
+@pytest.mark.parametrize(
+    ("threads", "on_gpu", "expected"),
+    [
+        (1, False, (2, 1)),
+        (16, False, (2, 16)),
+        (1, True, (2, 1)),
+        (4, True, (2, 2)),
+        (8, True, (4, 2)),
+        (16, True, (8, 2)),
+        (64, True, (8, 2)),
+    ],
+)
+def test_threads_prepare_images_while_a_gpu_looks(threads: int, on_gpu: bool, expected: tuple[int, int]) -> None:
+    share = share_threads(threads, on_gpu)
+    assert (share.preparers, share.threads_each) == expected
+
+
+def test_as_many_images_are_prepared_as_there_are_preparers(micrographs: list[Micrograph]) -> None:
+    predictor = CountingPredictor()
+    settings = JobSettings(OPTIONS, "digest", "auto")
+    job = PickJob(JobDirectory.open("job"), micrographs, Path(), predictor, settings, preparers=6)
+    run = job.run()
+    next(run)
+    time.sleep(0.2)
+    assert predictor.alive == 6
+    run.close()
+
+
+def test_session_takes_its_preparers_from_the_options(
+    micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[int] = []
+    most: list[int] = []
+
+    def load(path: Path, inference: InferenceOptions) -> CountingPredictor:
+        loaded.append(inference.threads)
+        return CountingPredictor()
+
+    monkeypatch.setattr(picking_session, "_is_on_gpu", lambda gpu: gpu == "0")
+    monkeypatch.setattr(picking_session, "load_predictor", load)
+    monkeypatch.setattr(picking_job, "ThreadPoolExecutor", lambda max_workers: (most.append(max_workers), Pool(1))[1])
+    Path("none.safetensors").write_bytes(b"")
+    for gpu in ("cpu", "0"):
+        request = PickingRequest(
+            micrographs=micrographs[:2],
+            project_dir=Path(),
+            micrographs_star="micrographs.star",
+            weights=Path("none.safetensors"),
+            options=OPTIONS,
+            inference=InferenceOptions(gpu=gpu, threads=16),
+        )
+        session = picking_session.PickingSession(JobDirectory.open(f"job_{gpu}"), request)
+        session.pick(micrographs[:2], lambda number, result: None, lambda: False)
+    assert (loaded, most) == ([16, 2], [2, 8])
 
 
 def test_stop_is_asked_before_each_micrograph(micrographs: list[Micrograph]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.image import imread
 from scipy.ndimage import gaussian_filter
 
+from relion_attn_picker import pipeline
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.inference.answers import NetworkAnswer
@@ -85,6 +87,23 @@ def pool(tmp_path: Path) -> UnlabelledPool:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "labels"
+
+
+def test_what_picking_would_reject_is_no_particle(
+    pool: UnlabelledPool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "judge_candidates", lambda yx, surroundings: np.ones(len(yx), np.float32))
+    make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, 0)
+    assert len(open_coordinates(folder / "ignored.star").read("mics/a.mrc").yx) == 2  # type: ignore[union-attr]
+    assert not open_pseudo_labels(folder, pool).micrographs
+
+
+def test_where_the_labels_of_the_teacher_had_stopped_is_no_particle(pool: UnlabelledPool, folder: Path) -> None:
+    """The sure particle lies 40 pixels, two diameters, from the edge."""
+    teacher = SpotTeacher()
+    teacher.header = replace(teacher.header, label_margin=2.1)
+    make_pseudo_labels(folder, pool, teacher, THRESHOLDS, 0)
+    assert not open_pseudo_labels(folder, pool).micrographs
 
 
 def test_sure_and_unsure_candidates_are_kept_apart(pool: UnlabelledPool, folder: Path) -> None:

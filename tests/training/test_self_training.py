@@ -25,20 +25,30 @@ TEACHER = {"average_precision": 0.9, "best_f1": 0.85, "f1": 0.8, "threshold": 0.
 def test_candidates_are_split_at_both_thresholds() -> None:
     score = np.array([0.95, 0.9, 0.89999, 0.5, 0.1, 0.09999, 0.0])
     yx = np.arange(14, dtype=np.float32).reshape(7, 2)
-    labels = split_candidates(yx, score, Thresholds(0.9, 0.1))
+    labels = split_candidates(yx, score, Thresholds(0.9, 0.1), np.zeros(7, np.bool_))
     np.testing.assert_array_equal(labels.score, [0.95, 0.9])  # a threshold belongs to what is above it
     np.testing.assert_array_equal(labels.ignored_score, [0.89999, 0.5, 0.1])
     np.testing.assert_array_equal(labels.yx, yx[:2])
     np.testing.assert_array_equal(labels.ignored_yx, yx[2:5])
 
 
+def test_doubtful_candidates_never_become_particles() -> None:
+    yx = np.arange(6, dtype=np.float32).reshape(3, 2)
+    labels = split_candidates(yx, np.array([0.95, 0.9, 0.05]), Thresholds(0.8, 0.1), np.array([True, False, True]))
+    np.testing.assert_array_equal(labels.yx, yx[1:2])
+    np.testing.assert_array_equal(labels.ignored_yx, yx[:1])
+
+
 def test_equal_thresholds_leave_no_band() -> None:
-    labels = split_candidates(np.zeros((3, 2), np.float32), np.array([0.6, 0.5, 0.4]), Thresholds(0.5, 0.5))
+    labels = split_candidates(
+        np.zeros((3, 2), np.float32), np.array([0.6, 0.5, 0.4]), Thresholds(0.5, 0.5), np.zeros(3, np.bool_)
+    )
     assert (len(labels.yx), len(labels.ignored_yx)) == (2, 0)
 
 
 def test_no_candidates() -> None:
-    labels = split_candidates(np.zeros((0, 2), np.float32), np.zeros(0, np.float32), Thresholds(0.9, 0.1))
+    nothing = np.zeros(0, np.float32)
+    labels = split_candidates(np.zeros((0, 2), np.float32), nothing, Thresholds(0.9, 0.1), nothing.astype(np.bool_))
     assert labels.yx.shape == labels.ignored_yx.shape == (0, 2)
     assert labels.score.shape == labels.ignored_score.shape == (0,)
 
