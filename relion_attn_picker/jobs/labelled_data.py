@@ -45,7 +45,7 @@ class TrainingData:
     micrographs_star
         Micrographs STAR file.
     coordinates
-        Truth: anything that ``relion.star.open_coordinates`` reads (ManualPick, AutoPick, particles.star).
+        Truth: anything that ``relion.coordinates.open_coordinates`` reads (ManualPick, AutoPick, particles.star).
     particle_diameter
         Å.
     hold_out

@@ -173,7 +173,7 @@ def evaluate_files(
     Parameters
     ----------
     picks, truth
-        Anything that ``relion.star.open_coordinates`` reads. If ``picks`` belongs to a job of this program, its
+        Anything that ``relion.coordinates.open_coordinates`` reads. If ``picks`` belongs to a job of this program, its
         candidates below the threshold are used too, its maps if it kept them, and its own micrographs STAR file.
     particle_diameter
         Å.

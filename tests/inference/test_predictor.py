@@ -70,11 +70,13 @@ def test_bfloat16_that_changes_the_map_is_given_up_with_a_warning(
 
 def test_bfloat16_stays_where_it_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "is_faster_in_bfloat16", lambda device: True)
-    monkeypatch.setattr(network_module, "PRECISION_TOLERANCE", 1.0)
     model, header = random_network("standard")
+    image = NetworkImage(np.random.default_rng(5).normal(size=(64, 64)).astype(np.float32), 5.0)
     automatic = ModelPredictor(model, header, InferenceOptions(gpu="cpu"))
-    automatic.predict(NetworkImage(np.zeros((64, 64), dtype=np.float32), 5.0))
+    exact = ModelPredictor(model, header, InferenceOptions(gpu="cpu", precision="float32"))
+    difference = np.abs(automatic.predict(image).values - exact.predict(image).values).max()
     assert automatic.precision == "bfloat16"
+    assert 0 < difference < network_module.PRECISION_TOLERANCE
 
 
 def test_absent_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

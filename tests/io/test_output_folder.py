@@ -55,7 +55,8 @@ def test_refusal_of_the_system_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_full_disk_is_left_to_whoever_writes_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_folder, "TemporaryFile", refuse_with(28))
-    make_folder(tmp_path)
+    make_folder(tmp_path / "new")
+    assert (tmp_path / "new").is_dir()
 
 
 def refuse_with(number: int) -> object:
