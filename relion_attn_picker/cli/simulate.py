@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 @click.option("--voltage", type=float, default=300.0, show_default=True, help="kV.")
 @click.option("--dose", type=float, help="Electrons per Å².  [default: drawn for each, 18 to 70]")
 @click.option("--defocus", type=(float, float), metavar="MIN MAX", help="µm under focus.  [default: 0.6 4, mostly 1.6]")
-@click.option("--snr", type=(float, float), default=(0.6, 1.5), show_default=True, help="Signal to noise, from to.")
+@click.option(
+    "--snr",
+    type=(float, float),
+    default=(0.6, 1.5),
+    show_default=True,
+    help="Signal to noise, from to; the noise of counting is scaled to it, whatever the dose.",
+)
 @click.option(
     "--coverage",
     type=(float, float),

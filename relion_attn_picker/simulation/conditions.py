@@ -57,7 +57,7 @@ class Conditions:
         e/Å², and the detector's quantum efficiency: the share of the electrons that count.
     snr
         Power of a particle's signal within its disc over the power of the noise, at 24 pixels per diameter; the noise
-        of counting is scaled to reach it.
+        of counting is scaled to reach it, whatever the dose, even below Poisson's.
     ice_thickness, ice_gradient, meniscus, ice_structure
         Å, its relative change across the field, its relative gain towards the rim, and S₀ of
         ``ice.ice_spectral_density``.

@@ -28,7 +28,7 @@ from relion_attn_picker.simulation.ice import (
     shading,
 )
 from relion_attn_picker.simulation.lumps import add_lump, draw_lump, draw_speck
-from relion_attn_picker.simulation.optics import Optics, image_intensity
+from relion_attn_picker.simulation.optics import Optics, image_intensity, relative_mean_free_path
 from relion_attn_picker.simulation.particles import BeadParticle, Points
 from relion_attn_picker.simulation.projection import to_scattering
 from relion_attn_picker.simulation.signal import (
@@ -62,6 +62,8 @@ class SimulatedField:
         Where films, ice, aggregates and debris lie, ``(h, w)``.
     optics
         As imaged.
+    noise_gain
+        Variance of the counts over Poisson's: what ``Conditions.snr`` asked for.
     """
 
     image: Tensor
@@ -69,6 +71,7 @@ class SimulatedField:
     ignored_yx: Tensor
     junk: Tensor
     optics: Optics
+    noise_gain: float
 
 
 def simulate_field(
@@ -118,7 +121,7 @@ def simulate_field(
     yx = (placed.yx - margin) / factor
     visible = ((yx >= -0.5) & (yx <= np.array(shape) - 0.5)).all(axis=1)
     kept, left_out = (_to_tensor(yx[visible & those], device) for those in (~ignored, ignored))
-    return SimulatedField(image, kept, left_out, junk, optics)
+    return SimulatedField(image, kept, left_out, junk, optics, noise_gain)
 
 
 def _make_grid(
@@ -180,6 +183,7 @@ def _specimen_phase(
 
 def _ice_absorption(grid: Grid, hole: Hole | None, conditions: Conditions, chance: Chance) -> Tensor:
     """Return what ice of uneven thickness takes from the wave's amplitude, as an exponent."""
+    length = ABSORPTION_LENGTH * relative_mean_free_path(conditions.voltage)
     thickness = 1 + 0.05 * shading(grid, chance, waves=3)
     turn = chance.rng.uniform(0, 2 * np.pi)
     y, x = grid.axes(grid.extent[0] / 2, grid.extent[1] / 2)
@@ -188,9 +192,9 @@ def _ice_absorption(grid: Grid, hole: Hole | None, conditions: Conditions, chanc
         y, x = grid.axes(*hole.centre)
         thickness += conditions.meniscus * ((y**2 + x**2) / hole.radius**2).clamp_max(1)
     if conditions.mottling:
-        relative = conditions.mottling * ABSORPTION_LENGTH / conditions.ice_thickness
+        relative = conditions.mottling * length / conditions.ice_thickness
         thickness += relative * mottling(grid, log_uniform(100, 1000, chance.rng), chance)
-    return thickness.clamp_min_(0).mul_(conditions.ice_thickness / (2 * ABSORPTION_LENGTH))
+    return thickness.clamp_min_(0).mul_(conditions.ice_thickness / (2 * length))
 
 
 def _expose(intensity: Tensor, pixel_size: float, noise_gain: float, conditions: Conditions, chance: Chance) -> Tensor:

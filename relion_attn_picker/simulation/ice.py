@@ -49,12 +49,13 @@ def gaussian_field(grid: Grid, spectral_density: Callable[[Tensor], Tensor], cha
 def ice_spectral_density(k2: Tensor, thickness: float, dose: float, voltage: float, structure: float) -> Tensor:
     """Return the power of the phase that ``thickness`` Å of moving water makes: rad² Å² at ``k²`` (1/Å²).
 
-    (λγ b)² n t S₀ (1 - exp(-a)) / a with a = (2πk)² u N / 2: water moves by u per axis and dose, so that fine
-    structure averages out during an exposure of N = ``dose`` e/Å²; ``structure`` is S₀, 0.04 to 0.12.
+    (λγ b)² n t S₀ · 2 (a - 1 + exp(-a)) / a² with a = (2πk)² u N / 2: water moves by u per axis and dose, so that fine
+    structure averages out during an exposure of N = ``dose`` e/Å². Structures that a dose n lies between correlate by
+    exp(-a n / N), and the power of their mean is the mean of that over all pairs. ``structure`` is S₀, 0.04 to 0.12.
     """
-    a = (k2 * (4 * math.pi**2 * WATER_MOTION * dose / 2)).clamp_min_(1e-6)
+    a = (k2 * (4 * math.pi**2 * WATER_MOTION * dose / 2)).clamp_min_(1e-3)
     power = (phase_per_scattering(voltage) * WATER_SCATTERING) ** 2 * WATER_MOLECULES * thickness * structure
-    return -torch.expm1(-a) / a * power
+    return (a + torch.expm1(-a)) / a**2 * (2 * power)
 
 
 def protein_spectral_density(k2: Tensor, power: float, radius_of_gyration: float) -> Tensor:

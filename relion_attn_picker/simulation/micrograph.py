@@ -32,6 +32,8 @@ class SimulatedMicrograph:
         Å.
     optics
         As imaged.
+    noise_gain
+        Variance of the counts over Poisson's: what ``Conditions.snr`` asked for.
     """
 
     image: FloatArray
@@ -41,6 +43,7 @@ class SimulatedMicrograph:
     pixel_size: float
     particle_diameter: float
     optics: Optics
+    noise_gain: float
 
 
 def simulate_micrograph(
@@ -74,4 +77,4 @@ def simulate_micrograph(
         image, yx, ignored_yx, junk = (
             tensor.cpu().numpy() for tensor in (field.image, field.yx, field.ignored_yx, field.junk)
         )
-    return SimulatedMicrograph(image, yx, ignored_yx, junk, pixel_size, particle.diameter, field.optics)
+    return SimulatedMicrograph(image, yx, ignored_yx, junk, pixel_size, particle.diameter, field.optics, field.noise_gain)

@@ -80,7 +80,8 @@ def write_project(
     - ``ignored.star`` with ``Ignored/*_ignored.star``: broken ones and ones in junk, neither right nor wrong to pick,
     - ``Junk/*_junk.mrc``: 1 where carbon, ice or aggregates lie, on pixels that are whole multiples of the
       micrograph's (see the header's pixel size),
-    - ``simulation.json``: version, options, particle; ``conditions.jsonl``: what was drawn for each micrograph.
+    - ``simulation.json``: version, options, particle; ``conditions.jsonl``: what was drawn for each micrograph,
+      and the variance of its counts over Poisson's.
 
     Names inside are relative to the folder: run jobs with it as the current folder.
 
@@ -187,6 +188,7 @@ def _write_micrograph(
         "ignored": len(simulated.ignored_yx),
         "ctf": asdict(simulated.optics.ctf),
         "conditions": asdict(conditions),
+        "noise_gain": simulated.noise_gain,
     }
 
 

@@ -69,8 +69,18 @@ def test_moving_water_is_blurred_at_high_frequency_only() -> None:
     moving = ice_spectral_density(k2, 500, 50, 300, 0.08).numpy()
     assert still == pytest.approx((0.0313 * 3.04) ** 2 * 0.0311 * 500 * 0.08, rel=0.02)
     assert moving[0] == pytest.approx(still[0], rel=1e-3)
-    a = (2 * np.pi / 3) ** 2 * 1.1 / 3 * 50 / 2
-    assert moving[2] / still[2] == pytest.approx((1 - np.exp(-a)) / a, rel=1e-3)
+
+
+@pytest.mark.parametrize("resolution", [40.0, 15.0, 6.0, 3.0])
+def test_moving_water_is_the_mean_of_what_it_was_at_each_moment(resolution: float) -> None:
+    exposed = np.linspace(0, 50, 801)
+    moved = 1.1 / 3 * np.abs(exposed[:, None] - exposed)  # mean square along one axis, Å²
+    alike = np.exp(-((2 * np.pi / resolution) ** 2) * moved / 2)  # mean of the phase factors of a Gaussian step
+    expected = np.trapezoid(np.trapezoid(alike, exposed, axis=1), exposed) / 50**2
+    still, moving = (
+        float(ice_spectral_density(torch.tensor([resolution**-2]), 500, dose, 300, 0.08)) for dose in (1e-6, 50)
+    )
+    assert moving / still == pytest.approx(expected, rel=2e-3)
 
 
 def test_shading_is_smooth_and_of_unit_deviation(chance: Chance) -> None:

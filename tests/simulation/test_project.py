@@ -49,6 +49,7 @@ def test_project_round_trip(tmp_path: Path) -> None:
         assert micrograph.optics.pixel_size == 4.0
         assert micrograph.ctf is not None
         assert record["micrograph"] == micrograph.name
+        assert record["noise_gain"] > 0
         middle = (micrograph.ctf.defocus_u + micrograph.ctf.defocus_v) / 2
         assert middle == pytest.approx(record["conditions"]["defocus"], abs=0.01)
         assert read_image(tmp_path / micrograph.name).shape == (200, 240)
