@@ -77,4 +77,6 @@ def simulate_micrograph(
         image, yx, ignored_yx, junk = (
             tensor.cpu().numpy() for tensor in (field.image, field.yx, field.ignored_yx, field.junk)
         )
-    return SimulatedMicrograph(image, yx, ignored_yx, junk, pixel_size, particle.diameter, field.optics, field.noise_gain)
+    return SimulatedMicrograph(
+        image, yx, ignored_yx, junk, pixel_size, particle.diameter, field.optics, field.noise_gain
+    )
