@@ -1,4 +1,4 @@
-"""``attnpick benchmark``: where the time of one micrograph goes, or how fast a network is trained."""
+"""``attnpick benchmark``: where the time of one micrograph goes, how fast a network is trained, or fields simulated."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--j", "threads", type=int, default=2, show_default=True, help="CPU threads.")
 @click.option("--repeats", type=int, default=5, show_default=True, help="Counted runs; medians are printed.")
 @click.option("--training", is_flag=True, help="Measure the training of the network instead.")
+@click.option("--simulation", is_flag=True, help="Measure the simulation of fields of this size instead.")
 @click.option("--batch_size", type=int, default=8, show_default=True, help="Crops a step of the training.")
 @click.option("--input_size", type=int, default=128, show_default=True, help="Side of a training crop in pixels.")
 def command(
@@ -41,18 +42,25 @@ def command(
     threads: int,
     repeats: int,
     training: bool,
+    simulation: bool,
     batch_size: int,
     input_size: int,
 ) -> None:
     """Measure the steps from reading to writing of one float32 micrograph, and the peak memory.
 
     With --training: crops a second of the network's training, beside the speed of a matrix product on this machine.
+    With --simulation: seconds a simulated field, without writing it.
     """
     from relion_attn_picker.jobs.benchmarking import benchmark
     from relion_attn_picker.options import InferenceOptions
     from relion_attn_picker.training_options import TrainOptions
 
     inference = InferenceOptions(gpu=gpu, precision=precision, threads=threads)
+    if training and simulation:
+        raise InputError("--training and --simulation are measured one at a time: give one of them.")
+    if simulation:
+        _benchmark_simulation((height, width), pixel_size, diameter, inference, repeats)
+        return
     if training:
         if variant == HYBRID:
             raise InputError(
@@ -73,6 +81,17 @@ def command(
     print(f"  {'total':<9} {result.total:7.3f} s   peak memory {result.peak_memory / 1e9:.2f} GB{on_gpu}")
 
 
+def _benchmark_simulation(
+    shape: tuple[int, int], pixel_size: float, diameter: float, inference: InferenceOptions, repeats: int
+) -> None:
+    from relion_attn_picker.jobs.simulation_benchmark import benchmark_simulation
+
+    result = benchmark_simulation(shape, pixel_size, diameter, inference, repeats)
+    print(f"fields of {shape[1]}×{shape[0]} pixels of {pixel_size:g} Å, particles of {diameter:g} Å")
+    print(f"{inference.threads} threads; {repeats} fields, each under other conditions")
+    print(f"  a field   {result.median_seconds:7.3f} s (median)   {1 / result.mean_seconds:.1f} fields a second")
+
+
 def _benchmark_training(options: TrainOptions, inference: InferenceOptions, repeats: int) -> None:
     from relion_attn_picker.jobs.training_benchmark import benchmark_training
 
@@ -84,4 +103,6 @@ def _benchmark_training(options: TrainOptions, inference: InferenceOptions, repe
     print(f"  training         {result.crops_per_second:9.1f} crops/s, {result.flops_per_crop / 1e9:.2f} GFLOP a crop")
     print(f"  achieved         {result.flops_per_second / 1e9:9.0f} GFLOP/s, {share:.0f} % of the ceiling")
     print(f"  matrix product   {result.ceiling / 1e9:9.0f} GFLOP/s, the ceiling")
-    print(f"  simulated fields {result.fields_per_second:9.1f} a second and process, of {result.crops_per_field} crops")
+    crops = f"of {result.crops_per_field} crops"
+    for place, speed in result.fields_per_second.items():
+        print(f"  simulated fields {speed:9.1f} a second and process on the {place.upper()}, {crops}")

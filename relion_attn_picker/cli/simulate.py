@@ -10,7 +10,7 @@ import click
 from relion_attn_picker.cli._options import LIKE_RELION
 from relion_attn_picker.cli._particle import PARTICLE_OPTIONS, choose_particle, particle_options
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import DIRT_NAMES, PIXEL_TYPES, SimulationOptions
+from relion_attn_picker.options import DIRT_NAMES, PIXEL_TYPES, InferenceOptions, SimulationOptions
 
 if TYPE_CHECKING:
     from relion_attn_picker.simulation.project import SimulationProgress
@@ -50,7 +50,15 @@ if TYPE_CHECKING:
 )
 @click.option("--pixel_type", type=click.Choice(PIXEL_TYPES), default="float32", show_default=True, help="Of the MRC.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same project.")
-def command(out: str, width: int, height: int, defocus: tuple[float, float] | None, count: int, **others: Any) -> None:
+@click.option(
+    "--gpu",
+    default="cpu",
+    show_default=True,
+    help="Where it is computed: cpu, auto (the GPU with the most free memory), or a GPU's number.",
+)
+def command(
+    out: str, width: int, height: int, defocus: tuple[float, float] | None, count: int, gpu: str, **others: Any
+) -> None:
     """Write a RELION project of simulated micrographs with known particles: MRC files, micrographs.star, truth.star.
 
     Broken particles and ones in junk are in ignored.star, masks of the junk in Junk/, all options in simulation.json.
@@ -62,8 +70,10 @@ def command(out: str, width: int, height: int, defocus: tuple[float, float] | No
     underfocus = None if defocus is None else (1e4 * defocus[0], 1e4 * defocus[1])
     options = SimulationOptions(count=count, shape=(height, width), defocus=underfocus, **others)
 
+    from relion_attn_picker.inference.devices import choose_device
     from relion_attn_picker.simulation.project import write_project
 
+    device = str(choose_device(InferenceOptions(gpu=gpu).gpu))
     beads, source = choose_particle(options.seed, **choice)
 
     def report(progress: SimulationProgress) -> None:
@@ -71,5 +81,5 @@ def command(out: str, width: int, height: int, defocus: tuple[float, float] | No
         print(f"{progress.number}/{progress.count} {what}", flush=True)
 
     print(f"{beads.name}: {source}", flush=True)
-    write_project(Path(out), beads, options, source, report)
+    write_project(Path(out), beads, options, source, report, device)
     print(f"Written: {out}/micrographs.star, {out}/truth.star and {out}/ignored.star")

@@ -67,6 +67,13 @@ def _of_recipe(field: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @click.option(
     "--validate_simulated", type=int, help="Simulated micrographs to validate with.  [default: 12 without data]"
 )
+@click.option(
+    "--simulate_on",
+    type=click.Choice(["cpu", "gpu"]),
+    default="cpu",
+    show_default=True,
+    help="Where that is done; gpu: the one that trains.",
+)
 @click.option("--structures", help="Folder of bead files (*.npz) for the simulation.  [default: procedural particles]")
 @click.option("--exclude", multiple=True, help="Leave out structures that this word fits. Repeatable.")
 @click.option("--variant", "architecture", type=click.Choice(["attention", "standard"]), help="[default: attention]")
@@ -112,7 +119,12 @@ def command(out: str, **options: Any) -> None:
 
 def read_request(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of ``attnpick train`` but for ``--out`` as what ``jobs.training_job.run_training`` takes."""
-    from relion_attn_picker.jobs.simulated_data import open_simulation, simulate_on_the_fly, simulate_source
+    from relion_attn_picker.jobs.simulated_data import (
+        open_simulation,
+        place_simulation,
+        simulate_on_the_fly,
+        simulate_source,
+    )
 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"], save_every=given["save_every"])
@@ -126,7 +138,8 @@ def read_request(given: dict[str, Any]) -> dict[str, Any]:
     recipe = given["recipe"] or ("small" if start_from is None else "fine_tune")
     crops, train = follow_recipe(recipe, given, given["shorten"])
     structures = given["structures"]
-    simulation = open_simulation(structures and Path(structures), train.seed, given["exclude"])
+    device = place_simulation(given["simulate_on"], given["gpu"])
+    simulation = open_simulation(structures and Path(structures), train.seed, given["exclude"], device)
     count, share, n_validation = given["simulated"], given["on_the_fly"], given["validate_simulated"]
     for name in ("simulated", "validate_simulated"):
         if (given[name] or 0) < 0:

@@ -16,6 +16,8 @@ from relion_attn_picker.simulation.library import ParticleLibrary, open_particle
 from relion_attn_picker.simulation.micrograph import simulate_micrograph
 from relion_attn_picker.simulation.particles import BeadParticle
 from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource
+from relion_attn_picker.training.distributed import current_world
+from relion_attn_picker.training.fit import device_of
 
 SESSION_SHAPE: Final = (720, 720)
 SESSION_FIELDS: Final = 2
@@ -47,24 +49,28 @@ class Simulation:
     structures
         Particles of all other fields; ``None`` makes every field procedural.
     seed
-        A field depends on the seed, its purpose and its number alone.
+        A field depends on the seed, its purpose, its number and the kind of device alone.
+    device
+        Where fields are made, as torch names it, such as ``"cuda:0"``: a GPU draws other noise than a CPU.
     """
 
     procedural: ParticleLibrary
     structures: ParticleLibrary | None
     seed: int
+    device: str = "cpu"
 
     @property
     def description(self) -> str:
         """What is simulated."""
         libraries = [self.procedural] if self.structures is None else [self.structures, self.procedural]
-        return f"{' and '.join(library.description for library in libraries)}, seed {self.seed}"
+        place = "" if self.device == "cpu" else ", made on a GPU"
+        return f"{' and '.join(library.description for library in libraries)}, seed {self.seed}{place}"
 
     def make_field(self, purpose: str, number: int) -> LabelledImage:
         """Simulate one field; ``purpose`` is a key of ``STREAMS``."""
         rng = np.random.default_rng([self.seed, STREAMS[purpose], number])
         particle, pixel_size = self._draw_particle(number, rng)
-        return _simulate(particle, pixel_size, FIELD_SHAPE, draw_conditions(rng), rng)
+        return self._simulate(particle, pixel_size, FIELD_SHAPE, draw_conditions(rng), rng)
 
     def make_session(self, number: int) -> list[LabelledImage]:
         """Simulate ``SESSION_FIELDS`` micrographs of one particle and one microscope, all with particles."""
@@ -73,7 +79,7 @@ class Simulation:
         while not (session := draw_conditions(rng)).coverage:
             pass
         conditions = [vary_conditions(session, rng) for _ in range(SESSION_FIELDS)]
-        return [_simulate(particle, pixel_size, SESSION_SHAPE, each, rng) for each in conditions]
+        return [self._simulate(particle, pixel_size, SESSION_SHAPE, each, rng) for each in conditions]
 
     def _draw_particle(self, number: int, rng: np.random.Generator) -> tuple[BeadParticle, float]:
         """Return a particle, and Å per pixel of its fields."""
@@ -81,20 +87,27 @@ class Simulation:
         particle = (self.procedural if is_procedural else self.structures).draw(rng)  # type: ignore[union-attr]
         return particle, particle.diameter / float(rng.uniform(*PIXELS_PER_DIAMETER))
 
+    def _simulate(
+        self,
+        particle: BeadParticle,
+        pixel_size: float,
+        shape: tuple[int, int],
+        conditions: Conditions,
+        rng: np.random.Generator,
+    ) -> LabelledImage:
+        simulated = simulate_micrograph(particle, shape, pixel_size, conditions, rng, self.device)
+        return LabelledImage(simulated.image, pixel_size, particle.diameter, simulated.yx, simulated.ignored_yx)
 
-def _simulate(
-    particle: BeadParticle,
-    pixel_size: float,
-    shape: tuple[int, int],
-    conditions: Conditions,
-    rng: np.random.Generator,
-) -> LabelledImage:
-    simulated = simulate_micrograph(particle, shape, pixel_size, conditions, rng)
-    return LabelledImage(simulated.image, pixel_size, particle.diameter, simulated.yx, simulated.ignored_yx)
 
-
-def open_simulation(structures: Path | None, seed: int, exclude: Sequence[str] = ()) -> Simulation:
+def open_simulation(structures: Path | None, seed: int, exclude: Sequence[str] = (), device: str = "cpu") -> Simulation:
     """Return the simulation of procedural particles and, if a folder is given, of the structures in it.
+
+    Parameters
+    ----------
+    structures, exclude
+        See ``simulation.library.open_particle_library``.
+    seed, device
+        See ``Simulation``.
 
     Raises
     ------
@@ -106,7 +119,34 @@ def open_simulation(structures: Path | None, seed: int, exclude: Sequence[str] =
     if structures is None and exclude:
         raise InputError(f"--exclude {exclude[0]} has nothing to leave out: give --structures, or no --exclude.")
     library = None if structures is None else open_particle_library(structures, exclude=exclude)
-    return Simulation(open_particle_library(None), library, seed)
+    return Simulation(open_particle_library(None), library, seed, device)
+
+
+def place_simulation(simulate_on: str, gpu: str) -> str:
+    """Return the device on which the fields of a training are made, as torch names it.
+
+    Parameters
+    ----------
+    simulate_on
+        ``"cpu"``, or ``"gpu"``: the one that the training runs on.
+    gpu
+        Of the training, see ``inference.devices.choose_device``.
+
+    Raises
+    ------
+    InputError
+        If the training runs on no GPU.
+    DeviceError
+        If its GPU is not there or cannot be used.
+    """
+    if simulate_on == "cpu":
+        return "cpu"
+    device = device_of(gpu, current_world())
+    if device.type == "cpu":
+        raise InputError(
+            "The training runs on the CPU, so there is no GPU to simulate on: leave out --simulate_on gpu."
+        )
+    return str(device)
 
 
 def simulate_source(simulation: Simulation, count: int, purpose: str = "crop file") -> LabelledSource:

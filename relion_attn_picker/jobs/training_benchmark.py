@@ -46,14 +46,15 @@ class TrainingBenchmark:
     ceiling
         Floating-point operations a second of a matrix product.
     fields_per_second, crops_per_field
-        Simulated fields by one process on the CPU, normalised and cut, and how many crops cover one.
+        Simulated fields by one process, normalised and cut, by where they are simulated (``"cpu"``, and ``"gpu"`` if
+        the training runs on one), and how many crops cover one.
     """
 
     precision: str
     crops_per_second: float
     flops_per_crop: float
     ceiling: float
-    fields_per_second: float
+    fields_per_second: dict[str, float]
     crops_per_field: int
 
     @property
@@ -79,14 +80,15 @@ def benchmark_training(options: TrainOptions, inference: InferenceOptions, repea
     with FlopCounterMode(display=False) as counter:
         trainer.take_step(batch)
     step_seconds = _median_seconds(lambda: trainer.take_step(batch), repeats, device)
-    fields = [_time_field(number) for number in range(repeats)]
+    places = {"cpu": "cpu"} if device.type == "cpu" else {"cpu": "cpu", "gpu": str(device)}
+    fields = {name: [_time_field(number, place) for number in range(repeats)] for name, place in places.items()}
     return TrainingBenchmark(
         precision,
         options.batch_size / step_seconds,
         counter.get_total_flops() / options.batch_size,
         _ceiling(device, DTYPES[precision], repeats),
-        1 / median(seconds for seconds, _ in fields),
-        round(median(count for _, count in fields)),
+        {name: 1 / median(seconds for seconds, _ in timed) for name, timed in fields.items()},
+        round(median(count for _, count in fields["cpu"])),
     )
 
 
@@ -114,9 +116,9 @@ def _median_seconds(work: Callable[[], object], repeats: int, device: torch.devi
     return median(seconds[1:])
 
 
-def _time_field(number: int) -> tuple[float, int]:
+def _time_field(number: int, device: str) -> tuple[float, int]:
     """Return the seconds that a simulated field takes, cut into crops, and how many crops cover it."""
-    options, simulation = CropOptions(), open_simulation(None, seed=1)
+    options, simulation = CropOptions(), open_simulation(None, seed=1, device=device)
     start = time.perf_counter()
     field = simulation.make_field("on the fly", number)
     crops = cut_crops(field, 10_000, options, Normalization(), np.random.default_rng(number))

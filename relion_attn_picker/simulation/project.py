@@ -70,6 +70,7 @@ def write_project(
     options: SimulationOptions,
     source: str = "",
     report: Callable[[SimulationProgress], None] = lambda progress: None,
+    device: str = "cpu",
 ) -> None:
     """Write simulated micrographs of one kind of particle as a RELION project.
 
@@ -97,6 +98,8 @@ def write_project(
         Where the particle comes from, for ``simulation.json``.
     report
         Called after each micrograph.
+    device
+        Where the images are made, as torch names it; a GPU draws other noise than a CPU.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def write_project(
         unfinished one of other options.
     """
     _check_size(particle, options)
-    settings = _describe(particle, options, source)
+    settings = _describe(particle, options, source, device)
     done = open_project_folder(folder, settings)
     records, names = [], [_name_files(number) for number in range(1, options.count + 1)]
     with (folder / CONDITIONS_JSONL).open("a", encoding="utf-8") as log:
@@ -113,7 +116,7 @@ def write_project(
             record = done.get(files.micrograph)
             was_there = record is not None and files.are_in(folder)
             if record is None or not was_there:
-                record = _write_micrograph(folder, files, particle, options, number)
+                record = _write_micrograph(folder, files, particle, options, number, device)
                 log.write(json.dumps(record) + "\n")
                 log.flush()
             records.append(record)
@@ -148,7 +151,7 @@ def _check_size(particle: BeadParticle, options: SimulationOptions) -> None:
         )
 
 
-def _describe(particle: BeadParticle, options: SimulationOptions, source: str) -> dict[str, Any]:
+def _describe(particle: BeadParticle, options: SimulationOptions, source: str, device: str) -> dict[str, Any]:
     """Return what ``simulation.json`` holds, as JSON gives it back."""
     described = {
         "version": __version__,
@@ -160,6 +163,7 @@ def _describe(particle: BeadParticle, options: SimulationOptions, source: str) -
             "beads": len(particle.xyz),
             "scattering": round(float(particle.weight.sum()), 3),
         },
+        "made_on": "a CPU" if device == "cpu" else "a GPU",
     }
     return dict(json.loads(json.dumps(described)))
 
@@ -172,12 +176,12 @@ def _name_files(number: int) -> _Files:
 
 
 def _write_micrograph(
-    folder: Path, files: _Files, particle: BeadParticle, options: SimulationOptions, number: int
+    folder: Path, files: _Files, particle: BeadParticle, options: SimulationOptions, number: int, device: str
 ) -> dict[str, Any]:
     """Simulate and write one micrograph; return its record."""
     rng = np.random.default_rng([options.seed, number])
     conditions = draw_session_conditions(options, number, rng)
-    simulated = simulate_micrograph(particle, options.shape, options.pixel_size, conditions, rng)
+    simulated = simulate_micrograph(particle, options.shape, options.pixel_size, conditions, rng, device)
     write_image(folder / files.micrograph, CONVERT[options.pixel_type](simulated.image), options.pixel_size)
     write_truth(folder / files.truth, simulated.yx)
     write_truth(folder / files.ignored, simulated.ignored_yx)

@@ -64,8 +64,8 @@ def _check_same(path: Path, settings: dict[str, Any]) -> None:
             for key, value in settings[part].items()
             if begun[part].get(key) != value
         ]
-        if begun["version"] != settings["version"]:
-            differing.append(f"version was {begun['version']}, now {settings['version']}")
+        was = {"version": begun["version"], "made_on": begun.get("made_on", "a CPU")}
+        differing += [f"{key} was {value}, now {settings[key]}" for key, value in was.items() if value != settings[key]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not what attnpick simulate writes ({error!r}): give another folder.") from error
     if differing:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.jobs import simulation_benchmark
 from relion_attn_picker.jobs.benchmarking import STEPS, benchmark, gpu_memory
 from relion_attn_picker.jobs.training_benchmark import benchmark_training
 from relion_attn_picker.options import InferenceOptions
@@ -48,7 +51,25 @@ def test_training_is_measured_beside_the_ceiling(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "crops/s" in printed
     assert "% of the ceiling" in printed
-    assert "simulated fields" in printed
+    assert "process on the CPU" in printed
+    assert "on the GPU" not in printed
+
+
+def test_simulation_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--simulation", "--width", "120", "--height", "100", "--pixel_size", "6", "--repeats", "2"]
+    assert run_plain_command(group, ["benchmark", *small, "--gpu", "cpu", "--j", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "fields of 120×100 pixels of 6 Å, particles of 150 Å" in printed
+    assert re.search(r"a field +0\.\d{3} s \(median\) +\d+\.\d fields a second", printed)
+
+
+def test_fields_are_simulated_where_they_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = []
+    monkeypatch.setattr(
+        simulation_benchmark, "simulate_micrograph", lambda *arguments: places.append((arguments[1], arguments[5]))
+    )
+    simulation_benchmark.benchmark_simulation((100, 120), 6.0, 150.0, InferenceOptions(gpu="cpu"), 3)
+    assert places == [((100, 120), torch.device("cpu"))] * 4
 
 
 def test_operations_of_a_crop_grow_with_its_area() -> None:
@@ -70,6 +91,9 @@ def test_operations_of_a_crop_grow_with_its_area() -> None:
         (["--width", "0"], "The micrograph has 0×4096 pixels"),
         (["--repeats", "0"], "The number of runs is 0"),
         (["--training", "--repeats", "0"], "The number of runs is 0"),
+        (["--simulation", "--repeats", "0"], "The number of runs is 0"),
+        (["--simulation", "--width", "10"], "The micrographs have 10×4096 pixels"),
+        (["--simulation", "--training"], "--training and --simulation are measured one at a time"),
     ],
 )
 def test_what_cannot_be_measured(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

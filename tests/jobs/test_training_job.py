@@ -373,6 +373,7 @@ def test_nothing_left_to_train_on(project: Path) -> None:
         ("--simulated 2 --validate_simulated -1", "--validate_simulated is -1: expected 0 micrographs or more."),
         ("--seed -1", "The seed is -1: expected 0 or more."),
         ("--base_features 7", "base_features is 7: expected an even number from 8 to 64."),
+        ("--simulate_on gpu", "The training runs on the CPU, so there is no GPU to simulate on"),
         ("--structures beads", "--structures is for simulated micrographs: give --simulated or --on_the_fly too."),
     ],
 )

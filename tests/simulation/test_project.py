@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -16,6 +17,7 @@ from relion_attn_picker.options import SimulationOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.simulation import project
+from relion_attn_picker.simulation.micrograph import SimulatedMicrograph
 from relion_attn_picker.simulation.particles import PROTEIN_SCATTERING, BeadParticle, make_particle
 from relion_attn_picker.simulation.project import SimulationProgress, coarsen_mask, round_counts, write_project
 
@@ -183,12 +185,28 @@ def test_interrupted_project_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert without_clock(contents(folder)) == without_clock(contents(tmp_path / "whole"))
 
 
+def test_project_is_made_on_the_device_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = []
+    original = project.simulate_micrograph
+
+    def simulate(*arguments: Any) -> SimulatedMicrograph:
+        places.append(arguments[-1])
+        return original(*arguments[:-1], "cpu")
+
+    monkeypatch.setattr(project, "simulate_micrograph", simulate)
+    write_project(tmp_path, ball(), SMALL, device="cuda:1")
+    assert places == ["cuda:1", "cuda:1"]
+    assert json.loads((tmp_path / "simulation.json").read_text())["made_on"] == "a GPU"
+
+
 def test_interrupted_project_of_other_options(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_project(tmp_path, ball(), SMALL, report=stop_after_first)
     before = contents(tmp_path)
     with pytest.raises(InputError, match=r"unfinished simulation of other options \(count was 2, now 3; diameter was"):
         write_project(tmp_path, ball(50.0), replace(SMALL, count=3))
+    with pytest.raises(InputError, match=r"of other options \(made_on was a CPU, now a GPU\)"):
+        write_project(tmp_path, ball(), SMALL, device="cuda:0")
     assert contents(tmp_path) == before
     (tmp_path / "simulation.json").write_text("{}")
     with pytest.raises(InputError, match="is not what attnpick simulate writes"):
