@@ -44,6 +44,11 @@ def choose_device(gpu: str) -> torch.device:
     return _prepare_gpu(int(gpu))
 
 
+def is_on_gpu(gpu: str) -> bool:
+    """Tell whether ``choose_device`` would choose a GPU for ``gpu``, without touching one."""
+    return gpu != "cpu" and torch.cuda.is_available()
+
+
 @cache
 def _find_freest_gpu(count: int) -> int:
     """Return which of ``count`` GPUs has the most free memory; asked once, so that all networks come to one GPU."""

@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
+from relion_attn_picker.inference.devices import is_on_gpu
 from relion_attn_picker.inference.diameter import DiameterEstimate
 from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, choose_point, first_point
 from relion_attn_picker.inference.predictor import load_predictor
@@ -148,7 +147,7 @@ class PickingSession:
         if request.reference is not None:
             sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in request.micrographs}
             self._reference = open_reference_of(request.reference, request.project_dir, sizes)
-        self._share = share_threads(request.inference.threads, _is_on_gpu(request.inference.gpu))
+        self._share = share_threads(request.inference.threads, is_on_gpu(request.inference.gpu))
         inference = replace(request.inference, threads=self._share.threads_each)
         self._predictor = load_predictor(request.weights, inference)
         options = request.options.with_border(self._predictor.header.label_margin)
@@ -343,10 +342,6 @@ class PickingSession:
             write_evaluation(self._job.path, evaluation)
         picker = describe_weights(self._request.weights)
         return JobSummary(results, self._point, evaluation, picker, self._learnt_border)
-
-
-def _is_on_gpu(gpu: str) -> bool:
-    return gpu != "cpu" and torch.cuda.is_available()
 
 
 def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:

@@ -3,7 +3,8 @@
 A folder of pseudo-labels holds, for each micrograph, one coordinate file of what the teacher is sure of and one of what
 is ignored, both with scores; their lists ``positive.star`` and ``ignored.star``; the histogram of the scores; and
 pictures of a few micrographs. ``summary.json`` comes last, so that a folder without it is not complete. Students read
-these files and nothing else: what one looks at is what they learn.
+these files and nothing else: what one looks at is what they learn. In ``teacher/`` is the picking job that they come
+from: one that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import filecmp
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,14 +21,18 @@ import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.label_margin import edge_distance
-from relion_attn_picker.inference.predictor import Predictor
+from relion_attn_picker.inference.devices import is_on_gpu
+from relion_attn_picker.inference.predictor import Predictor, load_predictor
+from relion_attn_picker.io.candidates import CandidateRecord
 from relion_attn_picker.io.mrc import read_image
+from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.jobs.picking_job import PickJob, share_threads
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.options import PickOptions
-from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.pipeline import find_candidates, prepare_micrograph
+from relion_attn_picker.options import InferenceOptions, PickOptions
+from relion_attn_picker.picks import FloatArray, is_junk
 from relion_attn_picker.relion.coordinates import open_coordinates
+from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_failures, write_picks
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.paths import coordinate_name
@@ -106,8 +111,36 @@ def refuse_labelled_micrographs(pools: Sequence[UnlabelledPool], labelled: Seque
                 )
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A network that picks; ``load`` makes one.
+
+    ``precision`` is that asked for; ``preparers`` as in ``PickJob``.
+    """
+
+    predictor: Predictor
+    weights_digest: str
+    precision: str
+    preparers: int
+
+    @classmethod
+    def load(cls, checkpoint: Path, inference: InferenceOptions) -> Teacher:
+        """Return the teacher that a checkpoint holds.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be read.
+        DeviceError
+            If the GPU is not there or cannot be used.
+        """
+        share = share_threads(inference.threads, is_on_gpu(inference.gpu))
+        predictor = load_predictor(checkpoint, replace(inference, threads=share.threads_each))
+        return cls(predictor, digest_weights(checkpoint), inference.precision, share.preparers)
+
+
 def make_pseudo_labels(
-    folder: Path, pool: UnlabelledPool, predictor: Predictor, thresholds: Thresholds, pictures: int
+    folder: Path, pool: UnlabelledPool, teacher: Teacher, thresholds: Thresholds, pictures: int
 ) -> PseudoLabelSummary:
     """Pick a pool with a teacher and write its pseudo-labels into ``folder``; a complete folder is left as it is.
 
@@ -117,8 +150,8 @@ def make_pseudo_labels(
     ----------
     folder
         Made if absent.
-    pool, predictor
-        What is picked, and the teacher.
+    pool, teacher
+        What is picked, and who picks.
     thresholds
         See ``split_candidates``.
     pictures
@@ -131,47 +164,57 @@ def make_pseudo_labels(
     """
     if (folder / SUMMARY_NAME).exists():
         return PseudoLabelSummary(**json.loads((folder / SUMMARY_NAME).read_text()))
-    folder.mkdir(parents=True, exist_ok=True)
     drawn = set(np.linspace(0, len(pool.micrographs) - 1, pictures).round().astype(int).tolist())
     scores: list[FloatArray] = []
     failures: dict[str, str] = {}
-    for index, micrograph in enumerate(pool.micrographs):
-        try:
-            scores.append(_label_micrograph(folder, pool, micrograph, predictor, thresholds, index in drawn))
-        except InputError as error:
-            log.warning("%s is left out: %s", micrograph.name, error)
-            failures[micrograph.name] = str(error)
+    picking = _start_picking(folder / "teacher", pool, teacher, thresholds)
+    for index, result in enumerate(picking.run()):
+        micrograph, record = result.micrograph, picking.store.read(result.micrograph.name)
+        if record is None:
+            log.warning("%s is left out: %s", micrograph.name, result.reason)
+            failures[micrograph.name] = str(result.reason)
+        else:
+            margin = teacher.predictor.header.label_margin
+            _label_micrograph(folder, pool, micrograph, record, margin, thresholds, index in drawn)
+            scores.append(record.score)
     if len(failures) == len(pool.micrographs):
         raise InputError(f"No micrograph of {pool.name} could be picked: {next(iter(failures.values()))}")
     draw_scores(folder / "scores.png", np.concatenate(scores), thresholds.positive, thresholds.negative)
     return _summarize(folder, pool, failures)
 
 
+def _start_picking(folder: Path, pool: UnlabelledPool, teacher: Teacher, thresholds: Thresholds) -> PickJob:
+    """Return the job in which the teacher picks everything that is not mere ground."""
+    options = PickOptions(particle_diameter=pool.particle_diameter, threshold=thresholds.negative)
+    settings = JobSettings(options, teacher.weights_digest, teacher.precision)
+    job = JobDirectory.open(str(folder))
+    return PickJob(job, pool.micrographs, pool.project_dir, teacher.predictor, settings, preparers=teacher.preparers)
+
+
 def _label_micrograph(
     folder: Path,
     pool: UnlabelledPool,
     micrograph: Micrograph,
-    predictor: Predictor,
+    record: CandidateRecord,
+    label_margin: float,
     thresholds: Thresholds,
     draw: bool,
-) -> FloatArray:
-    """Write the pseudo-labels of one micrograph, and its picture; return the scores of all candidates.
+) -> None:
+    """Write the pseudo-labels of one micrograph, and its picture.
 
     What picking would reject, or the teacher's labels had not reached at the edges, is no particle to learn from.
     """
-    options = PickOptions(particle_diameter=pool.particle_diameter, threshold=thresholds.negative)
-    prepared = prepare_micrograph(micrograph, pool.project_dir, predictor, options)
-    candidates = find_candidates(predictor.answer(prepared.image), prepared, options)
-    border = predictor.header.label_margin * pool.particle_diameter / micrograph.optics.pixel_size
-    is_doubtful = candidates.is_junk | (edge_distance(candidates.yx, prepared.image_shape) < border)
-    labels = split_candidates(candidates.yx, candidates.score, thresholds, is_doubtful)
+    border = label_margin * pool.particle_diameter / micrograph.optics.pixel_size
+    is_rejected = is_junk(record.score, record.details)
+    is_doubtful = is_rejected | (edge_distance(record.yx, record.image_shape) < border)
+    labels = split_candidates(record.yx, record.score, thresholds, is_doubtful)
     for kind, yx, score in (
         (POSITIVE, labels.yx, labels.score),
         (IGNORED, labels.ignored_yx, labels.ignored_score),
     ):
         path = _points_path(folder, micrograph, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_picks(path, yx, score, prepared.image_shape)
+        write_picks(path, yx, score, record.image_shape)
     log.info("%s %d pseudo-labels, %d ignored", micrograph.name, len(labels.yx), len(labels.ignored_yx))
     if draw:
         draw_points(
@@ -180,7 +223,6 @@ def _label_micrograph(
             _points_path(folder, micrograph, "pseudo_labels").with_suffix(".png"),
             pool.particle_diameter / micrograph.optics.pixel_size,
         )
-    return candidates.score
 
 
 def _summarize(folder: Path, pool: UnlabelledPool, failures: dict[str, str]) -> PseudoLabelSummary:

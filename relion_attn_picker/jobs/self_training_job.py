@@ -27,6 +27,7 @@ from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.jobs.labelled_data import read_labelled_source, split_source
 from relion_attn_picker.jobs.pseudo_labels import (
     PseudoLabelSummary,
+    Teacher,
     UnlabelledPool,
     make_pseudo_labels,
     open_pseudo_labels,
@@ -184,10 +185,10 @@ def _run_self_training_round(experiment: _Experiment, own: Path, earlier: Sequen
         "Round %d: the teacher of round %d picks; particles from a score of %.3f, ignored from %.3f.",
         iteration, teacher.iteration, thresholds.positive, thresholds.negative,
     )  # fmt: skip
-    predictor = load_predictor(checkpoint, request.inference)
+    picker = Teacher.load(checkpoint, request.inference)
     folders = [own / "pseudo_labels" / f"{n}_{pool.name}" for n, pool in enumerate(experiment.pools, start=1)]
     counts = [
-        make_pseudo_labels(folder, pool, predictor, thresholds, request.options.pictures)
+        make_pseudo_labels(folder, pool, picker, thresholds, request.options.pictures)
         for folder, pool in zip(folders, experiment.pools, strict=True)
     ]
     record = _describe_labels(iteration, teacher.iteration, counts, thresholds.positive, thresholds.negative)

@@ -137,7 +137,7 @@ def test_session_takes_its_preparers_from_the_options(
         loaded.append(inference.threads)
         return CountingPredictor()
 
-    monkeypatch.setattr(picking_session, "_is_on_gpu", lambda gpu: gpu == "0")
+    monkeypatch.setattr(picking_session, "is_on_gpu", lambda gpu: gpu == "0")
     monkeypatch.setattr(picking_session, "load_predictor", load)
     monkeypatch.setattr(picking_job, "ThreadPoolExecutor", lambda max_workers: (most.append(max_workers), Pool(1))[1])
     Path("none.safetensors").write_bytes(b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from relion_attn_picker.inference.answers import NetworkAnswer
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs.pseudo_labels import (
     PseudoLabelSummary,
+    Teacher,
     UnlabelledPool,
     make_pseudo_labels,
     open_pool,
@@ -45,7 +47,12 @@ class SpotTeacher:
     header = CheckpointHeader(ModelSpec("attention", 8), 20.0)
 
     def __init__(self) -> None:
-        self.n_predicted = 0
+        self.seen: list[FloatArray] = []
+
+    @property
+    def n_predicted(self) -> int:
+        """How many images it has looked at, without those that were inverted to see whether particles are white."""
+        return sum(bool(image.min() >= 0) for image in self.seen)
 
     def prepare(self, image: FloatArray, pixel_size: float, particle_diameter: float) -> NetworkImage:
         """Leave an image as it is."""
@@ -53,12 +60,28 @@ class SpotTeacher:
 
     def predict(self, image: NetworkImage) -> ProbabilityMap:
         """Return the image."""
-        self.n_predicted += 1
+        self.seen.append(image.values)
         return ProbabilityMap(image.values, image.pixel_size)
 
     def answer(self, image: NetworkImage) -> NetworkAnswer:
         """Answer as a network alone does."""
         return NetworkAnswer(self.predict(image))
+
+
+def teach(spots: SpotTeacher | None = None) -> Teacher:
+    return Teacher(spots or SpotTeacher(), weights_digest="of spots", precision="float32", preparers=1)
+
+
+def stop_at_second(spots: SpotTeacher) -> Callable[[NetworkImage], NetworkAnswer]:
+    """Return what answers as these do, and is interrupted at the second image."""
+    answer = spots.answer
+
+    def answer_once(image: NetworkImage) -> NetworkAnswer:
+        if spots.n_predicted == 1 and image.values.min() >= 0:
+            raise KeyboardInterrupt
+        return answer(image)
+
+    return answer_once
 
 
 def draw_spots(spots: dict[tuple[int, int], float]) -> FloatArray:
@@ -93,21 +116,21 @@ def test_what_picking_would_reject_is_no_particle(
     pool: UnlabelledPool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "judge_candidates", lambda yx, surroundings: np.ones(len(yx), np.float32))
-    make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, 0)
+    make_pseudo_labels(folder, pool, teach(), THRESHOLDS, 0)
     assert len(open_coordinates(folder / "ignored.star").read("mics/a.mrc").yx) == 2  # type: ignore[union-attr]
     assert not open_pseudo_labels(folder, pool).micrographs
 
 
 def test_where_the_labels_of_the_teacher_had_stopped_is_no_particle(pool: UnlabelledPool, folder: Path) -> None:
     """The sure particle lies 40 pixels, two diameters, from the edge."""
-    teacher = SpotTeacher()
-    teacher.header = replace(teacher.header, label_margin=2.1)
-    make_pseudo_labels(folder, pool, teacher, THRESHOLDS, 0)
+    spots = SpotTeacher()
+    spots.header = replace(spots.header, label_margin=2.1)
+    make_pseudo_labels(folder, pool, teach(spots), THRESHOLDS, 0)
     assert not open_pseudo_labels(folder, pool).micrographs
 
 
 def test_sure_and_unsure_candidates_are_kept_apart(pool: UnlabelledPool, folder: Path) -> None:
-    summary = make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, pictures=1)
+    summary = make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=1)
     assert summary == PseudoLabelSummary(n_micrographs=1, n_positive=1, n_ignored=1)
     positive = open_coordinates(folder / "positive.star").read("mics/a.mrc")
     ignored = open_coordinates(folder / "ignored.star").read("mics/a.mrc")
@@ -123,7 +146,7 @@ def test_sure_and_unsure_candidates_are_kept_apart(pool: UnlabelledPool, folder:
 
 
 def test_a_student_reads_the_files(pool: UnlabelledPool, folder: Path) -> None:
-    make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, pictures=0)
+    make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0)
     source = open_pseudo_labels(folder, pool)
     assert source.description == "1 pseudo-labels of 100 Å on 1 micrographs"
     (read,) = source.micrographs  # b has no sure particle, c is no image
@@ -135,7 +158,7 @@ def test_a_student_reads_the_files(pool: UnlabelledPool, folder: Path) -> None:
 
 
 def test_pseudo_labels_moved_by_hand_are_other_data(pool: UnlabelledPool, folder: Path) -> None:
-    make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, pictures=0)
+    make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0)
     before = open_pseudo_labels(folder, pool)
     assert open_pseudo_labels(folder, pool).label_digest == before.label_digest != ""
     ignored = folder / "mics/a_ignored.star"
@@ -148,7 +171,7 @@ def test_pseudo_labels_moved_by_hand_are_other_data(pool: UnlabelledPool, folder
 def test_an_unreadable_micrograph_is_left_out_with_its_reason(
     pool: UnlabelledPool, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_pseudo_labels(folder, pool, SpotTeacher(), THRESHOLDS, pictures=0)
+    make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0)
     assert "mics/c.mrc is left out" in caplog.text
     assert "mics/c.mrc" in (folder / "failed_micrographs.star").read_text()
     assert "c.mrc" not in (folder / "positive.star").read_text()
@@ -158,22 +181,44 @@ def test_no_micrograph_can_be_picked(pool: UnlabelledPool, folder: Path) -> None
     (only,) = (each for each in pool.micrographs if each.name == "mics/c.mrc")
     broken = UnlabelledPool("broken", [only], pool.project_dir, DIAMETER)
     with pytest.raises(InputError, match="No micrograph of broken could be picked"):
-        make_pseudo_labels(folder, broken, SpotTeacher(), THRESHOLDS, pictures=0)
+        make_pseudo_labels(folder, broken, teach(), THRESHOLDS, pictures=0)
     assert not (folder / "summary.json").exists()
 
 
 def test_a_complete_folder_is_not_picked_again(pool: UnlabelledPool, folder: Path) -> None:
-    teacher = SpotTeacher()
-    first = make_pseudo_labels(folder, pool, teacher, THRESHOLDS, pictures=0)
-    assert make_pseudo_labels(folder, pool, teacher, THRESHOLDS, pictures=0) == first
-    assert teacher.n_predicted == 2
+    spots = SpotTeacher()
+    first = make_pseudo_labels(folder, pool, teach(spots), THRESHOLDS, pictures=0)
+    assert make_pseudo_labels(folder, pool, teach(spots), THRESHOLDS, pictures=0) == first
+    assert spots.n_predicted == 2
+
+
+def test_an_interrupted_folder_goes_on_where_it_stopped(
+    pool: UnlabelledPool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make_pseudo_labels(tmp_path / "whole", pool, teach(), THRESHOLDS, pictures=1)
+    spots = SpotTeacher()
+    with monkeypatch.context() as patch:
+        patch.setattr(spots, "answer", stop_at_second(spots))
+        with pytest.raises(KeyboardInterrupt):
+            make_pseudo_labels(folder, pool, teach(spots), THRESHOLDS, pictures=1)
+    assert not (folder / "summary.json").exists()
+    (folder / "mics/a_positive.star").unlink()  # a kill may come before a file is written
+    assert make_pseudo_labels(folder, pool, teach(spots), THRESHOLDS, pictures=1) == whole
+    assert spots.n_predicted == 2  # each readable micrograph once
+    for name in ("mics/a_positive.star", "mics/a_ignored.star", "mics/b_ignored.star"):
+        assert (folder / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+def test_another_teacher_picks_anew(pool: UnlabelledPool, folder: Path) -> None:
+    make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0)
     (folder / "summary.json").unlink()  # as an interruption leaves it
-    assert make_pseudo_labels(folder, pool, teacher, THRESHOLDS, pictures=0) == first
-    assert teacher.n_predicted == 4
+    spots = SpotTeacher()
+    make_pseudo_labels(folder, pool, replace(teach(spots), weights_digest="other"), THRESHOLDS, pictures=0)
+    assert spots.n_predicted == 2
 
 
 def test_nothing_reaches_the_positive_threshold(pool: UnlabelledPool, folder: Path) -> None:
-    summary = make_pseudo_labels(folder, pool, SpotTeacher(), Thresholds(0.95, 0.25), pictures=0)
+    summary = make_pseudo_labels(folder, pool, teach(), Thresholds(0.95, 0.25), pictures=0)
     assert summary == PseudoLabelSummary(0, 0, 0)
     assert open_pseudo_labels(folder, pool).micrographs == []
 

@@ -129,7 +129,7 @@ def test_pseudo_labels_can_be_looked_at(request_: SelfTrainingRequest, tmp_path:
     records = run_self_training(tmp_path, with_options(request_, rounds=1))
     labels = tmp_path / FIRST / "pseudo_labels/1_pool"
     assert {path.name for path in labels.iterdir()} == {
-        "Micrographs", "positive.star", "ignored.star", "scores.png", "summary.json",
+        "Micrographs", "positive.star", "ignored.star", "scores.png", "summary.json", "teacher",
     }  # fmt: skip
     tables = {kind: open_coordinates(labels / f"{kind}.star") for kind in ("positive", "ignored")}
     counts = {"positive": 0, "ignored": 0}
