@@ -17,8 +17,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from relion_attn_picker.evaluation.attention_regions import Regions
-from relion_attn_picker.evaluation.bootstrap import NOTHING, FloatTable, Interval, percentile_interval
-from relion_attn_picker.evaluation.comparison import draw_weights
+from relion_attn_picker.evaluation.bootstrap import NOTHING, Interval, share_interval, t_interval
 from relion_attn_picker.evaluation.matching import FloatVector
 from relion_attn_picker.picks import FloatArray
 
@@ -27,6 +26,10 @@ NEGLIGIBLE: Final = 0.01
 
 OTHERS: Final = ("background", "junk")
 """What the inside of particles is compared with."""
+
+
+DIFFERENCES: Final = tuple(f"inside_minus_{other}" for other in OTHERS)
+"""Figures from -1 to 1; all others are shares."""
 
 
 class GateVerdict(Enum):
@@ -112,7 +115,7 @@ def rank_area(higher: FloatArray, lower: FloatArray) -> float:
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def check_gates(measured: Mapping[str, Mapping[str, Mapping[str, float]]], rng: np.random.Generator) -> AttentionCheck:
+def check_gates(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> AttentionCheck:
     """Summarize the figures of all micrographs, and judge each gate.
 
     Parameters
@@ -120,31 +123,29 @@ def check_gates(measured: Mapping[str, Mapping[str, Mapping[str, float]]], rng: 
     measured
         Name of a micrograph → level → what ``measure_gate`` gave, with ``pixel_in_diameters``, the length of the
         level's pixels.
-    rng
-        Source of the resamples.
     """
-    weights = draw_weights(len(measured), rng)
     by_level = list(measured.values())
-    levels = tuple(_check_level(name, [each[name] for each in by_level], weights) for name in by_level[0])
+    levels = tuple(_check_level(name, [each[name] for each in by_level]) for name in by_level[0])
     return AttentionCheck(levels, measured)
 
 
-def _check_level(name: str, measured: Sequence[Mapping[str, float]], weights: FloatTable) -> LevelCheck:
+def _check_level(name: str, measured: Sequence[Mapping[str, float]]) -> LevelCheck:
     columns = {key: np.array([each[key] for each in measured]) for key in measured[0]}
     length = float(columns.pop("pixel_in_diameters").mean())
-    figures = {key: _summarize(column, weights) for key, column in columns.items() if np.isfinite(column).any()}
+    figures = {key: _summarize(key, column) for key, column in columns.items() if np.isfinite(column).any()}
     differences = {other: figures.get(f"inside_minus_{other}") for other in OTHERS}
     verdicts = {other: _judge(difference) for other, difference in differences.items() if difference is not None}
     return LevelCheck(name, length, figures, verdicts)
 
 
-def _summarize(column: FloatVector, weights: FloatTable) -> GateFigure:
-    known = np.isfinite(column)
-    drawn, values = weights[:, known], column[known]
-    with np.errstate(invalid="ignore"):
-        resampled = (drawn @ values) / drawn.sum(axis=1)  # NaN where none of those that have it was drawn
-    interval = percentile_interval(resampled) if len(values) > 1 else NOTHING
-    return GateFigure(float(values.mean()), interval, len(values))
+def _summarize(key: str, column: FloatVector) -> GateFigure:
+    """Return the mean of a figure and its interval: Student's t, on the logit scale but for differences."""
+    values = column[np.isfinite(column)]
+    value, n = float(values.mean()), len(values)
+    if n < 2:
+        return GateFigure(value, NOTHING, n)
+    make = t_interval if key in DIFFERENCES else share_interval
+    return GateFigure(value, make(value, float(values.std(ddof=1)) / math.sqrt(n), n - 1), n)
 
 
 def _judge(difference: GateFigure) -> GateVerdict:

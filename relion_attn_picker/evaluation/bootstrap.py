@@ -27,7 +27,7 @@ from relion_attn_picker.evaluation.metrics import MicrographMatches, pool_matche
 FloatTable = NDArray[np.float64]
 Interval = tuple[float, float]
 
-PERCENTILES = (2.5, 97.5)  # a 95 % interval
+QUANTILE = 0.975  # of Student's t: the reach of a 95 % interval
 SCORE_LEVELS = 256  # the average precision of a resample is computed on this many levels of equal numbers of candidates
 NOTHING: Interval = (math.nan, math.nan)
 RESAMPLES_AT_ONCE = 100  # bounds the memory of 20,000 micrographs to some 20 MB
@@ -153,7 +153,7 @@ def t_interval(value: float, error: float, freedom: float) -> Interval:
     """Return the 95 % interval of a value with a standard error; NaN where one of them is not known."""
     if not (math.isfinite(value) and math.isfinite(error)):
         return NOTHING
-    reach = float(student_t.ppf(PERCENTILES[1] / 100, freedom)) * error
+    reach = float(student_t.ppf(QUANTILE, freedom)) * error
     return value - reach, value + reach
 
 
@@ -167,12 +167,3 @@ def share_interval(value: float, error: float, freedom: float) -> Interval:
         return value, value
     low, high = t_interval(float(logit(value)), error / (value * (1 - value)), freedom)
     return float(expit(low)), float(expit(high))
-
-
-def percentile_interval(values: FloatVector) -> Interval:
-    """Return the 95 % percentile interval of resampled values ``(r,)``; those not finite are left out."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return float("nan"), float("nan")
-    low, high = np.percentile(finite, PERCENTILES)
-    return float(low), float(high)

@@ -30,7 +30,6 @@ from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.report.attention_check import write_attention_check
 from relion_attn_picker.report.attention_image import AttentionPicture, draw_attention
 
-BOOTSTRAP_SEED: Final = 1
 MAPS_FILE: Final = "attention.h5"
 
 
@@ -145,7 +144,7 @@ def run_attention(
             report(seen)
     if truth is None:
         return None
-    check = check_gates(measured, np.random.default_rng(BOOTSTRAP_SEED))
+    check = check_gates(measured)
     write_attention_check(out, check, {**settings, "command": request.command, "micrographs": len(measured)})
     return check
 

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from relion_attn_picker.evaluation.attention_check import (
+    DIFFERENCES,
     NEGLIGIBLE,
     OTHERS,
     AttentionCheck,
@@ -23,13 +24,10 @@ from relion_attn_picker.evaluation.attention_check import (
 from relion_attn_picker.report.figure import make_figure, replace_file, save_png
 from relion_attn_picker.report.markdown import format_table
 
-FEWEST_MICROGRAPHS: Final = 5
-"""A bootstrap over fewer gives intervals that are too narrow, and it is said so."""
-
 DEFINITIONS: Final = (
     "Inside: within half a diameter of a particle's centre. Background: farther than a diameter from every particle, "
     "and not on junk. Junk: carbon, ice and aggregates of the masks, not within half a diameter of a particle. The "
-    "rest does not count. Each micrograph counts once; intervals are 95 %, by bootstrap over micrographs. AUC: the "
+    "rest does not count. Each micrograph counts once; intervals are 95 %, Student's t over micrographs. AUC: the "
     "probability that a pixel inside has a higher α than one outside. A mean difference below "
     f"{NEGLIGIBLE:g} counts as none."
 )
@@ -42,7 +40,6 @@ COLUMNS: Final = {
     "inside_minus_junk": "inside − junk",
     "auc_junk": "AUC against junk",
 }
-SIGNED: Final = ("inside_minus_background", "inside_minus_junk")
 COLOURS: Final = {"inside": "#d55e00", "background": "#0072b2", "junk": "#009e73"}
 """Okabe and Ito's, which those who see no red or green can tell apart."""
 
@@ -58,7 +55,7 @@ def format_attention_check(check: AttentionCheck) -> str:
     rows = [["gate", *(COLUMNS[key] for key in keys)]]
     for level in check.levels:
         name = f"{level.name}, {_fraction(level.pixel_in_diameters)}"
-        rows.append([name, *(_format(level.figures.get(key), key in SIGNED) for key in keys)])
+        rows.append([name, *(_format(level.figures.get(key), key in DIFFERENCES) for key in keys)])
     verdicts = [f"- {tell_gate(level)}" for level in check.levels]
     return "\n".join([*format_table(rows), "", *verdicts, "", *tell_limits(check), DEFINITIONS])
 
@@ -80,8 +77,6 @@ def tell_limits(check: AttentionCheck) -> list[str]:
     count, sentences = len(check.measured), []
     if count == 1:
         sentences.append("One micrograph gives no intervals, and no verdict: several are needed (--count 5 or more).")
-    elif count < FEWEST_MICROGRAPHS:
-        sentences.append(f"Intervals over {count} micrographs are too narrow: give {FEWEST_MICROGRAPHS} or more.")
     coarsest = check.levels[-1]  # the fewest pixels, the first to have none of a kind
     for region in ("inside", *OTHERS):
         having = coarsest.figures[region].n_micrographs if region in coarsest.figures else 0

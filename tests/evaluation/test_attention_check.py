@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import mannwhitneyu
+from scipy.stats import mannwhitneyu, ttest_1samp
 
 from relion_attn_picker.evaluation.attention_check import (
     AttentionCheck,
@@ -35,7 +35,7 @@ def measure(
 def check(*measured: dict[str, float]) -> LevelCheck:
     """Check one gate on as many micrographs."""
     named = {f"{number}.mrc": {"level_1": each} for number, each in enumerate(measured)}
-    result = check_gates(named, np.random.default_rng(1))
+    result = check_gates(named)
     assert isinstance(result, AttentionCheck)
     return result.levels[0]
 
@@ -92,14 +92,20 @@ def test_micrographs_that_disagree_give_no_verdict() -> None:
     assert low < 0 < high
 
 
-def test_interval_is_that_of_the_mean_over_micrographs() -> None:
-    """With many micrographs the percentile bootstrap comes to the normal interval of the mean."""
-    differences = np.random.default_rng(4).normal(0.2, 0.05, 200)
+def test_interval_of_a_difference_is_that_of_students_mean() -> None:
+    differences = np.random.default_rng(4).normal(0.2, 0.05, 4)
     level = check(*(measure(0.5 + each, 0.5, None) for each in differences))
     figure = level.figures["inside_minus_background"]
-    reach = 1.96 * differences.std() / np.sqrt(200)
+    expected = ttest_1samp(differences, 0).confidence_interval(0.95)
     assert figure.value == pytest.approx(differences.mean(), abs=1e-6)
-    assert figure.interval == pytest.approx((figure.value - reach, figure.value + reach), abs=0.15 * reach)
+    assert figure.interval == pytest.approx((expected.low, expected.high), abs=1e-5)
+
+
+def test_interval_of_a_share_stays_between_0_and_1() -> None:
+    level = check(*(measure(inside, 0.5, None) for inside in (0.999, 0.9, 0.995)))
+    low, high = level.figures["inside"].interval
+    assert 0 < low < 0.9
+    assert 0.965 < high < 1
 
 
 def test_one_micrograph_gives_figures_and_no_verdict() -> None:
