@@ -28,6 +28,14 @@ LIKE_RELION: Final = {"token_normalize_func": lambda name: name.replace("-", "_"
 """Context settings of commands whose options may be written with ``-`` or with ``_``."""
 
 
+GPU_HELP: Final = "auto (the GPU with the most free memory, if there is one), cpu, or a GPU's number"
+
+
+def gpu_option(function: Decorated) -> Decorated:
+    """Decorate a command with ``--gpu``."""
+    return click.option("--gpu", default="auto", show_default=True, help=f"{GPU_HELP}.")(function)
+
+
 def threads_option(text: str = "CPU threads.  [default: all cores]") -> Callable[[Decorated], Decorated]:
     """Return the decorator with ``--j``."""
     return click.option("--j", "threads", type=int, default=cores_of_process, help=text)
@@ -186,8 +194,7 @@ def _running_options() -> list[Callable[[Decorated], Decorated]]:
             "--gpu",
             default="auto",
             show_default=True,
-            help="auto (the GPU with the most free memory, if there is one), cpu, or a GPU's number; picking uses one "
-            "GPU.",
+            help=f"{GPU_HELP}; picking uses one GPU.",
         ),
         click.option(
             "--weights",

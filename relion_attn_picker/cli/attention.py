@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, gpu_option, threads_option
 from relion_attn_picker.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     help="Weights of an attention network; of a hybrid's folder, its attention network.  [default: the released ones]",
 )
 @click.option("--pixel_size", "--angpix", type=float, help="Å per pixel, if the file has none or a wrong one.")
-@click.option("--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number.")
+@gpu_option
 @threads_option()
 def command(
     micrograph: str,

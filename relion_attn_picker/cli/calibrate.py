@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, gpu_option, threads_option
 
 
 @click.command(name="calibrate", context_settings=LIKE_RELION)
@@ -33,7 +33,7 @@ from relion_attn_picker.cli._options import LIKE_RELION, threads_option
 @click.option("--structures", help="Folder of bead files (*.npz) for the simulation.  [default: procedural particles]")
 @click.option("--exclude", multiple=True, help="Leave out structures that this word fits. Repeatable.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulation.")
-@click.option("--gpu", default="auto", show_default=True, help="auto, cpu, or a GPU's number.")
+@gpu_option
 @click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
 @threads_option()
 def command(out: str, attention: str | None, standard: str | None, **options: Any) -> None:

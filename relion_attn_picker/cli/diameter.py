@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, check_pixel_size, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, check_pixel_size, gpu_option, threads_option
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import check_folder
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--pixel_size", "--angpix", type=float, help="Å per pixel, if the files have none or a wrong one.")
 @click.option("--variant", type=click.Choice(["attention", "standard"]), help="Which network.  [default: attention]")
 @click.option("--weights", help="File of weights.  [default: the released ones of the variant]")
-@click.option("--gpu", default="auto", show_default=True, help="auto (a GPU if there is one), cpu, or a GPU's number.")
+@gpu_option
 @click.option("--precision", default="auto", show_default=True, help="float32, bfloat16, or auto.")
 @threads_option()
 def command(

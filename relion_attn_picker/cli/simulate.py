@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION
+from relion_attn_picker.cli._options import GPU_HELP, LIKE_RELION
 from relion_attn_picker.cli._particle import PARTICLE_OPTIONS, choose_particle, particle_options
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import DIRT_NAMES, PIXEL_TYPES, InferenceOptions, SimulationOptions
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "--gpu",
     default="cpu",
     show_default=True,
-    help="Where it is computed: cpu, auto (the GPU with the most free memory), or a GPU's number.",
+    help=f"Where it is computed: {GPU_HELP}.",
 )
 def command(
     out: str, width: int, height: int, defocus: tuple[float, float] | None, count: int, gpu: str, **others: Any

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, refuse_inputs, training_process_options
+from relion_attn_picker.cli._options import LIKE_RELION, gpu_option, refuse_inputs, training_process_options
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
@@ -53,7 +53,7 @@ FINE_TUNE = RECIPES[RECIPE]
     "--patience", type=int, help=f"Validations without gain before stopping.  [default: {FINE_TUNE.train.patience}]"
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything drawn at random.")
-@click.option("--gpu", default="auto", show_default=True, help="auto, cpu, or a GPU's number.")
+@gpu_option
 @click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
 @training_process_options
 @refuse_inputs("in_movies", "in_3dref", "in_mask", purpose="training")
