@@ -18,11 +18,8 @@ from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.inference.rejection import judge_candidates
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.options import PickOptions
+from relion_attn_picker.options import SCORE_FLOOR, PickOptions
 from relion_attn_picker.picks import JUNK, Picks, peaks_to_picks
-
-SCORE_FLOOR = 0.05
-"""Candidates with at least this score are kept beside the picks; a lower threshold lowers it."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from relion_attn_picker.inference.operating_point import OperatingPoint, first_p
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
-from relion_attn_picker.options import InferenceOptions, PickOptions
+from relion_attn_picker.options import SCORE_FLOOR, InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray, Picks
-from relion_attn_picker.pipeline import SCORE_FLOOR, pick_micrograph, score_floor, select_picks
+from relion_attn_picker.pipeline import pick_micrograph, score_floor, select_picks
 
 MICROGRAPH = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", 2.0))
 SHAPE = (100, 200)

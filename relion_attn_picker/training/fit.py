@@ -225,7 +225,8 @@ class Trainer:
         Raises
         ------
         InputError
-            If the loss or its gradient is not a finite number; the network is as it was before the step.
+            If the loss or its gradient is not a finite number; the parameters are as they were before the step, but the
+            running means and variances of the batch normalisation are not: go on from a saved state.
         DeviceError
             If the memory of the GPU does not suffice.
         """
