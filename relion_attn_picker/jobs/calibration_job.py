@@ -38,14 +38,12 @@ from relion_attn_picker.io.calibration_file import (
 )
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
+from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, SCORE_FLOOR
 from relion_attn_picker.picks import FloatArray, Peaks
 from relion_attn_picker.training.crops import LabelledImage
 from relion_attn_picker.training.validation import THRESHOLDS, f1_at_thresholds
 
 log = logging.getLogger(__name__)
-
-SCORE_FLOOR: Final = 0.05
 
 TIE: Final = 0.001
 """Average precisions that differ by less than this are taken as equal: seeds alone change them by several times it."""

@@ -34,10 +34,10 @@ from relion_attn_picker.io.cryosparc_picks import (
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes, pixel_sizes_contradict
+from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE
-from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.job import JobDirectory, coordinate_paths

@@ -30,7 +30,7 @@ from relion_attn_picker.jobs.pick_evaluation import (
     JobResults,
     map_path,
 )
-from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import JUNK, Picks
 from relion_attn_picker.pipeline import (
@@ -311,7 +311,7 @@ class PickJob:
         """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
         stated = read_header(self._project_dir / micrograph.name).pixel_size
         listed = micrograph.optics.pixel_size
-        if stated is None or abs(stated / listed - 1) < 0.01:
+        if stated is None or not pixel_sizes_contradict(stated, listed):
             return
         pair = (round(stated, 3), round(listed, 3))
         with self._contradictions_lock:

@@ -113,8 +113,8 @@ class JobSummary:
 def run_picking_job(
     job: JobDirectory,
     request: PickingRequest,
-    report: Callable[[int, MicrographResult], None],
-    should_stop: Callable[[], bool],
+    report: Callable[[int, MicrographResult], None] = lambda number, result: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> JobSummary:
     """Pick all micrographs of ``request`` into ``job`` and write the job's own files.
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
-from relion_attn_picker.jobs.labelled_data import read_labelled_source, split_source
+from relion_attn_picker.jobs.labelled_data import read_labelled_sources, split_source
 from relion_attn_picker.jobs.pseudo_labels import (
     PseudoLabelSummary,
     Teacher,
@@ -119,8 +119,8 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
         check_teacher(request.teacher, request)
     held_out = [
         prepare_validation_set(source, request.crops.particle_diameter_px, Normalization())
-        for data in request.labelled
-        if (source := split_source(read_labelled_source(data), data.hold_out)[1]).micrographs
+        for whole, data in zip(read_labelled_sources(request.labelled), request.labelled, strict=True)
+        if (source := split_source(whole, data.hold_out)[1]).micrographs
     ]
     if not held_out:
         raise InputError("No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set.")
