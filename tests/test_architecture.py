@@ -20,6 +20,7 @@ FOUNDATION = {
     "model_spec",
     "options",
     "training_options",
+    "replacing",
 }
 BASE = {"relion", "io", "imaging", "models", "evaluation"}
 ALLOWED = {

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from relion_attn_picker.errors import CheckpointError
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.replacing import replace_file
 
 CALIBRATION_NAME: Final = "calibration.json"
 
@@ -71,9 +72,7 @@ class CalibrationFile:
 def write_calibration(path: Path, calibration: CalibrationFile) -> None:
     """Write a calibration, by a temporary file and a rename; figures that are not finite become null."""
     record = _to_json({"format_version": FORMAT_VERSION, **asdict(calibration)})
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def _to_json(value: Any) -> Any:

@@ -8,7 +8,6 @@ not do: it trains nothing, and it cannot know whether the networks have seen the
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
 from relion_attn_picker.picks import FloatArray, Peaks
+from relion_attn_picker.replacing import copy_file
 from relion_attn_picker.training.crops import LabelledImage
 from relion_attn_picker.training.validation import THRESHOLDS, f1_at_thresholds
 
@@ -302,5 +302,5 @@ def make_hybrid_folder(folder: Path, checkpoints: Mapping[str, Path], calibratio
     make_folder(folder)
     for name, source in checkpoints.items():
         if not places[name].exists():
-            shutil.copyfile(source, places[name])
+            copy_file(source, places[name])
     write_calibration(folder / CALIBRATION_NAME, calibration)

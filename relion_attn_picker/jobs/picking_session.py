@@ -38,7 +38,7 @@ from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.relion.job import JobDirectory
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.report.evaluation import write_evaluation
 
 log = logging.getLogger(__name__)

@@ -36,7 +36,7 @@ from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_failures, write_picks
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.paths import coordinate_name
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.report.picks_image import draw_points
 from relion_attn_picker.report.self_training import draw_scores
 from relion_attn_picker.training.crops import LabelledImage, LabelledSource, digest_labels
@@ -163,7 +163,7 @@ def make_pseudo_labels(
         If no micrograph could be picked.
     """
     if (folder / SUMMARY_NAME).exists():
-        return PseudoLabelSummary(**json.loads((folder / SUMMARY_NAME).read_text()))
+        return PseudoLabelSummary(**json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8")))
     drawn = set(np.linspace(0, len(pool.micrographs) - 1, pictures).round().astype(int).tolist())
     scores: list[FloatArray] = []
     failures: dict[str, str] = {}

@@ -24,7 +24,7 @@ from relion_attn_picker.model_spec import ModelSpec, Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.training.crops import FieldSource, LabelledSource
 from relion_attn_picker.training_options import CropOptions, RunOptions, SelfTrainingOptions, TrainOptions
 
@@ -154,7 +154,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
         make_folder(folder)
         replace_file(path, json.dumps({"version": __version__, **record}, indent=1, default=str) + "\n")
         return
-    present = json.loads(path.read_text())
+    present = json.loads(path.read_text(encoding="utf-8"))
     for name, value in json.loads(json.dumps(record, default=str)).items():
         if present.get(name) != value:
             raise InputError(
