@@ -10,7 +10,9 @@ from relion_attn_picker.errors import InputError
 MIN_DISTANCE_DIAMETERS = 0.6
 """Default smallest distance between two picks, in particle diameters (measured: README.md beside the weights)."""
 
-NETWORKS = ("attention", "standard")
+ATTENTION = "attention"
+STANDARD = "standard"
+NETWORKS = (ATTENTION, STANDARD)
 """Keys of ``models.builders.ARCHITECTURES``."""
 
 HYBRID = "hybrid"

@@ -25,7 +25,7 @@ from relion_attn_picker.evaluation.metrics import (
     precision_recall_curve,
 )
 from relion_attn_picker.inference.answers import HybridAnswer, NetworkAnswer
-from relion_attn_picker.inference.combination import ATTENTION, STANDARD, STRATEGIES, Combination, LogitScale
+from relion_attn_picker.inference.combination import STRATEGIES, Combination, LogitScale
 from relion_attn_picker.inference.hybrid_folder import MEMBERS, hybrid_checkpoints
 from relion_attn_picker.inference.predictor import HybridPredictor
 from relion_attn_picker.io.calibration_file import (
@@ -37,7 +37,7 @@ from relion_attn_picker.io.calibration_file import (
 )
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
+from relion_attn_picker.options import ATTENTION, MIN_DISTANCE_DIAMETERS, STANDARD
 from relion_attn_picker.picks import FloatArray, Peaks
 from relion_attn_picker.replacing import copy_file
 from relion_attn_picker.training.crops import LabelledImage

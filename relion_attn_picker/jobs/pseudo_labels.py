@@ -27,7 +27,7 @@ from relion_attn_picker.io.candidates import CandidateRecord
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
-from relion_attn_picker.jobs.picking_job import PickJob, share_threads
+from relion_attn_picker.jobs.picking_job import FAILED_FILE, PickJob, share_threads
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray, is_junk
@@ -232,7 +232,7 @@ def _summarize(folder: Path, pool: UnlabelledPool, failures: dict[str, str]) -> 
         files = [str(_points_path(folder, micrograph, kind)) for micrograph in picked]
         write_coordinate_index(folder / f"{kind}.star", [micrograph.name for micrograph in picked], files)
     if failures:
-        write_failures(folder / "failed_micrographs.star", list(failures), list(failures.values()))
+        write_failures(folder / FAILED_FILE, list(failures), list(failures.values()))
     counts = [
         (len(yx), len(_read_points(folder, micrograph, IGNORED)))
         for micrograph in picked

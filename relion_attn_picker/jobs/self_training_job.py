@@ -33,7 +33,7 @@ from relion_attn_picker.jobs.pseudo_labels import (
 )
 from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, check_teacher, claim_folder, open_pools
 from relion_attn_picker.jobs.training_job import run_training
-from relion_attn_picker.model_spec import Normalization
+from relion_attn_picker.model_spec import BEST_NAME, Normalization
 from relion_attn_picker.replacing import copy_file, replace_file
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds
 from relion_attn_picker.training.crops import LabelledSource
@@ -43,7 +43,6 @@ from relion_attn_picker.training.validation import ValidationSet, list_figures, 
 
 log = logging.getLogger(__name__)
 
-BEST_NAME = "best.safetensors"
 RECORD_NAME = "round.json"
 LOG_NAME = "log.txt"
 

@@ -13,14 +13,13 @@ from typing import Any
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.pseudo_labels import UnlabelledPool, open_pool, refuse_labelled_micrographs
-from relion_attn_picker.model_spec import ModelSpec, Normalization
+from relion_attn_picker.model_spec import BEST_NAME, ModelSpec, Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs

@@ -21,6 +21,7 @@ from relion_attn_picker.evaluation.attention_check import (
     LevelCheck,
     tell_gate,
 )
+from relion_attn_picker.json_values import to_json_values
 from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.report.figure import make_figure, save_png
 from relion_attn_picker.report.markdown import format_table
@@ -114,15 +115,7 @@ def to_json(check: AttentionCheck, settings: Mapping[str, Any]) -> dict[str, Any
         for level in check.levels
     ]
     record = {"settings": dict(settings), "definitions": DEFINITIONS, "levels": levels, "micrographs": check.measured}
-    return dict(_without_nan(record))
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return dict(to_json_values(record))
 
 
 def draw_attention_check(path: Path, check: AttentionCheck) -> None:

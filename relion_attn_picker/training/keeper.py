@@ -11,9 +11,8 @@ from typing import Any
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import CheckpointError, InputError
 from relion_attn_picker.inference.predictor import ModelPredictor
-from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
-from relion_attn_picker.model_spec import Calibration, CheckpointHeader
+from relion_attn_picker.model_spec import BEST_NAME, Calibration, CheckpointHeader
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.replacing import replacing
 from relion_attn_picker.training.mixture import Mixture

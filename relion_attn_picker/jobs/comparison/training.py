@@ -16,10 +16,10 @@ from typing import Final
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.jobs.comparison.request import NETWORKS, NetworkPair
+from relion_attn_picker.jobs.comparison.request import NetworkPair
 from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, split_source
 from relion_attn_picker.jobs.training_job import run_training
-from relion_attn_picker.options import InferenceOptions, require
+from relion_attn_picker.options import NETWORKS, InferenceOptions, require
 from relion_attn_picker.replacing import replacing
 from relion_attn_picker.training.crops import FieldSource, LabelledSource
 from relion_attn_picker.training.fit import Progress
