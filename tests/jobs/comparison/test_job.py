@@ -12,8 +12,11 @@ import pytest
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.comparison_result import Comparison
 from relion_attn_picker.inference.combination import LogitScale
-from relion_attn_picker.jobs.comparison import analysis, picking
+from relion_attn_picker.jobs.comparison import analysis, job, picking
+from relion_attn_picker.jobs.comparison.job import ComparisonRequest
 from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
 from relion_attn_picker.options import NETWORKS
 from tests.conftest import write_tiny_checkpoint
@@ -79,6 +82,22 @@ def test_interrupted_scale_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert cache.read_scale() is None
     cache.write_scale(LogitScale(2.0, 0.5))
     assert cache.read_scale() == LogitScale(2.0, 0.5)
+
+
+def test_released_pair_is_compared_if_nothing_is_given(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ComparisonRequest] = []
+
+    def stop(folder: Path, request: ComparisonRequest, start_report: object) -> Comparison:
+        seen.append(request)
+        raise InputError("enough")
+
+    monkeypatch.setattr(job, "run_comparison", stop)
+    assert compare() == 1
+    (request,) = seen
+    assert [path.name for path in (*request.attention, *request.standard)] == [
+        "attention.safetensors",
+        "standard.safetensors",
+    ]
 
 
 def test_report_of_given_checkpoints(
