@@ -8,6 +8,9 @@ from typing import Any, Final
 FORMAT_VERSION: Final = 1
 """Version of the checkpoint header that this program writes and reads."""
 
+BEST_NAME: Final = "best.safetensors"
+"""What a training calls its best weights."""
+
 
 BASE_FEATURES: Final = range(8, 65, 2)
 """Channels that the first level of a network may have."""

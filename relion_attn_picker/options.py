@@ -15,7 +15,9 @@ SCORE_FLOOR = 0.05
 """Lowest score of a candidate. Score models (``evaluation.calibration``) are learnt from this score upwards: where it
 moves, calibrations have to be made again."""
 
-NETWORKS = ("attention", "standard")
+ATTENTION = "attention"
+STANDARD = "standard"
+NETWORKS = (ATTENTION, STANDARD)
 """Keys of ``models.builders.ARCHITECTURES``."""
 
 HYBRID = "hybrid"

@@ -171,7 +171,7 @@ class ScoreCurve:
         return {"score": list(self.score), "value": [round(value, CURVE_DECIMALS) for value in self.value]}
 
 
-def logit(score: FloatArray) -> FloatVector:
+def logit(score: FloatArray | FloatVector) -> FloatVector:
     """Return log(s / (1 - s)) of scores, clipped to 1e-4 from 0 and from 1."""
     clipped = np.clip(score.astype(np.float64), 1e-4, 1 - 1e-4)
     return np.log(clipped / (1 - clipped))

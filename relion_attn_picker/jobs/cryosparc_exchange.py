@@ -46,8 +46,8 @@ from relion_attn_picker.relion.job_files import (
     write_coords_suffix,
     write_particles,
     write_picks,
-    write_truth,
 )
+from relion_attn_picker.relion.labels import INDEX_FILE, SUFFIX_FILE
 from relion_attn_picker.relion.micrographs import (
     USUAL_ABERRATION,
     USUAL_CONTRAST,
@@ -261,7 +261,7 @@ def _compare_job(folder: Path, exposures: dict[str, Exposure]) -> float | None:
     """Compare what a job of this program knows of its micrographs with CryoSPARC; return its smallest distance in Å."""
     if not (folder / OPTIONS_FILE).exists():
         return None
-    saved = json.loads((folder / OPTIONS_FILE).read_text())
+    saved = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
     store = CandidateStore(folder / CANDIDATES_FILE)
     for name, exposure in exposures.items():
         record = store.read(name)
@@ -340,15 +340,12 @@ def import_picks(
         for index, file, score in zip(names.values(), files, scores, strict=True):
             file.parent.mkdir(parents=True, exist_ok=True)
             yx = located.yx[index]
-            if score is None:
-                write_truth(file, np.clip(np.rint(yx), 0, np.array(located.shapes[index]) - 1))
-            else:
-                write_picks(file, yx, score, located.shapes[index])
-        write_coordinate_index(job.path / "autopick.star", list(names), [job.output_name(file) for file in files])
+            write_picks(file, yx, score, located.shapes[index])
+        write_coordinate_index(job.path / INDEX_FILE, list(names), [job.output_name(file) for file in files])
         if micrographs_star is not None:
-            write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
+            write_coords_suffix(job.path / SUFFIX_FILE, str(micrographs_star))
     n_picks = sum(len(located.yx[index]) for index in names.values())
-    return ImportedPicks(job.path / "autopick.star", n_picks, len(names))
+    return ImportedPicks(job.path / INDEX_FILE, n_picks, len(names))
 
 
 def _finite_scores(scores: Sequence[FloatArray | None]) -> Sequence[FloatArray | None]:

@@ -50,12 +50,12 @@ from relion_attn_picker.relion.job_files import (
     write_rejected,
     write_summary,
 )
+from relion_attn_picker.relion.labels import INDEX_FILE, LOGFILE, SUFFIX_FILE
 from relion_attn_picker.report.evaluation import remove_evaluation
 from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
 
-INDEX_FILE = "autopick.star"
 SUMMARY_FILE = "summary.star"
 FAILED_FILE = "failed_micrographs.star"
 REJECTED_FILE = "rejected_candidates.star"
@@ -374,7 +374,7 @@ def write_lists(
         [result.micrograph.name for result in done],
         [job.output_name(coordinate_path(result.micrograph)) for result in done],
     )
-    write_coords_suffix(job.path / "coords_suffix_autopick.star", micrographs_star)
+    write_coords_suffix(job.path / SUFFIX_FILE, micrographs_star)
     write_summary(
         job.path / SUMMARY_FILE,
         [result.micrograph.name for result in picked],
@@ -389,7 +389,7 @@ def write_lists(
         [result.reason or "" for result in failed],
     )
     write_rejected(job.path / REJECTED_FILE, [_rejected_rows(r.rejected) for r in done if r.rejected is not None])
-    write_logfile(job.path / "logfile.pdf", [result.n_picks for result in done], [result.mean_score for result in done])
+    write_logfile(job.path / LOGFILE, [result.n_picks for result in done], [result.mean_score for result in done])
     job.write_output_nodes()
 
 

@@ -42,7 +42,7 @@ from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.pipeline import select_picks, select_rejected
 from relion_attn_picker.relion.job import JobDirectory
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.report.evaluation import write_evaluation
 from relion_attn_picker.report.example_pages import Example, plot_examples
 from relion_attn_picker.report.logfile import write_logfile

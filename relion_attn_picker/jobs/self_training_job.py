@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -34,8 +33,8 @@ from relion_attn_picker.jobs.pseudo_labels import (
 )
 from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, check_teacher, claim_folder, open_pools
 from relion_attn_picker.jobs.training_job import run_training
-from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.model_spec import BEST_NAME, Normalization
+from relion_attn_picker.replacing import copy_file, replace_file
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds
 from relion_attn_picker.training.crops import LabelledSource
 from relion_attn_picker.training.fit import Progress
@@ -44,7 +43,6 @@ from relion_attn_picker.training.validation import ValidationSet, list_figures, 
 
 log = logging.getLogger(__name__)
 
-BEST_NAME = "best.safetensors"
 RECORD_NAME = "round.json"
 LOG_NAME = "log.txt"
 
@@ -134,7 +132,7 @@ def _read_finished_rounds(experiment: _Experiment) -> list[RoundRecord]:
         path = experiment.folder_of(len(records)) / RECORD_NAME
         if not path.exists():
             break
-        records.append(RoundRecord(**json.loads(path.read_text())))
+        records.append(RoundRecord(**json.loads(path.read_text(encoding="utf-8"))))
     return records
 
 
@@ -156,7 +154,7 @@ def _run_round(experiment: _Experiment, own: Path, earlier: Sequence[RoundRecord
 def _run_first_round(experiment: _Experiment, own: Path) -> RoundRecord:
     request = experiment.request
     if request.teacher is not None:
-        _copy_file(request.teacher, own / BEST_NAME)
+        copy_file(request.teacher, own / BEST_NAME)
         remark = f"the teacher that was given, {request.teacher.name}"
     else:
         report = _write_validations(own / LOG_NAME, experiment.start_report())
@@ -259,15 +257,8 @@ def train_student(
 
 def _publish(experiment: _Experiment, records: Sequence[RoundRecord]) -> None:
     """Bring the experiment's table, picture and best checkpoint up to date."""
-    _copy_file(experiment.folder_of(_last_kept(records).iteration) / BEST_NAME, experiment.folder / BEST_NAME)
+    copy_file(experiment.folder_of(_last_kept(records).iteration) / BEST_NAME, experiment.folder / BEST_NAME)
     write_rounds(experiment.folder, records)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    """Copy a file, by a temporary one and a rename."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.copyfile(source, partial)
-    partial.replace(target)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from relion_attn_picker.report.figure import make_figure, replace_file
+from relion_attn_picker.replacing import replacing
+from relion_attn_picker.report.figure import make_figure
 
 FEWEST_FOR_A_HISTOGRAM = 4
 MOST_VECTOR_POINTS = 2000  # beyond, points are drawn as an image: small files and a quick viewer at 20,000 micrographs
@@ -72,7 +73,7 @@ def plot_scores(merit: NDArray[np.float32], threshold: float) -> Figure:
 def write_pages(path: Path, pages: Sequence[Figure]) -> None:
     """Write figures as the pages of a PDF, by rename."""
     undated = {"CreationDate": None}  # the same job gives the same file
-    with replace_file(path) as unfinished, PdfPages(unfinished, metadata=undated) as pdf:
+    with replacing(path) as partial, PdfPages(partial, metadata=undated) as pdf:
         for page in pages:
             pdf.savefig(page, dpi=150)
 

@@ -24,14 +24,13 @@ from relion_attn_picker.jobs.labelled_data import TrainingData, read_labels
 from relion_attn_picker.jobs.set_names import name_sets
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import CheckpointHeader
+from relion_attn_picker.options import ATTENTION as ATTENTION
+from relion_attn_picker.options import NETWORKS as NETWORKS
+from relion_attn_picker.options import STANDARD as STANDARD
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.simulation.project_folder import CONDITIONS_JSONL
 
 log = logging.getLogger(__name__)
-
-ATTENTION: Final = "attention"
-STANDARD: Final = "standard"
-NETWORKS: Final = (ATTENTION, STANDARD)
 
 SNR: Final = "signal-to-noise ratio"
 DEFOCUS: Final = "defocus (µm)"

@@ -16,10 +16,11 @@ from typing import Final
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.jobs.comparison.request import NETWORKS, NetworkPair
+from relion_attn_picker.jobs.comparison.request import NetworkPair
 from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_sources, split_source
 from relion_attn_picker.jobs.training_job import run_training
-from relion_attn_picker.options import InferenceOptions, require
+from relion_attn_picker.options import NETWORKS, InferenceOptions, require
+from relion_attn_picker.replacing import replacing
 from relion_attn_picker.training.crops import FieldSource, LabelledSource
 from relion_attn_picker.training.fit import Progress
 from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
@@ -155,10 +156,9 @@ def _train(
 
 def _share_file(source: Path, target: Path) -> None:
     """Give a file a second name; where the disk knows no hard links, copy it."""
-    partial = target.with_name(target.name + ".shared")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(source, partial)
-    except OSError:
-        shutil.copyfile(source, partial)
-    partial.replace(target)
+    with replacing(target) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
