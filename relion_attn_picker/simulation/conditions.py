@@ -57,15 +57,16 @@ class Conditions:
         e/Å², and the detector's quantum efficiency: the share of the electrons that count.
     snr
         Power of a particle's signal within its disc over the power of the noise, at 24 pixels per diameter; the noise
-        of counting is scaled to reach it, whatever the dose, even below Poisson's.
+        of counting is scaled to reach it, whatever the dose, even below Poisson's; where moving water alone makes more
+        noise than that, it is not reached.
     ice_thickness, ice_gradient, meniscus, ice_structure
-        Å, its relative change across the field, its relative gain towards the rim, and S₀ of
+        Å, its relative change from the middle to either edge, its relative gain towards the rim, and S₀ of
         ``ice.ice_spectral_density``.
     protein_noise, protein_noise_radius, patchiness
         Power of unresolved protein relative to that of the noise of counting, its radius of gyration in Å, and the
         relative standard deviation of its amplitude over the field.
     coverage, min_separation, clustering, lattice
-        See ``placement.place_particles``; whether the particles lie on a shaken lattice.
+        See ``placement.place_particles``, of what no film covers; whether the particles lie on a shaken lattice.
     density_gradient, rim_ring
         How unevenly, 0 to 1, the particles are spread over the field, and how strongly they gather at a film's edge.
     second_layer
@@ -77,7 +78,8 @@ class Conditions:
     damaged
         Share of the particles that are broken: neither right nor wrong to pick.
     shading, mottling, gain_residue
-        Relative standard deviations of slow changes of brightness, of crystalline patches, of rows and columns.
+        Relative standard deviations of slow changes of brightness, of crystalline patches (less where the ice would
+        have to be thinner than none), of rows and columns.
     carbon, gold, particles_on_carbon
         Whether there is the edge of a carbon or of a gold film, and whether the carbon bears particles (which are not
         labelled).

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from relion_attn_picker.simulation.chance import log_uniform
 from relion_attn_picker.simulation.particles import PROTEIN_SCATTERING, Points
@@ -29,8 +30,7 @@ def micelle(extent: tuple[float, float], rng: np.random.Generator) -> Debris:
     """Draw an empty micelle: a flat ball of detergent 60 to 80 Å across, seen from anywhere."""
     axes = 0.5 * rng.uniform(60, 80) * np.array([1.0, 1.0, rng.uniform(0.5, 0.9)])
     points = _ball(400, rng) * axes
-    tilt = rng.uniform(0, np.pi)
-    seen = np.column_stack([np.cos(tilt) * points[:, 0] + np.sin(tilt) * points[:, 2], points[:, 1]])
+    seen = Rotation.random(random_state=rng).apply(points)[:, :2]
     centre = rng.uniform((0, 0), extent)
     weight = np.full(400, DETERGENT_SCATTERING * 4 / 3 * np.pi * axes.prod() / 400)
     return seen + centre, weight, np.array([[*centre, axes[0]]])

@@ -63,10 +63,15 @@ def add_wrong_pixels(image: Tensor, hot: int, dead: int, dead_columns: int, rng:
         turned[:, int(rng.integers(turned.shape[1]))] = 0
 
 
-def add_border(image: Tensor, width: int, kind: str, both: bool, rng: np.random.Generator) -> None:
+def add_border(image: Tensor, width: int, kind: str, both: bool, rng: np.random.Generator) -> Tensor:
     """Spoil a strip of ``width`` pixels along one side of an image ``(h, w)``, or along both opposite ones, in place.
 
     Alignment of movie frames leaves strips that repeat the row beside them, or hold one value; see ``BORDERS``.
+
+    Returns
+    -------
+    Tensor
+        Where the strips are, ``(h, w)``.
 
     Raises
     ------
@@ -74,15 +79,17 @@ def add_border(image: Tensor, width: int, kind: str, both: bool, rng: np.random.
         If there is no such kind of border.
     """
     strip = BORDERS[kind]
-    turned = image if rng.random() < 0.5 else image.T
+    spoilt = torch.zeros_like(image, dtype=torch.bool)
+    along_rows = rng.random() < 0.5
+    turned, turned_spoilt = (image, spoilt) if along_rows else (image.T, spoilt.T)
     at_end = bool(rng.random() < 0.5)
     for last in (False, True) if both else (at_end,):
         seen = turned.flip(0) if last else turned
         values = strip(seen, width).expand(width, turned.shape[1])
-        if last:
-            turned[-width:] = values.flip(0)
-        else:
-            turned[:width] = values
+        rows = slice(-width, None) if last else slice(width)
+        turned[rows] = values.flip(0) if last else values
+        turned_spoilt[rows] = True
+    return spoilt
 
 
 def _repeat(image: Tensor, width: int) -> Tensor:

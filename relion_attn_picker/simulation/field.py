@@ -30,10 +30,12 @@ from relion_attn_picker.simulation.ice import (
 from relion_attn_picker.simulation.lumps import add_lump, draw_lump, draw_speck
 from relion_attn_picker.simulation.optics import Optics, image_intensity, relative_mean_free_path
 from relion_attn_picker.simulation.particles import BeadParticle, Points
-from relion_attn_picker.simulation.projection import to_scattering
+from relion_attn_picker.simulation.projection import scattering_spectrum
 from relion_attn_picker.simulation.signal import (
+    ABSORPTION_LENGTH,
     SNR_PIXELS,
     choose_noise_gain,
+    ice_transmission,
     particle_phase,
     specimen_transfer,
     water_density,
@@ -42,9 +44,6 @@ from relion_attn_picker.simulation.specimen import place_specimen, splat_specime
 
 MARGIN = 300.0
 """Å simulated beyond every edge, at least: the reach of strong fringes."""
-
-ABSORPTION_LENGTH = 3950.0
-"""Å of ice that let 1/e of the electrons through at 300 kV (Rice et al. 2018, J. Struct. Biol. 204)."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class SimulatedField:
     image
         Counts (or grey values, where the image was processed), ``(h, w)`` float32; particles are dark.
     yx, ignored_yx
-        Centres of whole particles on clear ice, and of broken ones, hidden ones and ones in junk, ``(n, 2)`` float32
-        pixels.
+        Centres of whole particles on clear ice, and of broken ones, hidden ones and ones in junk or in a spoilt strip,
+        ``(n, 2)`` float32 pixels.
     junk
         Where films, ice, aggregates and debris lie, ``(h, w)``.
     optics
@@ -116,9 +115,9 @@ def simulate_field(
     inner = slice(margin, margin + seen[0]), slice(margin, margin + seen[1])
     image = _expose(intensity[inner], grid.pixel_size, noise_gain, conditions, chance)
     image, junk = _subsample(image, shape, factor), _subsample(layer.mask[inner], shape, factor)
-    image = _process(image, pixel_size, particle.diameter, conditions, chance.rng)
-    ignored = placed.broken | placed.overlapped | values_at(layer.mask, placed.yx)
+    image, spoilt = _process(image, pixel_size, particle.diameter, conditions, chance.rng)
     yx = (placed.yx - margin) / factor
+    ignored = placed.broken | placed.overlapped | values_at(layer.mask, placed.yx) | values_at(spoilt, yx)
     visible = ((yx >= -0.5) & (yx <= np.array(shape) - 0.5)).all(axis=1)
     kept, left_out = (_to_tensor(yx[visible & those], device) for those in (~ignored, ignored))
     return SimulatedField(image, kept, left_out, junk, optics, noise_gain)
@@ -162,7 +161,8 @@ def _specimen_phase(
     beads: Tensor, bead_radius: float, grid: Grid, noise_gain: float, conditions: Conditions, chance: Chance
 ) -> Tensor:
     """Return the phase of all beads, of moving water and of unresolved protein."""
-    power = conditions.protein_noise * noise_gain / (conditions.dose * conditions.efficiency) / 4
+    electrons = conditions.dose * conditions.efficiency * ice_transmission(conditions)
+    power = conditions.protein_noise * noise_gain / electrons / 4
 
     def protein(k2: Tensor) -> Tensor:
         return protein_spectral_density(k2, power, conditions.protein_noise_radius)
@@ -171,13 +171,14 @@ def _specimen_phase(
         return water_density(k2, conditions)
 
     k2 = grid.squared_frequencies(half=True)
-    spectrum = torch.fft.rfft2(to_scattering(beads))
+    spectrum = scattering_spectrum(beads, grid)
     spectrum *= specimen_transfer(k2, bead_radius, conditions, grid)
     if not conditions.patchiness:
         spectrum += gaussian_spectrum(grid, lambda k2: water(k2) + protein(k2), chance)
         return grid.field_of(spectrum)
     spectrum += gaussian_spectrum(grid, water, chance)
-    patches = torch.exp(conditions.patchiness * shading(grid, chance, waves=6))
+    uneven = conditions.patchiness * shading(grid, chance, waves=6)
+    patches = torch.exp(uneven - conditions.patchiness**2)  # of mean power 1
     return grid.field_of(spectrum) + patches * gaussian_field(grid, protein, chance)
 
 
@@ -209,8 +210,8 @@ def _expose(intensity: Tensor, pixel_size: float, noise_gain: float, conditions:
 
 def _process(
     image: Tensor, pixel_size: float, particle_diameter: float, conditions: Conditions, rng: np.random.Generator
-) -> Tensor:
-    """Return the image with the detector's wrong pixels, as later programs leave it."""
+) -> tuple[Tensor, Tensor]:
+    """Return the image with wrong pixels, as later programs leave it, and where strips of it are spoilt."""
     later = conditions.processing
     add_wrong_pixels(image, conditions.hot_pixels, conditions.dead_pixels, conditions.dead_columns, rng)
     cutoff = conditions.lowpass * SNR_PIXELS * pixel_size / particle_diameter
@@ -221,11 +222,12 @@ def _process(
     if later.equalise_radius:
         image = processing.equalise(image, later.equalise_radius * particle_diameter / pixel_size)
     width = round(conditions.border / 1000 * max(image.shape))
+    spoilt = torch.zeros_like(image, dtype=torch.bool)
     if width:
-        add_border(image, width, conditions.border_kind, conditions.border_both, rng)
+        spoilt = add_border(image, width, conditions.border_kind, conditions.border_both, rng)
     if later.gamma != 1 or (later.clip and not later.eight_bits):
         image = processing.stretch(image, later.gamma, later.clip)
-    return processing.quantise(image, later.clip) if later.eight_bits else image.contiguous()
+    return processing.quantise(image, later.clip) if later.eight_bits else image.contiguous(), spoilt
 
 
 def _subsample(image: Tensor, shape: tuple[int, int], factor: float) -> Tensor:

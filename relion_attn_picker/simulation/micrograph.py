@@ -25,7 +25,8 @@ class SimulatedMicrograph:
     image
         Counts (or grey values, where the image was processed), ``(h, w)``; particles are dark.
     yx, ignored_yx
-        Centres of whole particles on clear ice, and of broken ones, hidden ones and ones in junk, ``(n, 2)`` pixels.
+        Centres of whole particles on clear ice, and of broken ones, hidden ones and ones in junk or in a spoilt strip,
+        ``(n, 2)`` pixels.
     junk
         Where films, ice, aggregates and debris lie, ``(h, w)``.
     pixel_size, particle_diameter

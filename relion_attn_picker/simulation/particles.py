@@ -13,12 +13,10 @@ from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.picks import FloatArray
 
 PROTEIN_SCATTERING = 0.0724
 """Excess scattering length of protein over water, Å per Å³, from tabulated f(0) of its atoms at 1.35 g/cm³."""
@@ -52,27 +50,6 @@ class BeadParticle:
     weight: Points
     bead_radius: float
     diameter: float
-
-    def project(self, rotation: Rotation, pixel_size: float) -> FloatArray:
-        """Return the projected scattering length per Å², in a square of odd side whose middle pixel is the centre."""
-        turned = rotation.apply(self.xyz)[:, 1::-1] / pixel_size
-        reach = int(np.ceil(np.abs(turned).max() + 4 * self.blur(pixel_size))) + 1
-        beads = splat(turned + reach, self.weight, (2 * reach + 1, 2 * reach + 1))
-        blurred = gaussian_filter(beads, self.blur(pixel_size), mode="constant")
-        return np.asarray(blurred / np.float32(pixel_size**2))
-
-    def blur(self, pixel_size: float) -> float:
-        """Return the standard deviation in pixels by which splatted beads are blurred, at least what pixels need."""
-        return max(self.bead_radius / pixel_size, 0.6)
-
-
-def splat(yx: Points, weight: Points, shape: tuple[int, int]) -> FloatArray:
-    """Add each weight to the pixel nearest to its place ``(n, 2)``; what lies outside ``(h, w)`` is left out."""
-    nearest = np.rint(yx).astype(np.intp)
-    inside = ((nearest >= 0) & (nearest < shape)).all(axis=1)
-    index = nearest[inside, 0] * shape[1] + nearest[inside, 1]
-    image = np.bincount(index, weight[inside], minlength=shape[0] * shape[1])
-    return image.reshape(shape).astype(np.float32)
 
 
 def make_particle(name: str, xyz: Points, weight: Points, bead_radius: float) -> BeadParticle:

@@ -1,14 +1,15 @@
 """Projections of clouds of scattering beads onto a field, many copies at once.
 
-Sums are made of whole numbers: they do not depend on the order in which a GPU adds, so that the same seed makes the
-same image bit for bit.
+Each bead is added to the nearest of cells that are finer than coarse pixels, so that what the pixels cannot hold does
+not fold back into them; ``scattering_spectrum`` keeps what they hold. Sums are made of whole numbers: they do not
+depend on the order in which a GPU adds, so that the same seed makes the same image bit for bit.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,8 +27,16 @@ BEADS_AT_ONCE = 2_000_000
 BEADS_PER_FIELD = 2_000_000
 """Beyond so many beads in a field, its copies share views, each with its own turn in the plane."""
 
-CELLS_PER_PIXEL = 2
-"""A shared view is kept on a grid this much finer than the pixels."""
+VIEW_CELLS = 2
+"""A shared view is kept on a grid this much finer than the cells, along each side."""
+
+CELL_SIZE = 1.6
+"""Å: no cell is larger where ``MOST_CELLS`` allows that."""
+
+MOST_CELLS = 3
+"""Cells along the side of a pixel. With 3, beads of residues at 24 pixels per particle diameter come out with .96 to
+1.01 of their amplitude and Fourier ring correlations of .99, .95 and .86 at .2–.3, .3–.4 and .4–.5 cycles per pixel
+(with 1: .90, .77 and .57)."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +79,39 @@ def splat(total: Tensor, y: Tensor, x: Tensor, weight: Tensor) -> None:
     total.view(-1).index_add_(0, index.reshape(-1), steps.expand(index.shape).reshape(-1))
 
 
+def count_cells(grid: Grid) -> int:
+    """Return how many cells lie along the side of a pixel."""
+    return min(MOST_CELLS, max(1, math.ceil(grid.pixel_size / CELL_SIZE)))
+
+
+def cells_of(grid: Grid) -> Grid:
+    """Return the grid of cells; the first cell of a pixel lies at the pixel's own place."""
+    cells = count_cells(grid)
+    return Grid((grid.shape[0] * cells, grid.shape[1] * cells), grid.pixel_size / cells, grid.device)
+
+
 def blank(grid: Grid) -> Tensor:
-    """Return a field to splat onto."""
-    return torch.zeros(grid.shape, dtype=torch.int64, device=grid.device)
+    """Return cells to splat onto."""
+    return torch.zeros(cells_of(grid).shape, dtype=torch.int64, device=grid.device)
 
 
 def to_scattering(total: Tensor) -> Tensor:
     """Return splatted steps as scattering lengths in Å, float32."""
     return total.float() / STEPS_PER_ANGSTROM
+
+
+def scattering_spectrum(total: Tensor, grid: Grid) -> Tensor:
+    """Return the half Fourier transform ``(h, w // 2 + 1)`` of the splatted beads (Å), as far as the pixels hold it.
+
+    That each bead lies in the middle of its cell blurs them by the cell on average, which is undone.
+    """
+    cells = cells_of(grid)
+    h, w = grid.shape
+    spectrum = torch.fft.rfft2(to_scattering(total))[:, : w // 2 + 1]
+    kept = torch.cat([spectrum[: (h + 1) // 2], spectrum[cells.shape[0] - h // 2 :]])
+    ky, kx = grid.frequencies()
+    blur = torch.sinc(ky * cells.pixel_size) * torch.sinc(kx[:, : w // 2 + 1] * cells.pixel_size)
+    return kept / blur
 
 
 def splat_copies(total: Tensor, particle: BeadParticle, copies: Copies, grid: Grid) -> None:
@@ -89,6 +123,7 @@ def splat_copies(total: Tensor, particle: BeadParticle, copies: Copies, grid: Gr
     if len(copies) == 0:
         return
     n_beads = len(particle.weight)
+    copies, grid = _to_cells(copies, grid)
     if len(copies) * n_beads <= BEADS_PER_FIELD:
         _splat_each(total, particle, copies, grid)
     else:
@@ -101,6 +136,7 @@ def splat_broken(total: Tensor, particle: BeadParticle, copies: Copies, cuts: Po
 
     A second random turn decides which side is missing.
     """
+    copies, grid = _to_cells(copies, grid)
     beads = Beads.of(particle, grid)
     sides = Rotation.from_rotvec(np.roll(copies.rotations.as_rotvec(), 1, axis=1)).apply([0.0, 0.0, 1.0])
     for matrix, yx, strength, side, cut in zip(
@@ -113,14 +149,18 @@ def splat_broken(total: Tensor, particle: BeadParticle, copies: Copies, cuts: Po
 
 def splat_points(total: Tensor, yx: Points, weight: Points, grid: Grid) -> None:
     """Add single beads at ``yx`` ``(n, 2)`` in Å with ``weight`` ``(n,)`` in Å."""
-    place = _to_device(yx / grid.pixel_size, grid)
+    place = _to_device(yx / cells_of(grid).pixel_size, grid)
     splat(total, place[:, 0], place[:, 1], _to_device(weight, grid))
 
 
-def blur_transfer(k2: Tensor, bead_radius: float, pixel_size: float) -> Tensor:
-    """Return what blurs splatted beads: a Gaussian of their radius, or of 0.6 pixels if that is more."""
-    sigma = max(bead_radius, 0.6 * pixel_size)
-    return torch.exp(k2 * (-2 * math.pi**2 * sigma**2))
+def blur_transfer(k2: Tensor, bead_radius: float) -> Tensor:
+    """Return what makes beads of points: the Fourier transform of a Gaussian of their radius (Å) at ``k²``."""
+    return torch.exp(k2 * (-2 * math.pi**2 * bead_radius**2))
+
+
+def _to_cells(copies: Copies, grid: Grid) -> tuple[Copies, Grid]:
+    """Return copies with their places in cells, and the grid of cells."""
+    return replace(copies, yx=copies.yx * count_cells(grid)), cells_of(grid)
 
 
 def _splat_each(total: Tensor, particle: BeadParticle, copies: Copies, grid: Grid) -> None:
@@ -141,7 +181,7 @@ def _splat_each(total: Tensor, particle: BeadParticle, copies: Copies, grid: Gri
 def _splat_shared_views(total: Tensor, particle: BeadParticle, copies: Copies, n_views: int, grid: Grid) -> None:
     beads = Beads.of(particle, grid)
     reach = int(torch.linalg.vector_norm(beads.xyz, dim=1).max()) + 2
-    side = 2 * reach * CELLS_PER_PIXEL + 1
+    side = 2 * reach * VIEW_CELLS + 1
     matrices, yx, strength = (
         _to_device(values, grid) for values in (copies.rotations.as_matrix(), copies.yx, copies.strength)
     )
@@ -149,10 +189,10 @@ def _splat_shared_views(total: Tensor, particle: BeadParticle, copies: Copies, n
     for view in range(n_views):
         turned = matrices[view, :2] @ beads.xyz.T
         cells = torch.zeros((side, side), dtype=torch.int64, device=grid.device)
-        splat(cells, (turned[1] + reach) * CELLS_PER_PIXEL, (turned[0] + reach) * CELLS_PER_PIXEL, beads.weight)
+        splat(cells, (turned[1] + reach) * VIEW_CELLS, (turned[0] + reach) * VIEW_CELLS, beads.weight)
         place = cells.nonzero()
         weight = cells[place[:, 0], place[:, 1]].float() / STEPS_PER_ANGSTROM
-        y, x = (place.float() / CELLS_PER_PIXEL - reach).T
+        y, x = (place.float() / VIEW_CELLS - reach).T
         mine = slice(view, None, n_views)
         cos, sin = torch.cos(turn[mine, None] - turn[view]), torch.sin(turn[mine, None] - turn[view])
         splat(

@@ -26,6 +26,9 @@ from relion_attn_picker.simulation.projection import Copies, blank, splat_broken
 RING_WIDTH = 1.5
 """Width in particle diameters of the ring in which particles gather at a film's edge."""
 
+FREE_STEPS = 64
+"""Places along each side at which it is looked whether a film is there."""
+
 PARTABLE = 0.5
 """Two centres nearer than this many diameters cannot be told apart."""
 
@@ -57,14 +60,17 @@ def place_specimen(
         away = 1 - conditions.rim_ring * (1 - np.exp(-(from_rim**2)))
         return np.asarray(np.where(beyond > 0, 0.0 if bare_film else 1.0, away * chance))
 
-    geometry = (grid.shape, diameter_px, conditions.coverage, conditions.min_separation)
+    free = _free_share(hole, grid) if bare_film and hole is not None else 1.0
+    coverage, separation = conditions.coverage, conditions.min_separation
     if conditions.lattice:
-        yx = place_lattice(*geometry, rng)
+        yx = place_lattice(grid.shape, diameter_px, coverage, separation, rng)
         yx = yx[rng.random(len(yx)) < acceptance(yx)]
     else:
-        yx = place_particles(*geometry, conditions.clustering, rng, acceptance)
+        yx = place_particles(
+            grid.shape, diameter_px, coverage * free, separation, conditions.clustering, rng, acceptance
+        )
     extra = place_particles(
-        grid.shape, diameter_px, conditions.second_layer * conditions.coverage, 0.6, 0.0, rng, acceptance
+        grid.shape, diameter_px, conditions.second_layer * coverage * free, 0.6, 0.0, rng, acceptance
     )
     yx = np.concatenate([yx, extra])
     return Placed(yx, rng.random(len(yx)) < conditions.damaged, too_close(yx, PARTABLE * diameter_px))
@@ -111,6 +117,13 @@ def values_at(mask: Tensor, yx: Points) -> NDArray[np.bool_]:
     """Return a mask's values at the pixels nearest to ``yx`` ``(n, 2)``."""
     inside = np.clip(np.rint(yx).astype(int), 0, np.array(mask.shape) - 1)
     return np.asarray(mask[inside[:, 0], inside[:, 1]].cpu().numpy())
+
+
+def _free_share(hole: Hole, grid: Grid) -> float:
+    """Return the share of the field that no film covers."""
+    along = [(np.arange(FREE_STEPS) + 0.5) * (n / FREE_STEPS) for n in grid.shape]
+    places = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 2)
+    return float((_beyond_rim(hole, places, grid) <= 0).mean())
 
 
 def _beyond_rim(hole: Hole, yx: Points, grid: Grid) -> Points:

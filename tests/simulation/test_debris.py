@@ -28,6 +28,12 @@ def test_micelle_is_as_heavy_as_its_detergent(rng: np.random.Generator) -> None:
         assert np.linalg.norm(points - discs[0, :2], axis=1).max() <= discs[0, 2]
 
 
+def test_micelles_are_seen_from_anywhere(rng: np.random.Generator) -> None:
+    spreads = np.array([np.var(micelle((1000.0, 1000.0), rng)[0], axis=0) for _ in range(400)])
+    assert spreads[:, 0].mean() == pytest.approx(spreads[:, 1].mean(), rel=0.04)
+    assert (spreads[:, 0] > spreads[:, 1]).mean() == pytest.approx(0.5, abs=0.08)
+
+
 def test_vesicle_is_a_ring(rng: np.random.Generator) -> None:
     for _ in range(10):
         points, _, discs = vesicle((4000.0, 4000.0), rng)

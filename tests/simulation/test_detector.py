@@ -46,7 +46,9 @@ def test_border_is_as_wide_as_asked_on_any_side(kind: str) -> None:
     sides = set()
     for seed in range(30):
         changed = image.clone()
-        add_border(changed, 3, kind, False, np.random.default_rng(seed))
+        strips = add_border(changed, 3, kind, False, np.random.default_rng(seed))
+        assert not ((changed != image) & ~strips).any()
+        assert int(strips.sum()) in (3 * 30, 3 * 20)
         rows, columns = (changed != image).any(dim=1), (changed != image).any(dim=0)
         assert min(int(rows.sum()), int(columns.sum())) == 3
         sides.add((bool(rows[0] and not rows[-1]), bool(columns[0] and not columns[-1]), int(rows.sum())))

@@ -197,6 +197,43 @@ def test_border_is_thousandths_of_the_longer_side(ball: BeadParticle) -> None:
     assert (seen.image == 0).sum() in (6 * 200, 6 * 300)
 
 
+@pytest.mark.parametrize("kind", ["zero", "repeated"])
+def test_particles_in_a_spoilt_strip_are_ignored(ball: BeadParticle, kind: str) -> None:
+    plain = replace(SILENT, coverage=0.4, min_separation=1.0)
+    spoilt = replace(plain, border=120, border_kind=kind, border_both=True)  # 36 of 300 pixels
+    clean, seen = (simulate(ball, each, shape=(300, 300), seed=3) for each in (plain, spoilt))
+    assert len(seen.ignored_yx) > len(clean.ignored_yx)
+    np.testing.assert_allclose(
+        np.sort(np.concatenate([seen.yx, seen.ignored_yx]), axis=0),
+        np.sort(np.concatenate([clean.yx, clean.ignored_yx]), axis=0),
+    )
+    in_strips = ((seen.yx < 35.4) | (seen.yx > 263.6)).sum(axis=0)  # along either pair of sides
+    assert min(in_strips) == 0 < max(in_strips)
+
+
+def test_patches_of_unresolved_protein_leave_its_power_as_it_is(ball: BeadParticle) -> None:
+    noisy = replace(SILENT, snr=0.3, coverage=0.0, protein_noise=100.0)
+    even, uneven = (
+        np.mean([simulate(ball, replace(noisy, patchiness=each), seed).image.var() for seed in range(12)])
+        for each in (0.0, 0.5)
+    )
+    assert uneven / even == pytest.approx(1, abs=0.15)  # with patches that only add it is 1.65
+
+
+def test_coverage_is_that_of_what_no_film_covers(ball: BeadParticle) -> None:
+    plain = replace(SILENT, coverage=0.15, min_separation=1.0)
+    counts = {
+        carbon: sum(len(simulate(ball, replace(plain, carbon=carbon), seed, shape=(500, 500)).yx) for seed in range(6))
+        for carbon in (False, True)
+    }
+    free = np.mean([1 - _film_share(ball, plain, seed) for seed in range(6)])
+    assert counts[True] / counts[False] == pytest.approx(free, abs=0.12)
+
+
+def _film_share(ball: BeadParticle, conditions: Conditions, seed: int) -> float:
+    return float(simulate(ball, replace(conditions, carbon=True), seed, shape=(500, 500)).junk.mean())
+
+
 def test_image_is_grey_at_the_dose(ball: BeadParticle) -> None:
     plain = replace(SILENT, coverage=0.0, ice_thickness=1e-3)
     seen = simulate(ball, replace(plain, dose=30.0, efficiency=0.5))

@@ -1,4 +1,4 @@
-"""Particles and their projections against a ball, whose projection is known."""
+"""Particles as beads: their diameters, shapes and files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.simulation.optics import phase_per_scattering
 from relion_attn_picker.simulation.particles import (
     PROTEIN_SCATTERING,
     SHAPES,
@@ -17,7 +15,6 @@ from relion_attn_picker.simulation.particles import (
     make_particle,
     procedural_particle,
     read_bead_particle,
-    splat,
 )
 
 RADIUS = 75.0
@@ -36,46 +33,6 @@ def ball() -> BeadParticle:
 def test_ball_has_its_diameter(ball: BeadParticle) -> None:
     assert ball.diameter == pytest.approx(2 * RADIUS, rel=0.03)
     np.testing.assert_allclose(ball.xyz.mean(axis=0), 0, atol=1e-9)
-
-
-@pytest.mark.parametrize("pixel_size", [2.0, 5.0])
-def test_projection_of_a_ball_is_its_chord(ball: BeadParticle, pixel_size: float, rng: np.random.Generator) -> None:
-    image = ball.project(Rotation.random(random_state=rng), pixel_size) * phase_per_scattering(300)
-    middle = image.shape[0] // 2
-    assert image.shape == (2 * middle + 1, 2 * middle + 1)
-    y, x = np.indices(image.shape) - middle
-    from_centre = np.hypot(y, x) * pixel_size
-    for low, high in ((0, 15), (25, 35), (45, 55)):
-        ring = (from_centre >= low) & (from_centre < high)
-        chord = 2 * np.sqrt(RADIUS**2 - from_centre[ring] ** 2)
-        expected = phase_per_scattering(300) * PROTEIN_SCATTERING * chord
-        assert image[ring].mean() == pytest.approx(expected.mean(), rel=0.05)
-    assert image[from_centre < 10].mean() == pytest.approx(0.34, abs=0.02)
-
-
-def test_projection_keeps_all_scattering_and_its_centre(rng: np.random.Generator) -> None:
-    particle = procedural_particle(180, rng)
-    image = particle.project(Rotation.random(random_state=rng), 3.0).astype(np.float64)
-    assert image.sum() * 3.0**2 == pytest.approx(particle.weight.sum(), rel=1e-3)
-    middle = image.shape[0] // 2
-    y, x = np.indices(image.shape) - middle
-    assert abs((image * y).sum() / image.sum()) < 0.1
-    assert abs((image * x).sum() / image.sum()) < 0.1
-
-
-def test_projection_axes_are_x_to_the_right_and_y_down() -> None:
-    xyz = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 30.0], [60.0, 0.0, 0.0]])
-    particle = BeadParticle("corner", xyz, np.array([1.0, 1.0, 5.0]), 1.0, 100.0)
-    image = particle.project(Rotation.identity(), 3.0)
-    middle = image.shape[0] // 2
-    assert np.unravel_index(image.argmax(), image.shape) == (middle, middle + 20)
-
-
-def test_splat_leaves_out_what_is_outside() -> None:
-    image = splat(np.array([[0.2, 1.4], [1.6, 2.0], [-0.6, 0.0], [0.0, 3.5]]), np.array([1.0, 2.0, 4.0, 8.0]), (3, 4))
-    assert image[0, 1] == 1
-    assert image[2, 2] == 2
-    assert image.sum() == 3
 
 
 @pytest.mark.parametrize("kind", SHAPES)

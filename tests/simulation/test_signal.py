@@ -28,6 +28,16 @@ def test_half_the_ratio_takes_twice_the_noise(ball: BeadParticle) -> None:
     assert other == pytest.approx(2 * one)
 
 
+@pytest.mark.parametrize(("voltage", "thickness"), [(300.0, 1000.0), (200.0, 500.0)])
+def test_thick_ice_lets_fewer_electrons_count(ball: BeadParticle, voltage: float, thickness: float) -> None:
+    plain = Conditions(protein_noise=0.0, ice_structure=0.0, voltage=voltage)
+    thick, thin = (
+        choose_noise_gain(ball, OPTICS, replace(plain, ice_thickness=each), np.random.default_rng(1))
+        for each in (thickness, 1e-3)
+    )
+    assert thick / thin == pytest.approx(np.exp(-thickness / (3950 * {300.0: 1.0, 200.0: 0.802}[voltage])), rel=1e-3)
+
+
 def test_unresolved_protein_takes_its_share_of_the_noise(ball: BeadParticle) -> None:
     gains = [
         choose_noise_gain(ball, OPTICS, Conditions(protein_noise=noise), np.random.default_rng(1))
