@@ -23,6 +23,7 @@ from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, c
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import describe_weights, find_score_model
 from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.diameter_job import describe_estimate
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
@@ -123,13 +124,14 @@ def run_picking_job(
     Raises
     ------
     InputError
-        If all micrographs failed, or more than ``request.max_failures``.
+        If all micrographs failed, or more than ``request.max_failures``, or another process is at work in the folder.
     JobAborted
         If ``should_stop()`` was true; the files of the micrographs done until then are written.
     """
-    session = PickingSession(job, request)
-    session.pick(request.micrographs, report, should_stop)
-    return session.finish()
+    with hold_folder(job.path):
+        session = PickingSession(job, request)
+        session.pick(request.micrographs, report, should_stop)
+        return session.finish()
 
 
 class PickingSession:
@@ -138,7 +140,8 @@ class PickingSession:
     Parameters
     ----------
     job, request
-        As for ``run_picking_job``; of ``request.micrographs`` only the names that the reference lists are looked at.
+        As for ``run_picking_job``, but whoever makes the session holds the folder (``io.folder_lock``). Of
+        ``request.micrographs`` only the names that the reference lists are looked at.
     """
 
     def __init__(self, job: JobDirectory, request: PickingRequest) -> None:

@@ -18,6 +18,7 @@ from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
 from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.job_settings import JobSettings
 from relion_attn_picker.jobs.pick_evaluation import (
     CANDIDATES_FILE,
@@ -156,10 +157,20 @@ def run_selection_job(
     Raises
     ------
     InputError
-        If there are no candidates.
+        If there are no candidates, or another process is at work in the folder.
     JobAborted
         If ``should_stop()`` was true.
     """
+    with hold_folder(job.path):
+        return _run_held_job(job, request, report, should_stop)
+
+
+def _run_held_job(
+    job: JobDirectory,
+    request: SelectionRequest,
+    report: Callable[[int, MicrographResult], None],
+    should_stop: Callable[[], bool],
+) -> JobSummary:
     earlier = request.earlier
     candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
     point = _choose_point(request, candidates)

@@ -17,6 +17,7 @@ from relion_attn_picker.evaluation.comparison_result import Comparison, CostRow,
 from relion_attn_picker.evaluation.recommendation import AIMS, Recommendation, recommend, recommend_speed
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.comparison.analysis import CONTENDERS, HEADLINE, AnalysedSet, analyse_set
 from relion_attn_picker.jobs.comparison.claims import judge_claims
 from relion_attn_picker.jobs.comparison.costs import count_parameters, measure_networks, summarize_inference
@@ -85,14 +86,23 @@ def run_comparison(
     Raises
     ------
     InputError
-        If sets or checkpoints cannot be compared.
+        If sets or checkpoints cannot be compared, or another process is at work in the folder.
     """
-    plan = request.training
-    test_sets = open_test_sets(_leave_held_out(request.data, plan))
+    test_sets = open_test_sets(_leave_held_out(request.data, request.training))
+    with hold_folder(folder):
+        return _compare(folder, request, test_sets, start_report)
+
+
+def _compare(
+    folder: Path,
+    request: ComparisonRequest,
+    test_sets: Sequence[LabelledTestSet],
+    start_report: Callable[[], Callable[[Progress], None]],
+) -> Comparison:
     by_share = _find_pairs(folder, request, start_report)
     whole = max(by_share)
     pairs = by_share[whole]
-    warn_of_training_sets(pairs, test_sets if plan is None else [])
+    warn_of_training_sets(pairs, test_sets if request.training is None else [])
     picked = {
         share: _pick_all(folder / "cache", test_sets, each, request.inference) for share, each in by_share.items()
     }
