@@ -152,6 +152,8 @@ def run_attention(
             if known is not None:
                 measured[micrograph.name] = measure_micrograph(seen, known, request.particle_diameter)
             report(seen)
+        if len(failures) == len(listed) == 1:
+            raise failures[0]
         if len(failures) == len(listed):
             raise InputError(f"None of the {len(listed)} micrographs could be looked at; the first: {failures[0]}")
     if truth is None:
