@@ -264,10 +264,10 @@ def _compare_job(folder: Path, exposures: dict[str, Exposure]) -> float | None:
     saved = read_saved_options(folder)
     store = CandidateStore(folder / CANDIDATES_FILE)
     for name, exposure in exposures.items():
-        record = store.read(name)
-        if record is not None and record.image_shape != exposure.shape:
+        known = store.summary(name)
+        if known is not None and known.image_shape != exposure.shape:
             raise InputError(
-                f"{name} had {record.image_shape[1]}×{record.image_shape[0]} pixels when it was picked, but the "
+                f"{name} had {known.image_shape[1]}×{known.image_shape[0]} pixels when it was picked, but the "
                 f"exposure {exposure.path} has {exposure.shape[1]}×{exposure.shape[0]}: they are different files."
             )
     if Path(saved.micrographs).exists():

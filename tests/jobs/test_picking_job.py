@@ -14,6 +14,7 @@ import pytest
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.inference.answers import NetworkAnswer
+from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs import picking_job, picking_session
@@ -182,6 +183,34 @@ def test_stop_is_asked_before_each_micrograph(micrographs: list[Micrograph]) -> 
     assert len(results) == 3
     again = make_job(micrographs, CountingPredictor())
     assert [result.skipped for result in again.run()] == [True] * 3 + [False] * 27
+
+
+def test_continue_reads_no_candidates_of_what_is_done(
+    micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = list(make_job(micrographs, CountingPredictor()).run())
+    again = make_job(micrographs, CountingPredictor())
+    monkeypatch.setattr(CandidateStore, "read", lambda *_: pytest.fail("candidates are read"))
+    results = list(again.run())
+    assert [(each.n_picks, each.mean_score) for each in results] == [(each.n_picks, each.mean_score) for each in done]
+    assert all(each.skipped and each.rejected is not None and not len(each.rejected) for each in results)
+    assert again.select_again(results) == results
+    assert [each.n_picks for each in again.earlier_results(micrographs)] == [each.n_picks for each in results]
+
+
+def test_not_all_that_is_done_is_searched_before_the_first_is_told(
+    micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(make_job(micrographs[:25], CountingPredictor()).run())
+    searched: list[str] = []
+    is_changed = picking_job.is_changed
+    monkeypatch.setattr(picking_job, "is_changed", lambda path, *_: searched.append(path.name) or is_changed(path, *_))
+    monkeypatch.setattr(picking_job, "LOOK_AHEAD", 5, raising=False)
+    run = make_job(micrographs, CountingPredictor()).run()
+    assert next(run).skipped
+    assert searched == [each.name for each in micrographs[:6]]
+    assert [result.skipped for result in run] == [True] * 24 + [False] * 5
+    assert searched == [each.name for each in micrographs[:25]]
 
 
 def test_error_of_one_micrograph_is_its_reason(micrographs: list[Micrograph]) -> None:
