@@ -137,6 +137,10 @@ class PickOptions:
             sum(value is not None for value in given) <= 1,
             "More than one of threshold, target precision, target recall and count per micrograph is given: give one.",
         )
+        require(
+            self.mode == "balanced" or all(value is None for value in given),
+            f"The mode {self.mode} chooses a threshold, and what else does is given too: give one of the two.",
+        )
 
     @property
     def depends_on_data_set(self) -> bool:

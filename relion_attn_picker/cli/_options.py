@@ -247,8 +247,8 @@ def picking_options(function: Decorated) -> Decorated:
         click.option(
             "--variant",
             type=click.Choice(VARIANTS),
-            help="Which network: attention (precise), standard (finds almost everything), or hybrid: both, combined as "
-            "validation has shown best, in twice the time.  [default: attention]",
+            help="Which network: attention (a U-Net with gates), standard (one without, a little faster), or hybrid: "
+            "both, combined as validation has shown best, in twice the time.  [default: attention]",
         ),
         click.option(
             "--threshold",

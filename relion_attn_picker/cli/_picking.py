@@ -41,6 +41,8 @@ def pick_into_job(
     """Pick ``micrographs`` into ``job``; tell the progress by plain lines, or by a bar for a person at a terminal."""
     request = build_request(micrographs, micrographs_star, project_dir, reference, choices, job)
     print(f" Picking {len(micrographs)} micrographs with {describe_weights(request.weights)} ...", flush=True)
+    if request.options.depends_on_data_set and len(micrographs) > 1:
+        print(" The threshold is chosen from the scores of all: until then, counts are provisional.", flush=True)
     with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
         summary = run_picking_job(job, request, progress.report, job.abort_requested)
     print_summary(job, summary)
@@ -224,6 +226,8 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
     point = summary.point
     print(f" by {summary.picker}, at a threshold of {point.threshold:g}: {point.reason}")
+    if point.curve is not None and point.expected is None:
+        print(" If there are particles, look at the diameter and the pixel size first: attnpick diameter estimates one")
     if point.expected is not None and total:
         precision, recall = point.expected.precision, point.expected.recall
         print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")

@@ -67,3 +67,4 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
     make_hybrid_folder(Path(out), checkpoints, calibration)
     print(format_calibration(calibration))
     print(f"Written: {Path(out) / 'calibration.json'}")
+    print(f"Pick with --weights {out}, or with one network alone: --weights {Path(out) / 'attention.safetensors'}")

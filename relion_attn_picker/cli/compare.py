@@ -13,7 +13,7 @@ from relion_attn_picker.cli import train
 from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME
 from relion_attn_picker.cli._plain_command import log_into
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import NETWORKS, InferenceOptions
 
 NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
 """Options of ``attnpick train`` that mean something else here: both architectures start anew with seeds 1, 2, ..."""
@@ -38,7 +38,10 @@ NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
     help="Folder of the report; an interrupted comparison goes on, a finished one is redrawn.",
 )
 @click.option(
-    "--attention", multiple=True, metavar="FILE", help="Attention checkpoint, once for each seed (3 or more)."
+    "--attention",
+    multiple=True,
+    metavar="FILE",
+    help="Attention checkpoint, once for each seed: 3 or more tell seeds apart.  [default: the released pair]",
 )
 @click.option("--standard", multiple=True, metavar="FILE", help="Standard checkpoint, as many, in the same order.")
 @click.option(
@@ -67,7 +70,8 @@ NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
 def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) -> None:
     """Compare both networks, and every way to combine them, on labelled micrographs.
 
-    Give checkpoints, or --train_data to train both on the same crops with the same schedule and seeds. OUT gets
+    Give checkpoints, or --train_data to train both on the same crops with the same schedule and seeds; the released
+    pair is compared if you give neither. OUT gets
     comparison.md, comparison.json and figures: which network is better, how sure that is, and what to take for clean
     particles, a complete survey, or speed.
     """
@@ -75,16 +79,20 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
 
     require_one_process("compare")
     with log_into(Path(out) / "compare.log", shlex.join(sys.argv)):
+        from relion_attn_picker.inference.weights import find_weights
         from relion_attn_picker.jobs.comparison.job import ComparisonRequest, run_comparison
 
+        plan = _read_plan(options)
+        given = {name: [Path(each) for each in options.pop(name)] for name in NETWORKS}
+        if plan is None and not any(given.values()):
+            given = {name: [find_weights(name, None)] for name in NETWORKS}
         request = ComparisonRequest(
             data=train.labelled_sets(data, _check_last(options.pop("last")), (), "--last"),
-            attention=[Path(each) for each in options.pop("attention")],
-            standard=[Path(each) for each in options.pop("standard")],
+            **given,
             inference=InferenceOptions(gpu=options["gpu"], threads=options["threads"], precision=options["precision"]),
             measure_costs=options.pop("costs"),
             command=shlex.join(["attnpick", *sys.argv[1:]]),
-            training=_read_plan(options),
+            training=plan,
         )
         steps = 0 if request.training is None else request.training.train_options.steps
         comparison = run_comparison(Path(out), request, lambda: train.TrainingProgress(steps).report)

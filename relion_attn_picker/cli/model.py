@@ -19,12 +19,16 @@ def command() -> None:
 @command.command()
 @click.argument("file")
 def show(file: str) -> None:
-    """Print the header of FILE as JSON: network, scale, normalisation, threshold, and how it was trained."""
+    """Print the header of FILE as JSON: network, scale, normalisation, threshold, and how it was trained.
+
+    FILE may also be the folder of a training, or attention or standard: the released weights.
+    """
     import json
 
     from relion_attn_picker.io.checkpoint import read_header
+    from relion_attn_picker.training.starting import find_start
 
-    print(json.dumps(read_header(Path(file)).to_dict(), indent=1))
+    print(json.dumps(read_header(find_start(file, None)).to_dict(), indent=1))
 
 
 @command.command()

@@ -34,7 +34,11 @@ and rounds are judged on true labels alone."""
     metavar="MICS DIAMETER",
     help="Micrographs STAR without labels, diameter in Å of the particle on them. Repeatable.",
 )
-@click.option("--teacher", help="Weights to begin with.  [default: a supervised round, as `attnpick train` does it]")
+@click.option(
+    "--teacher",
+    help="Weights to begin with: a file, attention, standard, or shipped (of --variant).  [default: a supervised "
+    "round, as `attnpick train` does it]",
+)
 @click.option("--rounds", type=int, default=DEFAULTS.rounds, show_default=True, help="Rounds of self-training.")
 @click.option(
     "--positive", type=float, default=DEFAULTS.positive, show_default=True, help="From here upwards: a particle."
@@ -68,6 +72,7 @@ def command(unlabelled: tuple[tuple[str, float], ...], teacher: str | None, **op
     from relion_attn_picker.jobs.self_training_job import run_self_training
     from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, UnlabelledData
     from relion_attn_picker.training.distributed import require_one_process
+    from relion_attn_picker.training.starting import find_start
 
     require_one_process("self-train")
     own = {name: options.pop(name) for name in list(options) if hasattr(DEFAULTS, name)}
@@ -75,7 +80,7 @@ def command(unlabelled: tuple[tuple[str, float], ...], teacher: str | None, **op
     training = train.read_request({**dict.fromkeys(NOT_OURS), **options})
     request = SelfTrainingRequest(
         unlabelled=[UnlabelledData(Path(micrographs), diameter) for micrographs, diameter in unlabelled],
-        teacher=None if teacher is None else Path(teacher),
+        teacher=None if teacher is None else find_start(teacher, options["architecture"]),
         options=SelfTrainingOptions(**own),
         labelled=training["data"],
         crops=training["crop_options"],

@@ -240,7 +240,10 @@ def _cut_by_target(expected: ExpectedCurve, figure: FloatVector, target: float, 
     best = float(figure.max())
     reason = f"an expected {name} of {target:g}"
     if best < target:
-        reason = f"no cut is expected to reach a {name} of {target:g}: the best that can be had is {best:.2f}"
+        reason = (
+            f"no cut is expected to reach a {name} of {target:g}: the best that can be had is {best:.4f}, and this is "
+            f"the cut with the most picks within {NEAR_BEST:g} of it"
+        )
     enough = np.flatnonzero(figure >= (target if best >= target else best - NEAR_BEST))
     place = enough[-1] if name == "precision" else enough[0]
     return float(expected.probability[place]), reason

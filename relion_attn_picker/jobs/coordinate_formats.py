@@ -274,7 +274,7 @@ def _guess_file(path: Path) -> str:
     matching = [name for name, each in FORMATS.items() if path.suffix in each.suffixes]
     if path.suffix == ".star":
         return "star"
-    if "topaz" in matching:
+    if "topaz" in matching or not path.suffix:
         head = read_text(path).partition("\n")[0]
         return "topaz" if is_topaz_header(head) or "region_shape_attributes" in head else "table"
     if len(matching) != 1:

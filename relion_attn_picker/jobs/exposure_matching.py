@@ -62,7 +62,8 @@ def _find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None
         raise InputError(
             f"None of the {len(names)} micrographs (first: {', '.join(names[:1]) or 'there is none'}) is "
             f"among the {len(by_path)} exposures (first: {next(iter(by_path))}): give the exposures of the same "
-            "micrographs."
+            "micrographs, or say with --match how much of the names must be equal (stem: without folders and "
+            "extension)."
         )
     return listed
 

@@ -1,4 +1,4 @@
-"""The Attention U-Net: precise, may miss some particles."""
+"""The Attention U-Net: a U-Net with a gate on each skip connection (Oktay et al. 2018)."""
 
 from __future__ import annotations
 

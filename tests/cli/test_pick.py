@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -131,6 +132,11 @@ def test_errors_of_plain_commands_exit_with_1(project: Project, capsys: pytest.C
     err = capsys.readouterr().err
     assert err.startswith("ERROR: ")
     assert len(err.splitlines()) == 1
+
+
+def test_released_weights_are_shown_by_their_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plain_command(group, ["model", "show", "standard"]) == 0
+    assert json.loads(capsys.readouterr().out)["spec"]["architecture"] == "standard"
 
 
 @pytest.mark.parametrize("command", ["pick", "external", "evaluate", "train", "model", "simulate", "benchmark"])

@@ -12,7 +12,10 @@ import pytest
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
-from relion_attn_picker.jobs.comparison import analysis, picking
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.comparison_result import Comparison
+from relion_attn_picker.jobs.comparison import analysis, job, picking
+from relion_attn_picker.jobs.comparison.job import ComparisonRequest
 from tests.conftest import hold_elsewhere, write_tiny_checkpoint
 
 Compare = Callable[..., int]
@@ -58,6 +61,22 @@ def checkpoints(tmp_path: Path) -> list[str]:
             path.write_bytes(path.read_bytes().replace(b"by hand", f"by han{seed}".encode()))
             arguments += [f"--{name}", path.name]
     return arguments
+
+
+def test_released_pair_is_compared_if_nothing_is_given(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ComparisonRequest] = []
+
+    def stop(folder: Path, request: ComparisonRequest, start_report: object) -> Comparison:
+        seen.append(request)
+        raise InputError("enough")
+
+    monkeypatch.setattr(job, "run_comparison", stop)
+    assert compare() == 1
+    (request,) = seen
+    assert [path.name for path in (*request.attention, *request.standard)] == [
+        "attention.safetensors",
+        "standard.safetensors",
+    ]
 
 
 def test_report_of_given_checkpoints(

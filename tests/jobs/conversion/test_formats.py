@@ -302,6 +302,13 @@ def test_job_that_is_worked_in_is_not_written_into() -> None:
     assert not Path("job/.attnpick.lock").exists()
 
 
+def test_file_without_suffix_is_told_by_its_content(tmp_path: Path) -> None:
+    topaz, table = tmp_path / "topaz", tmp_path / "table"
+    topaz.write_text("image_name\tx_coord\ty_coord\tscore\na\t1\t2\t0.5\n")
+    table.write_text("1 2\n")
+    assert [guess_format(each) for each in (topaz, table)] == ["topaz", "table"]
+
+
 def test_guesses() -> None:
     for name, text in {
         "a.box": "1 2 3 4",
