@@ -89,17 +89,18 @@ def run_comparison(
         If sets or checkpoints cannot be compared, or another process is at work in the folder.
     """
     test_sets = open_test_sets(_leave_held_out(request.data, request.training))
+    given = _pair_given(request)
     with hold_folder(folder):
-        return _compare(folder, request, test_sets, start_report)
+        pairs = given if request.training is None else _train_pairs(folder, request.training, start_report)
+        return _compare(folder, request, test_sets, pairs)
 
 
 def _compare(
     folder: Path,
     request: ComparisonRequest,
     test_sets: Sequence[LabelledTestSet],
-    start_report: Callable[[], Callable[[Progress], None]],
+    by_share: Mapping[float, Sequence[NetworkPair]],
 ) -> Comparison:
-    by_share = _find_pairs(folder, request, start_report)
     whole = max(by_share)
     pairs = by_share[whole]
     warn_of_training_sets(pairs, test_sets if request.training is None else [])
@@ -136,15 +137,19 @@ def _leave_held_out(data: Sequence[TrainingData], plan: TrainingPlan | None) -> 
     return kept
 
 
-def _find_pairs(
-    folder: Path, request: ComparisonRequest, start_report: Callable[[], Callable[[Progress], None]]
-) -> dict[float, list[NetworkPair]]:
-    given = bool(request.attention or request.standard)
-    if given and request.training is not None:
-        raise InputError("Checkpoints and --train_data are both given: give one of the two.")
+def _pair_given(request: ComparisonRequest) -> dict[float, list[NetworkPair]]:
+    """Return the pairs of given checkpoints, none where they are to be trained."""
     if request.training is None:
         return {WHOLE: pair_checkpoints(request.attention, request.standard)}
-    trained = train_pairs(folder / "training", request.training, start_report)
+    if request.attention or request.standard:
+        raise InputError("Checkpoints and --train_data are both given: give one of the two.")
+    return {}
+
+
+def _train_pairs(
+    folder: Path, plan: TrainingPlan, start_report: Callable[[], Callable[[Progress], None]]
+) -> dict[float, list[NetworkPair]]:
+    trained = train_pairs(folder / "training", plan, start_report)
     return {
         share: pair_checkpoints([pair.attention for pair in pairs], [pair.standard for pair in pairs])
         for share, pairs in trained.items()
