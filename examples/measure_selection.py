@@ -50,7 +50,7 @@ def main() -> None:
         "precision": "auto",
     }
     saved |= describe_point(point) | {"own_threshold": 0.4, "options": asdict(PickOptions(particle_diameter=150))}
-    (job / OPTIONS_FILE).write_text(json.dumps(saved))
+    (job / OPTIONS_FILE).write_text(json.dumps(saved), encoding="utf-8")
     attnpick = Path(sys.executable).with_name("attnpick")
     for cut in (["--mode", "precision"], ["--target-recall", "0.95"], ["--count-per-micrograph", "100"]):
         start = time.perf_counter()

@@ -28,6 +28,7 @@ from pipeliner.pipeliner_job import ExternalProgram, PipelinerCommand, Pipeliner
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import NETWORKS, VARIANTS, check_threshold
+from relion_attn_picker.relion.labels import INDEX_FILE, LOGFILE, MODEL_FILE
 
 OWN: Final = "attnpick"
 """Keyword of what these jobs make."""
@@ -62,8 +63,8 @@ class AttnpickJob(PipelinerJob):  # type: ignore[misc]
 
     def add_coordinate_nodes(self) -> None:
         """Say what a picking job leaves for Extract and for the eye."""
-        self.add_output_node("autopick.star", NODE_MICROGRAPHCOORDSGROUP, [OWN, "autopick"])
-        self.add_output_node("logfile.pdf", NODE_LOGFILE, [OWN, "autopick"])
+        self.add_output_node(INDEX_FILE, NODE_MICROGRAPHCOORDSGROUP, [OWN, "autopick"])
+        self.add_output_node(LOGFILE, NODE_LOGFILE, [OWN, "autopick"])
 
     def additional_joboption_validation(self) -> list[JobOptionValidationResult]:
         """Refuse a threshold that the program would refuse, in the same words."""
@@ -260,5 +261,5 @@ class AttnpickTrain(AttnpickJob):
 
     def create_output_nodes(self) -> None:
         """Say what the job leaves."""
-        self.add_output_node("best.safetensors", NODE_MLMODEL, [OWN])
-        self.add_output_node("logfile.pdf", NODE_LOGFILE, [OWN])
+        self.add_output_node(MODEL_FILE, NODE_MLMODEL, [OWN])
+        self.add_output_node(LOGFILE, NODE_LOGFILE, [OWN])

@@ -6,8 +6,12 @@ No pixels here: ``io.mrc`` reads them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from relion_attn_picker.errors import InputError
+
+PIXEL_SIZE_TOLERANCE: Final = 0.01
+"""Largest relative difference of two pixel sizes that mean the same: headers are rounded."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +81,8 @@ class Micrograph:
     name: str
     optics: OpticsGroup
     ctf: CtfParameters | None = None
+
+
+def pixel_sizes_contradict(first: float, second: float) -> bool:
+    """Tell whether two pixel sizes differ by more than ``PIXEL_SIZE_TOLERANCE``."""
+    return abs(first / second - 1) > PIXEL_SIZE_TOLERANCE

@@ -8,6 +8,15 @@ from typing import Any, Final
 FORMAT_VERSION: Final = 1
 """Version of the checkpoint header that this program writes and reads."""
 
+BEST_NAME: Final = "best.safetensors"
+"""What a training calls its best weights."""
+
+
+BASE_FEATURES: Final = range(8, 65, 2)
+"""Channels that the first level of a network may have."""
+
+EXPECTED_BASE_FEATURES: Final = f"an even number from {BASE_FEATURES[0]} to {BASE_FEATURES[-1]}"
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -18,8 +27,8 @@ class ModelSpec:
     depth: int = 4
 
     def __post_init__(self) -> None:
-        if not isinstance(self.base_features, int) or not 8 <= self.base_features <= 64 or self.base_features % 2:
-            raise ValueError(f"base_features is {self.base_features!r}: expected an even number from 8 to 64.")
+        if not isinstance(self.base_features, int) or self.base_features not in BASE_FEATURES:
+            raise ValueError(f"base_features is {self.base_features!r}: expected {EXPECTED_BASE_FEATURES}.")
         if self.depth != 4:
             raise ValueError(f"depth is {self.depth!r}: this program builds networks of depth 4.")
 

@@ -6,11 +6,18 @@ import os
 from dataclasses import dataclass, replace
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.model_spec import BASE_FEATURES, EXPECTED_BASE_FEATURES
 
 MIN_DISTANCE_DIAMETERS = 0.6
 """Default smallest distance between two picks, in particle diameters (measured: README.md beside the weights)."""
 
-NETWORKS = ("attention", "standard")
+SCORE_FLOOR = 0.05
+"""Lowest score of a candidate. Score models (``evaluation.calibration``) are learnt from this score upwards: where it
+moves, calibrations have to be made again."""
+
+ATTENTION = "attention"
+STANDARD = "standard"
+NETWORKS = (ATTENTION, STANDARD)
 """Keys of ``models.builders.ARCHITECTURES``."""
 
 HYBRID = "hybrid"
@@ -58,7 +65,7 @@ def check_output_name(name: str, what: str) -> None:
 
 def check_base_features(width: int) -> None:
     """Raise ``InputError`` if no network has this many base features."""
-    require(8 <= width <= 64 and width % 2 == 0, f"base_features is {width}: expected an even number from 8 to 64.")
+    require(width in BASE_FEATURES, f"base_features is {width}: expected {EXPECTED_BASE_FEATURES}.")
 
 
 @dataclass(frozen=True, kw_only=True)

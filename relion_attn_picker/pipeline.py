@@ -1,6 +1,7 @@
 """The one straight way of a micrograph, from its name to its picks; read ``pick_micrograph`` first.
 
-What this module does not do: it writes no files. ``jobs.picking_job`` goes this way for a whole list, step by step.
+What this module does not do: it writes no files, and it knows no data set. ``jobs.picking_session.run_picking_job``
+goes this way for a whole list, step by step, and fits figures of merit and threshold to all of its scores.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.imaging.surroundings import Surroundings, survey_micrograph
 from relion_attn_picker.inference.answers import Answer
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
-from relion_attn_picker.inference.predictor import Predictor
+from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.inference.rejection import judge_candidates
+from relion_attn_picker.inference.weights import find_score_model
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.options import PickOptions
+from relion_attn_picker.options import SCORE_FLOOR, InferenceOptions, PickOptions
 from relion_attn_picker.picks import JUNK, Picks, peaks_to_picks
-
-SCORE_FLOOR = 0.05
-"""Candidates with at least this score are kept beside the picks; a lower threshold lowers it."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,50 @@ def _cut_candidates(
     return candidates.take(np.flatnonzero((candidates.score >= point.threshold) & inside))
 
 
-def pick_micrograph(micrograph: Micrograph, project_dir: Path, predictor: Predictor, options: PickOptions) -> Picks:
+@dataclass(frozen=True)
+class Picker:
+    """What picks a micrograph; ``load_picker`` makes one, once for all micrographs.
+
+    Parameters
+    ----------
+    predictor
+        Looks at images.
+    curve
+        Turns its scores into figures of merit, as ``OperatingPoint.curve``; ``None``: they are the scores themselves.
+    """
+
+    predictor: Predictor
+    curve: ScoreCurve | None = None
+
+
+def load_picker(weights: Path, inference: InferenceOptions) -> Picker:
+    """Load what picks, with the calibration beside the weights if there is one.
+
+    Parameters
+    ----------
+    weights
+        As ``inference.weights.find_weights`` gives them: a checkpoint, or the folder of a hybrid.
+    inference
+        How the network is run.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint or the calibration cannot be used.
+    DeviceError
+        If the GPU that was asked for is not there.
+    """
+    model = find_score_model(weights)
+    return Picker(load_predictor(weights, inference), None if model is None else model.curve())
+
+
+def pick_micrograph(micrograph: Micrograph, project_dir: Path, picker: Picker, options: PickOptions) -> Picks:
     """Pick one micrograph: the whole way in four steps.
+
+    The threshold is the one given or the weights' own, and figures of merit are probabilities on a data set like the
+    labelled ones that the calibration was learnt from: what a job fits to the scores of all its micrographs is not
+    known here, so that ``options.fit_threshold`` does not apply. With ``curve`` and ``threshold`` of a job's operating
+    point (``JobSummary.point``) in the picker and the options, the picks are the job's.
 
     Parameters
     ----------
@@ -109,26 +152,43 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, predictor: Predic
         Its ``name`` is the path of an MRC file relative to ``project_dir``.
     project_dir
         The folder that names are relative to.
-    predictor
-        See ``inference.predictor.load_predictor``.
+    picker
+        See ``load_picker``.
     options
         At least the particle diameter.
 
     Returns
     -------
     Picks
-        In pixels of the micrograph, highest score first.
+        In pixels of the micrograph, highest figure of merit first.
 
     Raises
     ------
     InputError
-        If the micrograph cannot be read, or the diameter is absurd for it.
+        If the micrograph cannot be read, the diameter is absurd for it, or the options ask for a threshold that follows
+        from a whole data set.
     """
+    _refuse_options_of_data_sets(options)
+    predictor = picker.predictor
     options = options.with_border(predictor.header.label_margin)
     prepared = prepare_micrograph(micrograph, project_dir, predictor, options)
     candidates = find_candidates(predictor.answer(prepared.image), prepared, options)
-    point = first_point(predictor.header.calibration.threshold, options, None)
+    point = first_point(predictor.header.calibration.threshold, options, picker.curve)
     return select_picks(candidates, prepared.image_shape, options, point)
+
+
+def _refuse_options_of_data_sets(options: PickOptions) -> None:
+    given = {
+        f"The mode {options.mode}": options.mode != "balanced" and options.threshold is None,
+        "A target precision": options.target_precision is not None,
+        "A target recall": options.target_recall is not None,
+        "A count per micrograph": options.count_per_micrograph is not None,
+    }
+    for name in (name for name, is_given in given.items() if is_given):
+        raise InputError(
+            f"{name} needs the scores of a whole data set, and pick_micrograph sees one micrograph: give a threshold, "
+            "or pick all micrographs with jobs.picking_session.run_picking_job."
+        )
 
 
 def score_floor(options: PickOptions) -> float:

@@ -20,6 +20,8 @@ FOUNDATION = {
     "model_spec",
     "options",
     "training_options",
+    "replacing",
+    "json_values",
 }
 BASE = {"relion", "io", "imaging", "models", "evaluation"}
 ALLOWED = {
@@ -35,7 +37,7 @@ ALLOWED = {
     "report": FOUNDATION | BASE | {"inference", "report"},
     "pipeline": FOUNDATION | BASE | {"inference"},
     "jobs": FOUNDATION | BASE | {"inference", "report", "training", "simulation", "pipeline", "jobs"},
-    "ccpem_jobs": FOUNDATION,
+    "ccpem_jobs": FOUNDATION | {"relion"},
 }
 
 ONLY_IN = {
@@ -57,7 +59,7 @@ def sources() -> list[Path]:
 
 def imports(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -103,9 +105,39 @@ def test_cryosparc_columns_stay_in_their_rooms(path: Path) -> None:
         assert not [text for text in constants(path) if text.startswith(slots)]
 
 
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_text_files_have_an_encoding(path: Path) -> None:
+    """Otherwise it is that of the machine: a file with an Å could not be read on another one."""
+    if str(path.relative_to(PACKAGE)) not in WITHOUT_ENCODING:
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        assert not [
+            call.lineno for call in calls if opens_text(call) and "encoding" not in {k.arg for k in call.keywords}
+        ]
+
+
+WITHOUT_ENCODING = {"jobs/pick_evaluation.py", "jobs/selection_job.py", "training/fit.py"}
+"""Still to be mended."""
+
+
+def opens_text(call: ast.Call) -> bool:
+    """Tell whether a call is one of ``open``, in text mode, or of ``read_text`` or ``write_text`` of a path."""
+    if isinstance(call.func, ast.Attribute):
+        of_a_path = not isinstance(call.func.value, ast.Name) or call.func.value.id not in OTHER_OPENERS
+        name, mode = call.func.attr, call.args[:1]
+    else:
+        of_a_path, name, mode = True, getattr(call.func, "id", ""), call.args[1:2]
+    if name in ("read_text", "write_text"):
+        return isinstance(call.func, ast.Attribute)
+    is_binary = any(isinstance(word, ast.Constant) and "b" in str(word.value) for word in mode)
+    return name == "open" and of_a_path and not is_binary
+
+
+OTHER_OPENERS = {"JobDirectory", "gzip", "mrcfile", "os"}
+
+
 def constants(path: Path) -> set[str]:
     """Return the texts in a module's code, its documentation left out."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     documentation = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, DOCUMENTED)}
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return {text for text in texts if text not in documentation}

@@ -35,10 +35,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @needs_readme
 def test_python_example_of_the_readme_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
     code = code.replace("CtfFind/job003/micrographs_ctf.star", "micrographs.star").replace('"auto"', '"cpu"')
     exec(compile(code, "README.md", "exec"), {})
-    assert "Micrographs/mic0001.mrc" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Micrographs/mic0001.mrc" in told
+    assert "mode balanced: " in told
+    assert Path("picks/Micrographs/mic0001_autopick.star").is_file()
+    assert Path("picks/autopick.star").is_file()
 
 
 @needs_readme

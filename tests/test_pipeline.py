@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import load_predictor
+from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs.picking_session import PickingRequest, run_picking_job
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
-from relion_attn_picker.options import InferenceOptions, PickOptions
+from relion_attn_picker.options import SCORE_FLOOR, InferenceOptions, PickOptions, SimulationOptions
 from relion_attn_picker.picks import FloatArray, Picks
-from relion_attn_picker.pipeline import SCORE_FLOOR, pick_micrograph, score_floor, select_picks
+from relion_attn_picker.pipeline import Picker, load_picker, pick_micrograph, score_floor, select_picks
+from relion_attn_picker.relion.coordinates import open_coordinates
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.simulation.particles import procedural_particle
+from relion_attn_picker.simulation.project import write_project
 
 MICROGRAPH = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", 2.0))
 SHAPE = (100, 200)
@@ -88,7 +97,7 @@ def test_one_disc_is_picked_where_it_is(tmp_path: Path, tiny_checkpoint: Path, p
     predictor = load_predictor(tiny_checkpoint, InferenceOptions(gpu="cpu", precision="float32"))
     micrograph = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", pixel_size))
     options = PickOptions(particle_diameter=25 * pixel_size, max_picks=1)
-    picks = pick_micrograph(micrograph, tmp_path, predictor, options)
+    picks = pick_micrograph(micrograph, tmp_path, Picker(predictor), options)
     np.testing.assert_allclose(picks.yx, [[61.3, 140.6]], atol=1.5)
 
 
@@ -104,5 +113,72 @@ def test_picks_stop_where_the_labels_of_the_weights_did(
     predictor.header = replace(predictor.header, label_margin=0.5)  # type: ignore[misc]
     micrograph = Micrograph("a.mrc", OpticsGroup(1, "opticsGroup1", 4.0))
     options = PickOptions(particle_diameter=100, border=border)
-    picks = pick_micrograph(micrograph, tmp_path, predictor, options)
+    picks = pick_micrograph(micrograph, tmp_path, Picker(predictor), options)
     assert (np.hypot(*(picks.yx - [10, 140.6]).T) < 2.5).sum() == n_picks
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated")
+    options = SimulationOptions(count=2, shape=(300, 360), pixel_size=5.0, seed=2)
+    write_project(folder, procedural_particle(160.0, np.random.default_rng(1)), options)
+    return folder
+
+
+CPU = InferenceOptions(gpu="cpu", precision="float32")
+
+
+def test_with_the_operating_point_of_a_job_the_picks_are_the_jobs(simulated: Path, tmp_path: Path) -> None:
+    weights, micrographs = find_weights("attention", None), read_micrographs(simulated / "micrographs.star")
+    request = PickingRequest(
+        micrographs=micrographs,
+        project_dir=simulated,
+        micrographs_star="micrographs.star",
+        weights=weights,
+        options=PickOptions(particle_diameter=160),
+        inference=CPU,
+    )
+    job = JobDirectory.open(str(tmp_path / "job"))
+    point = run_picking_job(job, request).point
+    picker = replace(load_picker(weights, CPU), curve=point.curve)
+    options = PickOptions(particle_diameter=160, threshold=point.threshold)
+    found = [pick_micrograph(each, simulated, picker, options) for each in micrographs]
+    written = [open_coordinates(job.path).read(each.name) for each in micrographs]
+    assert sum(map(len, found)) > 10
+    for picks, table in zip(found, written, strict=True):
+        assert table is not None and table.score is not None
+        np.testing.assert_allclose(picks.score, table.score, atol=2e-3)
+        np.testing.assert_allclose(picks.yx, table.yx, atol=0.51)
+
+
+def test_figures_of_merit_are_probabilities_where_the_weights_are_calibrated(simulated: Path) -> None:
+    micrograph = read_micrographs(simulated / "micrographs.star")[0]
+    picker = load_picker(find_weights("attention", None), CPU)
+    scores = pick_micrograph(micrograph, simulated, replace(picker, curve=None), PickOptions(particle_diameter=160))
+    merits = pick_micrograph(micrograph, simulated, picker, PickOptions(particle_diameter=160))
+    model = find_score_model(find_weights("attention", None))
+    assert model is not None and len(merits) > 5
+    np.testing.assert_allclose(merits.score, model.curve().probability(scores.score))
+    options = PickOptions(particle_diameter=160, threshold=0.9, mode="precision")
+    assert pick_micrograph(micrograph, simulated, picker, options).score.min() >= 0.9
+
+
+def test_weights_without_calibration(tiny_checkpoint: Path) -> None:
+    assert load_picker(tiny_checkpoint, CPU).curve is None
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ({"mode": "precision"}, "The mode precision"),
+        ({"target_precision": 0.9}, "A target precision"),
+        ({"target_recall": 0.9}, "A target recall"),
+        ({"count_per_micrograph": 150}, "A count per micrograph"),
+    ],
+)
+def test_options_of_data_sets_are_refused_for_one_micrograph(
+    tmp_path: Path, tiny_checkpoint: Path, option: dict[str, Any], name: str
+) -> None:
+    options = PickOptions(particle_diameter=100, **option)
+    with pytest.raises(InputError, match=f"^{name} needs the scores of a whole data set.*run_picking_job"):
+        pick_micrograph(MICROGRAPH, tmp_path, load_picker(tiny_checkpoint, CPU), options)

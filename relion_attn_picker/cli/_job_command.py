@@ -123,7 +123,7 @@ def _flush_stdout() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the process ends)
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (open until the process ends)
 
 
 def _finish(job: JobDirectory, outcome: Outcome) -> Outcome:

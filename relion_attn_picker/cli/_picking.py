@@ -16,11 +16,12 @@ from relion_attn_picker.inference.rejection import describe_reason
 from relion_attn_picker.inference.weights import describe_weights, find_weights
 from relion_attn_picker.jobs.diameter_job import estimate_once
 from relion_attn_picker.jobs.micrograph_list import ListedMicrographs
-from relion_attn_picker.jobs.picking_job import REJECTED_FILE, MicrographResult, count_rejected
+from relion_attn_picker.jobs.picking_job import FAILED_FILE, REJECTED_FILE, MicrographResult, count_rejected
 from relion_attn_picker.jobs.picking_session import JobSummary, PickingRequest, PickingSession, run_picking_job
 from relion_attn_picker.jobs.watching import GrowingList, WatchOptions, watch
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.labels import LOGFILE
 from relion_attn_picker.report.evaluation import format_evaluation
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
         )
         print(" (--border 0 picks there too)")
     if failed:
-        print(f" {failed} micrographs could not be picked: see {job.output_name(job.path / 'failed_micrographs.star')}")
+        print(f" {failed} micrographs could not be picked: see {job.output_name(job.path / FAILED_FILE)}")
     if summary.evaluation is not None:
         print(format_evaluation(summary.evaluation))
-    print(f" Done! Written: {job.output_name(job.path / 'logfile.pdf')} ", flush=True)
+    print(f" Done! Written: {job.output_name(job.path / LOGFILE)} ", flush=True)

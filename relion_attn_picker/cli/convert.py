@@ -57,6 +57,7 @@ def command(source: str, target: str, micrographs: str | None, exposures: tuple[
     import logging
 
     from relion_attn_picker.jobs.conversion import ConversionOptions, convert
+    from relion_attn_picker.replacing import replace_file
 
     options = ConversionOptions(
         micrographs=None if micrographs is None else Path(micrographs),
@@ -70,7 +71,7 @@ def command(source: str, target: str, micrographs: str | None, exposures: tuple[
     if report.without_coordinates:
         print(f"{len(report.without_coordinates)} micrographs of the list have no coordinates.")
     told = Path(target.rstrip("/") + ".conversion.json")
-    told.write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    replace_file(told, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", through_links=True)
     print(
         f"{report.n_points} points on {report.n_micrographs} micrographs, {report.source_format} to "
         f"{report.target_format}. Written: {target} and {told}"

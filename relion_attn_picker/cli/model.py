@@ -46,6 +46,7 @@ def release(file: str, out: str) -> None:
 
     from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
     from relion_attn_picker.models.builders import build_model
+    from relion_attn_picker.replacing import replace_file
     from relion_attn_picker.report.model_card import format_model_card
 
     checkpoint = read_checkpoint(Path(file))
@@ -58,4 +59,4 @@ def release(file: str, out: str) -> None:
     if card_path.exists() and card_path.read_bytes() != card.encode():
         raise InputError(f"{card_path} is not the card of these weights, and would be overwritten: move it away.")
     write_checkpoint(target, model, checkpoint.header, dtype=torch.float16)
-    card_path.write_text(card, encoding="utf-8")
+    replace_file(card_path, card, through_links=True)

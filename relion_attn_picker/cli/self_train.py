@@ -71,6 +71,7 @@ def command(unlabelled: tuple[tuple[str, float], ...], teacher: str | None, **op
     """
     from relion_attn_picker.jobs.self_training_job import run_self_training
     from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, UnlabelledData
+    from relion_attn_picker.model_spec import BEST_NAME
     from relion_attn_picker.training.distributed import require_one_process
     from relion_attn_picker.training.starting import find_start
 
@@ -90,7 +91,7 @@ def command(unlabelled: tuple[tuple[str, float], ...], teacher: str | None, **op
     steps = request.train.steps
     records = run_self_training(out, request, lambda: train.TrainingProgress(steps).report, _show)
     kept = [record.iteration for record in records if record.kept]
-    print(f"Best checkpoint: {out / 'best.safetensors'}, of round {kept[-1]}")
+    print(f"Best checkpoint: {out / BEST_NAME}, of round {kept[-1]}")
 
 
 def _show(records: Sequence[RoundRecord]) -> None:

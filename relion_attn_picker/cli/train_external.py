@@ -106,8 +106,10 @@ def _train(job: JobDirectory, micrographs_star: Path, coordinates: Path, given: 
 
 def print_summary(job: JobDirectory, summary: TrainingSummary) -> None:
     """Print what a training reached on the micrographs that it did not see."""
+    from relion_attn_picker.relion.labels import LOGFILE
+
     print(f" Trained on {summary.n_trained_on} micrographs; {summary.n_held_out} were held out. On these:")
     for name, before, after in zip(("average precision", "best F1"), summary.before, summary.after, strict=True):
         print(f"   {name:<18} before {before:.3f}   after {after:.3f}")
     print(f" Put this into the field of the label `weights` of a picking job: {job.output_name(summary.best)}")
-    print(f" Done! Written: {job.output_name(job.path / 'logfile.pdf')} ", flush=True)
+    print(f" Done! Written: {job.output_name(job.path / LOGFILE)} ", flush=True)

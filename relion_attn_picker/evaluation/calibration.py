@@ -22,17 +22,15 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.options import SCORE_FLOOR
 from relion_attn_picker.picks import FloatArray
 
 FloatVector = NDArray[np.float64]
 
-LOWEST_SCORE: Final = 0.05
-"""Scores below this are no candidates; the model looks at nothing there."""
-
 BIN: Final = 0.05
 """Width in logits of the bins in which a data set's scores are counted."""
 
-EDGES: Final = np.arange(np.log(LOWEST_SCORE / (1 - LOWEST_SCORE)), 7.0, BIN)
+EDGES: Final = np.arange(np.log(SCORE_FLOOR / (1 - SCORE_FLOOR)), 7.0, BIN)
 MIDDLES: Final = (EDGES[:-1] + EDGES[1:]) / 2
 
 SHAPE_BIN: Final = 0.1
@@ -40,7 +38,7 @@ RIGHT_EDGES: Final = np.linspace(-14, 8, 221)
 """Logits of right candidates, less their median, over their spread."""
 
 WRONG_EDGES: Final = np.linspace(0, 14, 141)
-"""Logits of wrong candidates above ``LOWEST_SCORE``'s, over their mean."""
+"""Logits of wrong candidates above ``SCORE_FLOOR``'s, over their mean."""
 
 FLOOR: Final = (1e-4, 1e-5)
 """Density that the shapes of right and of wrong have everywhere: nothing is impossible."""
@@ -173,7 +171,7 @@ class ScoreCurve:
         return {"score": list(self.score), "value": [round(value, CURVE_DECIMALS) for value in self.value]}
 
 
-def logit(score: FloatArray) -> FloatVector:
+def logit(score: FloatArray | FloatVector) -> FloatVector:
     """Return log(s / (1 - s)) of scores, clipped to 1e-4 from 0 and from 1."""
     clipped = np.clip(score.astype(np.float64), 1e-4, 1 - 1e-4)
     return np.log(clipped / (1 - clipped))
@@ -187,7 +185,7 @@ def fit_score_model(samples: Sequence[Sample]) -> ScoreModel:
     InputError
         If no set has enough right and wrong candidates.
     """
-    logits = [(logit(score[score >= LOWEST_SCORE]), is_right[score >= LOWEST_SCORE]) for score, is_right in samples]
+    logits = [(logit(score[score >= SCORE_FLOOR]), is_right[score >= SCORE_FLOOR]) for score, is_right in samples]
     usable = [(x, right) for x, right in logits if min(right.sum(), (~right).sum()) >= MIN_OF_A_KIND]
     if not usable:
         found = max((int(min(right.sum(), (~right).sum())) for _, right in logits), default=0)
@@ -261,9 +259,9 @@ def adapt(model: ScoreModel, score: FloatArray) -> ScoreCurve:
     model
         Of the network that gave the scores.
     score
-        Scores of all candidates of the data set from ``LOWEST_SCORE`` on, ``(n,)``, those of noise included.
+        Scores of all candidates of the data set from ``SCORE_FLOOR`` on, ``(n,)``, those of noise included.
     """
-    count = np.histogram(logit(score[score >= LOWEST_SCORE]), EDGES)[0].astype(np.float64)
+    count = np.histogram(logit(score[score >= SCORE_FLOOR]), EDGES)[0].astype(np.float64)
     if not count.any():
         return model.curve()
     count *= min(1.0, EVIDENCE / count.sum())

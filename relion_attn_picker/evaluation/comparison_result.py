@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +13,10 @@ from numpy.typing import NDArray
 from relion_attn_picker.evaluation.claims import Claim
 from relion_attn_picker.evaluation.comparison import Difference, FigureSummary
 from relion_attn_picker.evaluation.recommendation import Recommendation
+from relion_attn_picker.json_values import to_json_values
+
+ARRAY_DECIMALS: Final = 4
+"""Digits of the curves in JSON."""
 
 
 @dataclass(frozen=True)
@@ -160,25 +162,9 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything in the types of JSON; what is not finite becomes ``None``."""
-        record = _to_json(self)
+        record = to_json_values(self, ARRAY_DECIMALS)
         for row, architecture in zip(record["architectures"], self.architectures, strict=True):
-            row["overhead"] = _to_json(architecture.overhead)
+            row["overhead"] = to_json_values(architecture.overhead)
         for row, cost in zip(record["costs"], self.costs, strict=True):
-            row["overhead"] = _to_json(cost.overhead)
+            row["overhead"] = to_json_values(cost.overhead)
         return dict(record)
-
-
-def _to_json(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _to_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): _to_json(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_to_json(each) for each in value]
-    if isinstance(value, np.ndarray):
-        return _to_json(np.round(value, 4).tolist())
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value

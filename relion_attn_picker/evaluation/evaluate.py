@@ -36,6 +36,7 @@ from relion_attn_picker.evaluation.orientation import (
     check_orientation,
 )
 from relion_attn_picker.evaluation.pixels import PixelCounts, PixelScores, covered_fraction
+from relion_attn_picker.json_values import to_json_values
 
 ALL_CANDIDATES = -math.inf  # the threshold that every candidate passes
 
@@ -189,7 +190,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the curve in the types of JSON, lengths in Å; what is not finite becomes None."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "curve"}
-        return {name: _to_json(value) for name, value in fields.items()}
+        return {name: to_json_values(value) for name, value in fields.items()}
 
 
 def evaluate_picks(
@@ -383,17 +384,3 @@ def _average_scores(scores: Sequence[PickingScores]) -> MeanScores:
         return float(defined.mean()) if defined.size else float("nan")
 
     return MeanScores(average("precision"), average("recall"), average("f1"), average("average_precision"))
-
-
-def _to_json(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {field.name: _to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple):
-        return [_to_json(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _to_json(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray):
-        return [_to_json(each) for each in value.tolist()]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

@@ -9,6 +9,7 @@ from typing import Final
 
 from relion_attn_picker.evaluation.comparison import FigureSample, Verdict, compare, summarize
 from relion_attn_picker.evaluation.weighted_figures import EQUAL_PRECISION, FIRST_HALF
+from relion_attn_picker.options import NETWORKS
 
 AIMS: Final = {
     "clean particles": ("first_half_precision", f"mean precision of the surest picks, up to a recall of {FIRST_HALF}"),
@@ -17,7 +18,7 @@ AIMS: Final = {
 }
 """Aim → the figure that serves it, by name and in words."""
 
-NETWORKS_OF: Final = {"attention": ("attention",), "standard": ("standard",)}
+NETWORKS_OF: Final = {name: (name,) for name in NETWORKS}
 """Contender → the networks that run; every other one needs both."""
 
 

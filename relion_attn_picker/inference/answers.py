@@ -10,14 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from relion_attn_picker.inference.combination import (
-    ATTENTION,
-    STANDARD,
-    Combination,
-    combine_maps,
-    combined_map,
-)
+from relion_attn_picker.inference.combination import Combination, combine_maps, combined_map
 from relion_attn_picker.inference.peaks import find_peaks
+from relion_attn_picker.options import ATTENTION, STANDARD
 from relion_attn_picker.picks import FloatArray, Peaks, ProbabilityMap
 
 

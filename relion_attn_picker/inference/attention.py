@@ -15,7 +15,6 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.gate_maps import GateMap, Window
 from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
 from relion_attn_picker.imaging.tiles import TileBlender, plan_tiles
-from relion_attn_picker.inference.combination import ATTENTION
 from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints, is_hybrid
 from relion_attn_picker.inference.network import HALO, DeviceNetwork, use_tiles_that_fit
 from relion_attn_picker.inference.weights import find_weights
@@ -23,7 +22,7 @@ from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
 from relion_attn_picker.model_spec import CheckpointHeader
 from relion_attn_picker.models.attention_unet import AttentionUNet
 from relion_attn_picker.models.unet import SKIP_LEVELS, STRIDE
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import ATTENTION, InferenceOptions
 from relion_attn_picker.picks import FloatArray
 
 

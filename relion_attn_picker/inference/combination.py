@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from relion_attn_picker.inference.peaks import find_peaks, smooth_values, suppress_neighbours
+from relion_attn_picker.options import ATTENTION, STANDARD
 from relion_attn_picker.picks import FloatArray, Peaks, ProbabilityMap
 
 Logits = NDArray[np.float64]
@@ -30,7 +31,7 @@ CLIP: Final = 1e-6
 NO_LIMIT: Final = 30.0
 """More logits than lie between any two clipped probabilities: as a margin or a handicap, the other network is mute."""
 
-ORIGINS: Final = ("neither", "attention", "standard", "both")
+ORIGINS: Final = ("neither", ATTENTION, STANDARD, "both")
 """Which networks saw a candidate, by the number that ``find_origin`` gives."""
 
 
@@ -105,8 +106,6 @@ class Combination:
         return cls(**{**record, "standard_scale": LogitScale(**record["standard_scale"])})
 
 
-ATTENTION: Final = "attention"
-STANDARD: Final = "standard"
 COMBINED: Final = "combined"
 
 Rule = Callable[[Logits, Logits, Combination], Logits]

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from relion_attn_picker.errors import CheckpointError, InputError
-from relion_attn_picker.inference.combination import ATTENTION, STANDARD, STRATEGIES, Combination
+from relion_attn_picker.inference.combination import STRATEGIES, Combination
 from relion_attn_picker.io.calibration_file import CALIBRATION_NAME, read_calibration
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.model_spec import CheckpointHeader
+from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD
 
-MEMBERS: Final = (ATTENTION, STANDARD)
+MEMBERS: Final = NETWORKS
 
 
 @dataclass(frozen=True)

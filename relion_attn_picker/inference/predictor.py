@@ -15,13 +15,13 @@ from torch import nn
 
 from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
 from relion_attn_picker.inference.answers import Answer, HybridAnswer, NetworkAnswer
-from relion_attn_picker.inference.combination import ATTENTION, STANDARD, Combination
+from relion_attn_picker.inference.combination import Combination
 from relion_attn_picker.inference.hybrid_folder import is_hybrid, read_hybrid, refuse_different_scales
 from relion_attn_picker.inference.network import DeviceNetwork, run_networks
 from relion_attn_picker.io.checkpoint import read_checkpoint
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import ATTENTION, STANDARD, InferenceOptions
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
 
 

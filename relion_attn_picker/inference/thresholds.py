@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from relion_attn_picker.evaluation.calibration import logit
 from relion_attn_picker.picks import FloatArray
 
 BIN: Final = 0.05
@@ -56,10 +57,10 @@ def choose_threshold(score: FloatArray, default: float) -> ChosenThreshold:
     default
         The weights' own threshold, 0 to 1.
     """
-    default_logit = _logit(np.array([default]))[0]
-    logit = _logit(score)
+    default_logit = float(logit(np.array([default]))[0])
+    logits = logit(score)
     edges = np.arange(default_logit + REACH[0] - 4, default_logit + REACH[1] + 6, BIN)
-    count = np.histogram(logit, edges)[0]
+    count = np.histogram(logits, edges)[0]
     density = gaussian_filter1d(count.astype(np.float64), SMOOTHING / BIN)
     middle = (edges[:-1] + edges[1:]) / 2
     gap = _lowest_gap(density, count, middle, default_logit)
@@ -95,8 +96,3 @@ def _lowest_gap(
 
 def _score(logit: float) -> float:
     return float(1 / (1 + np.exp(-logit)))
-
-
-def _logit(score: FloatArray | NDArray[np.float64]) -> NDArray[np.float64]:
-    clipped = np.clip(score.astype(np.float64), 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(clipped / (1 - clipped)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 import h5py
 
 from relion_attn_picker.gate_maps import GateMap
+from relion_attn_picker.replacing import replacing
 
 RELATION = "micrograph (y, x) = origin_yx + spacing * (row, column); 0-based, integers at the centres of pixels"
 
@@ -29,10 +31,10 @@ class AttentionFile:
     """
 
     def __init__(self, path: Path, attributes: Mapping[str, str | float]) -> None:
-        self._path = path
-        self._partial = path.with_name(path.name + ".partial")
-        self._file = h5py.File(self._partial, "w")
-        self._file.attrs.update({**attributes, "relation": RELATION})
+        with ExitStack() as stack:
+            self._file = stack.enter_context(h5py.File(stack.enter_context(replacing(path)), "w"))
+            self._file.attrs.update({**attributes, "relation": RELATION})
+            self._ending = stack.pop_all()
 
     def add(self, group: str, attributes: Mapping[str, object], gates: Sequence[GateMap]) -> None:
         """Add the maps of one micrograph, with what holds for it alone."""
@@ -50,8 +52,4 @@ class AttentionFile:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            self._partial.replace(self._path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self._ending.__exit__(kind, value, trace)

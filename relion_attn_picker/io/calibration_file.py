@@ -14,6 +14,9 @@ from typing import Any, Final
 
 from relion_attn_picker.errors import CheckpointError
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.json_values import to_json_values
+from relion_attn_picker.options import NETWORKS
+from relion_attn_picker.replacing import replace_file
 
 CALIBRATION_NAME: Final = "calibration.json"
 
@@ -70,18 +73,8 @@ class CalibrationFile:
 
 def write_calibration(path: Path, calibration: CalibrationFile) -> None:
     """Write a calibration, by a temporary file and a rename; figures that are not finite become null."""
-    record = _to_json({"format_version": FORMAT_VERSION, **asdict(calibration)})
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _to_json(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_to_json(each) for each in value]
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+    record = to_json_values({"format_version": FORMAT_VERSION, **asdict(calibration)})
+    replace_file(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def read_calibration(path: Path, checkpoints: Mapping[str, Path]) -> CalibrationFile:
@@ -137,7 +130,7 @@ def _parse(path: Path) -> CalibrationFile:
         hybrid = HybridCalibration(**record["hybrid"])
         if not 0 < hybrid.threshold < 1 or hybrid.falls_back_to not in (None, *members):
             raise ValueError(f"threshold {hybrid.threshold}, falls back to {hybrid.falls_back_to}")
-        for name in ("attention", "standard"):
+        for name in NETWORKS:
             members[name]
         return CalibrationFile(members, hybrid, dict(record["made_with"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -17,6 +17,7 @@ import numpy as np
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.number_rows import check_boxes, check_finite, parse_rows, read_text
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints
+from relion_attn_picker.replacing import replace_file
 
 BLOCK = re.compile(r"^data_(\S*)[ \t]*$", re.MULTILINE)
 COLUMNS = (
@@ -88,7 +89,7 @@ def write_cbox(path: Path, yx: DoubleArray, score: DoubleArray | None, box_hw: D
         f"\ndata_global\n\n_cbox_format_version 1.0\n\ndata_cryolo\n\nloop_\n{header}{rows}"
         "\ndata_cryolo_include\n\nloop_\n_slice_index #1\n"
     )
-    path.write_text(text, encoding="utf-8", newline="\n")
+    replace_file(path, text, through_links=True)
 
 
 def _format(value: float) -> str:

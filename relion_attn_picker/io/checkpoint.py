@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from relion_attn_picker.errors import CheckpointError
 from relion_attn_picker.model_spec import FORMAT_VERSION, CheckpointHeader
+from relion_attn_picker.replacing import replacing
 
 HEADER_KEY = "attnpick"
 
@@ -60,9 +61,8 @@ def write_checkpoint(
 ) -> None:
     """Write the model's weights and header to ``path``, by a temporary file and a rename."""
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in _stored_tensors(model).items()}
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header.to_dict())}))
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header.to_dict())}))
 
 
 def read_header(path: Path) -> CheckpointHeader:
@@ -126,15 +126,13 @@ def write_training_state(path: Path, state: dict[str, Any]) -> None:
     OSError
         If the disk is full, say: of that torch makes an error of its own, which tells nobody.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             torch.save(state, file)
     except RuntimeError as error:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
         raise
-    partial.replace(path)
 
 
 def read_training_state(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.hdf5 import Crop
+from relion_attn_picker.replacing import replace_file, replacing
 
 
 class CropParts:
@@ -40,14 +41,14 @@ class CropParts:
         record = json.dumps(recipe, sort_keys=True, indent=1)
         claim = self._folder / "recipe.json"
         if claim.exists():
-            if claim.read_text() != record:
+            if claim.read_text(encoding="utf-8") != record:
                 raise InputError(
                     f"{self._folder} holds crops that were being made with other options or from other data or labels: "
                     "give another folder, or the same options and data to go on."
                 )
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(claim, record.encode())
+        replace_file(claim, record)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.npz"
@@ -57,8 +58,7 @@ class CropParts:
 
     def write(self, name: str, crops: Sequence[Crop], n_labels: int) -> None:
         """Keep the crops of one micrograph, and how many labels it has."""
-        partial = self._folder / f"{name}.partial"
-        with partial.open("wb") as file:
+        with replacing(self._path(name)) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 image=np.stack([crop.image for crop in crops]).astype(np.float16),
@@ -67,7 +67,6 @@ class CropParts:
                 ignored_yx=np.concatenate([crop.ignored_yx for crop in crops]),
                 n_labels=np.array(n_labels),
             )
-        partial.replace(self._path(name))
 
     def read(self, name: str) -> tuple[list[Crop], int]:
         """Return the crops and the number of labels that ``write`` kept.
@@ -91,9 +90,3 @@ class CropParts:
     def remove(self) -> None:
         """Remove all parts."""
         shutil.rmtree(self._folder)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.replacing import replacing
 
 Table = NDArray[np.void]
 Columns = Mapping[str, NDArray[Any]]
@@ -156,10 +157,8 @@ def write_cs(path: Path, table: Table) -> None:
     check_uids(table[UID], str(path))
     if not _is_as_written(table):
         table = make_table(as_columns(table))
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:  # a name instead of an open file would get .npy appended
+    with replacing(path) as partial, partial.open("wb") as file:  # a name instead of a file would get .npy appended
         np.save(file, table, allow_pickle=False)
-    partial.replace(path)
 
 
 def _is_as_written(table: Table) -> bool:

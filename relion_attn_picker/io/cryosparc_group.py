@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc import UID, Columns, as_columns, join_columns, read_cs
+from relion_attn_picker.replacing import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -194,9 +195,7 @@ def write_group(
     for slot in slots:
         lines += [f"  {slot}:", f"    metafile: {_quote(OWN_FOLDER + metafile)}"]
         lines += [f"    num_items: {n_items}", f"    type: particle.{slot}"]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("\n".join([*lines, f"version: {_quote(version)}", ""]), encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, "\n".join([*lines, f"version: {_quote(version)}", ""]))
 
 
 def _quote(text: str) -> str:

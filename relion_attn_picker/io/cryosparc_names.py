@@ -15,7 +15,7 @@ from typing import Final
 from relion_attn_picker.errors import InputError
 
 UID_PREFIX: Final = re.compile(r"(\d{21})_")
-UID_PREFIXES: Final = re.compile(r"^(?:\d{21}_)+")
+UID_PREFIXES: Final = re.compile(rf"^(?:{UID_PREFIX.pattern})+")
 
 
 class MicrographFinder:

@@ -17,6 +17,7 @@ import numpy as np
 
 from relion_attn_picker.io.number_rows import check_boxes, check_finite, parse_rows, read_text
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints
+from relion_attn_picker.replacing import replace_file
 
 
 def corner_to_centre(corner_yx: DoubleArray, box_hw: DoubleArray) -> DoubleArray:
@@ -47,4 +48,4 @@ def write_box(path: Path, yx: DoubleArray, box_hw: DoubleArray) -> None:
     corner = np.rint(yx) - box // 2
     rows = np.concatenate([corner[:, ::-1], box[:, ::-1]], axis=1).astype(np.int64).tolist()
     text = "".join(f"{x}\t{y}\t{width}\t{height}\n" for x, y, width, height in rows)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    replace_file(path, text, through_links=True)

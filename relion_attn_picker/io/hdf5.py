@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
+from relion_attn_picker.replacing import replacing
 
 CROP_FILE_VERSION = 2
 
@@ -47,20 +49,21 @@ class CropWriter:
     """Makes a crop file; it gets its final name only when it is complete."""
 
     def __init__(self, path: Path, crop_size: int, attributes: dict[str, Any]) -> None:
-        self._path = path
-        self._partial = path.with_name(path.name + ".partial")
-        self._file = h5py.File(self._partial, "w")
-        self._file.attrs["version"] = CROP_FILE_VERSION
-        self._file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
-        self._images = self._file.create_dataset(
-            "image",
-            shape=(0, crop_size, crop_size),
-            maxshape=(None, crop_size, crop_size),
-            chunks=(1, crop_size, crop_size),
-            dtype="f2",
-            compression="lzf",
-            shuffle=True,
-        )
+        with ExitStack() as stack:
+            self._file = stack.enter_context(h5py.File(stack.enter_context(replacing(path)), "w"))
+            self._file.attrs["version"] = CROP_FILE_VERSION
+            self._file.attrs["attributes"] = json.dumps(attributes, sort_keys=True)
+            self._images = self._file.create_dataset(
+                "image",
+                shape=(0, crop_size, crop_size),
+                maxshape=(None, crop_size, crop_size),
+                chunks=(1, crop_size, crop_size),
+                dtype="f2",
+                compression="lzf",
+                shuffle=True,
+            )
+            self._ending = stack.pop_all()
+        self._ending.push(self._write_points)
         self._points: dict[str, list[FloatArray]] = {"yx": [], "ignored_yx": []}
 
     def append(self, crops: Sequence[Crop]) -> None:
@@ -78,17 +81,17 @@ class CropWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ending.__exit__(kind, value, trace)
+
+    def _write_points(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Complete the file, unless something went wrong."""
         if kind is not None:
-            self._file.close()
-            self._partial.unlink(missing_ok=True)
             return
         for name, arrays in self._points.items():
             offsets = np.cumsum([0, *map(len, arrays)])
             flat = np.concatenate(arrays) if arrays else np.zeros((0, 2), dtype=np.float32)
             self._file.create_dataset(name, data=flat.astype(np.float32))
             self._file.create_dataset(f"{name}_offset", data=offsets)
-        self._file.close()
-        self._partial.replace(self._path)
 
 
 class CropFile:
@@ -157,13 +160,11 @@ class CropFile:
 
 def write_probability_map(path: Path, probability_map: ProbabilityMap) -> None:
     """Write a map as 8-bit numbers (steps of 1/255) with its pixel size, by a temporary file and a rename."""
-    partial = path.with_name(path.name + ".partial")
-    with h5py.File(partial, "w") as file:
+    with replacing(path) as partial, h5py.File(partial, "w") as file:
         stored = np.rint(probability_map.values * 255).astype(np.uint8)
         values = file.create_dataset("probability", data=stored, compression="gzip", compression_opts=4)
         values.attrs["scale"] = 1 / 255
         values.attrs["pixel_size"] = probability_map.pixel_size
-    partial.replace(path)
 
 
 def read_probability_map(path: Path) -> ProbabilityMap:

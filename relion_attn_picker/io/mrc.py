@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.replacing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -153,16 +154,11 @@ def write_image(path: Path, image: NDArray[Any], pixel_size: float, corner: tupl
     kinds = [np.dtype(kind) for kind in (np.int8, np.int16, np.uint16, np.float16, np.float32)]
     if image.ndim != 2 or image.size == 0 or image.dtype not in kinds:
         raise ValueError(f"The image is {image.dtype} of shape {image.shape}: expected (h, w) of a type of MRC file.")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # overflow of float16 in the header's statistics
-            with mrcfile.new(partial, data=image, overwrite=True) as mrc:
-                mrc.voxel_size = pixel_size
-                mrc.header.origin.y, mrc.header.origin.x = corner
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # overflow of float16 in the header's statistics
+        with mrcfile.new(partial, data=image, overwrite=True) as mrc:
+            mrc.voxel_size = pixel_size
+            mrc.header.origin.y, mrc.header.origin.x = corner
 
 
 def _read_mrc_header(path: Path) -> Any:

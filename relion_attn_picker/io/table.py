@@ -11,6 +11,7 @@ from pathlib import Path
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.number_rows import check_finite, parse_rows, read_text
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints
+from relion_attn_picker.replacing import replace_file
 
 DIGITS = 6
 """Digits behind the point, as in RELION's files."""
@@ -63,4 +64,4 @@ def write_table(path: Path, yx: DoubleArray, score: DoubleArray | None) -> None:
     else:
         scored = zip(yx.tolist(), score.tolist(), strict=True)
         rows = "".join(f"{x:.{DIGITS}f} {y:.{DIGITS}f} {value!r}\n" for (y, x), value in scored)
-    path.write_text(f"# x y{'' if score is None else ' score'}\n{rows}", encoding="utf-8", newline="\n")
+    replace_file(path, f"# x y{'' if score is None else ' score'}\n{rows}", through_links=True)

@@ -18,6 +18,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.image_stem import image_stem
 from relion_attn_picker.io.number_rows import check_finite, read_text
 from relion_attn_picker.point_set import DoubleArray, PointSet, group
+from relion_attn_picker.replacing import replacing
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -91,8 +92,7 @@ def write_topaz(path: Path, points: PointSet) -> None:
     short = image_names(points.names)
     separator = "," if path.suffix == ".csv" else "\t"
     head = separator.join([NAME, X, Y] + ([] if points.score is None else [SCORE]))
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write(head + "\n")
         for name, each in zip(short, points.micrographs(), strict=True):
             xy = np.rint(each.yx[:, ::-1]).astype(np.int64).tolist()
@@ -101,7 +101,6 @@ def write_topaz(path: Path, points: PointSet) -> None:
                 continue
             scored = zip(xy, each.score.tolist(), strict=True)
             file.write("".join(f"{name}{separator}{x}{separator}{y}{separator}{score!r}\n" for (x, y), score in scored))
-    partial.replace(path)
 
 
 def image_names(names: tuple[str, ...]) -> list[str]:

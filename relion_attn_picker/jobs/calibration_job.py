@@ -8,7 +8,6 @@ not do: it trains nothing, and it cannot know whether the networks have seen the
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from relion_attn_picker.evaluation.metrics import (
     precision_recall_curve,
 )
 from relion_attn_picker.inference.answers import HybridAnswer, NetworkAnswer
-from relion_attn_picker.inference.combination import ATTENTION, STANDARD, STRATEGIES, Combination, LogitScale
+from relion_attn_picker.inference.combination import STRATEGIES, Combination, LogitScale
 from relion_attn_picker.inference.hybrid_folder import MEMBERS, hybrid_checkpoints
 from relion_attn_picker.inference.predictor import HybridPredictor
 from relion_attn_picker.io.calibration_file import (
@@ -38,14 +37,13 @@ from relion_attn_picker.io.calibration_file import (
 )
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
+from relion_attn_picker.options import ATTENTION, MIN_DISTANCE_DIAMETERS, SCORE_FLOOR, STANDARD
 from relion_attn_picker.picks import FloatArray, Peaks
+from relion_attn_picker.replacing import copy_file
 from relion_attn_picker.training.crops import LabelledImage
 from relion_attn_picker.training.validation import THRESHOLDS, f1_at_thresholds
 
 log = logging.getLogger(__name__)
-
-SCORE_FLOOR: Final = 0.05
 
 TIE: Final = 0.001
 """Average precisions that differ by less than this are taken as equal: seeds alone change them by several times it."""
@@ -302,5 +300,5 @@ def make_hybrid_folder(folder: Path, checkpoints: Mapping[str, Path], calibratio
     make_folder(folder)
     for name, source in checkpoints.items():
         if not places[name].exists():
-            shutil.copyfile(source, places[name])
+            copy_file(source, places[name])
     write_calibration(folder / CALIBRATION_NAME, calibration)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_sources
 from relion_attn_picker.jobs.simulated_data import open_simulation
 from relion_attn_picker.training.crops import LabelledImage
 
@@ -55,12 +55,11 @@ class CalibrationSets:
             If a file cannot be read or a label lies outside its image.
         """
         last = list(self.last) * (len(self.data) if len(self.last) == 1 else 1)
-        for number, (micrographs, coordinates, diameter) in enumerate(self.data):
-            source = read_labelled_source(
-                TrainingData(
-                    micrographs_star=Path(micrographs), coordinates=Path(coordinates), particle_diameter=diameter
-                )
-            )
+        data = [
+            TrainingData(micrographs_star=Path(micrographs), coordinates=Path(coordinates), particle_diameter=diameter)
+            for micrographs, coordinates, diameter in self.data
+        ]
+        for number, source in enumerate(read_labelled_sources(data)):
             yield source.name, [read() for read in source.micrographs[-last[number] if last else 0 :]]
         if self.simulated:
             simulation = open_simulation(

@@ -21,9 +21,10 @@ from relion_attn_picker.io.cryosparc_group import read_result
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
-from relion_attn_picker.jobs.exposure_matching import match_exposures, pixel_sizes_contradict
+from relion_attn_picker.jobs.exposure_matching import match_exposures
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.name_matching import match_names
+from relion_attn_picker.micrograph import pixel_sizes_contradict
 from relion_attn_picker.point_set import PointSet
 from relion_attn_picker.relion.micrographs import read_micrographs
 

@@ -33,11 +33,11 @@ from relion_attn_picker.io.cryosparc_picks import (
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes, pixel_sizes_contradict
+from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.saved_options import has_saved_options, read_saved_options
-from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.job import JobDirectory, coordinate_paths
@@ -46,8 +46,8 @@ from relion_attn_picker.relion.job_files import (
     write_coords_suffix,
     write_particles,
     write_picks,
-    write_truth,
 )
+from relion_attn_picker.relion.labels import INDEX_FILE, SUFFIX_FILE
 from relion_attn_picker.relion.micrographs import (
     USUAL_ABERRATION,
     USUAL_CONTRAST,
@@ -340,15 +340,12 @@ def import_picks(
         for index, file, score in zip(names.values(), files, scores, strict=True):
             file.parent.mkdir(parents=True, exist_ok=True)
             yx = located.yx[index]
-            if score is None:
-                write_truth(file, np.clip(np.rint(yx), 0, np.array(located.shapes[index]) - 1))
-            else:
-                write_picks(file, yx, score, located.shapes[index])
-        write_coordinate_index(job.path / "autopick.star", list(names), [job.output_name(file) for file in files])
+            write_picks(file, yx, score, located.shapes[index])
+        write_coordinate_index(job.path / INDEX_FILE, list(names), [job.output_name(file) for file in files])
         if micrographs_star is not None:
-            write_coords_suffix(job.path / "coords_suffix_autopick.star", str(micrographs_star))
+            write_coords_suffix(job.path / SUFFIX_FILE, str(micrographs_star))
     n_picks = sum(len(located.yx[index]) for index in names.values())
-    return ImportedPicks(job.path / "autopick.star", n_picks, len(names))
+    return ImportedPicks(job.path / INDEX_FILE, n_picks, len(names))
 
 
 def _finite_scores(scores: Sequence[FloatArray | None]) -> Sequence[FloatArray | None]:

@@ -28,6 +28,7 @@ from relion_attn_picker.io.cryosparc_exposures import EXPOSURE_SLOTS, Exposure, 
 from relion_attn_picker.io.cryosparc_group import Result
 from relion_attn_picker.io.cryosparc_picks import PICK_SLOTS, ExposurePicks, make_pick_table
 from relion_attn_picker.io.mrc import read_image
+from relion_attn_picker.jobs.micrograph_list import OWN_LIST
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.picking_job import MicrographResult
 from relion_attn_picker.jobs.picking_session import JobSummary, PickingRequest, run_picking_job
@@ -42,7 +43,6 @@ from relion_attn_picker.report.score_histogram import draw_score_histogram
 log = logging.getLogger(__name__)
 
 INPUT, OUTPUT = "micrographs", "picks"
-OWN_LIST = "micrographs.star"
 MOST_LOG_LINES = 200
 DRAWN_MICROGRAPHS = 3
 

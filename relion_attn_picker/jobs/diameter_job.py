@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from relion_attn_picker.errors import InputError, JobAborted
-from relion_attn_picker.inference.combination import ATTENTION
 from relion_attn_picker.inference.diameter import (
     DiameterEstimate,
     ScaleEvidence,
@@ -27,7 +26,7 @@ from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.saved_options import read_saved_options
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import ATTENTION, InferenceOptions
 
 log = logging.getLogger(__name__)
 

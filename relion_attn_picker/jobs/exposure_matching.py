@@ -8,10 +8,8 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc_exposures import Exposure, Exposures
 from relion_attn_picker.io.cryosparc_names import MicrographFinder
 from relion_attn_picker.jobs.name_matching import match_names
+from relion_attn_picker.micrograph import pixel_sizes_contradict
 from relion_attn_picker.point_set import PointSet
-
-PIXEL_SIZE_TOLERANCE = 0.01
-"""Largest relative difference of two pixel sizes that mean the same."""
 
 
 def match_exposures(
@@ -87,8 +85,3 @@ def compare_pixel_sizes(sizes: Mapping[str, tuple[float, float]]) -> None:
                 f"{name} has {listed:g} Å per pixel in its STAR file and {stored:g} in CryoSPARC: they are different "
                 "files, or one of the two is wrong."
             )
-
-
-def pixel_sizes_contradict(first: float, second: float) -> bool:
-    """Tell whether two pixel sizes differ by more than ``PIXEL_SIZE_TOLERANCE``."""
-    return abs(first / second - 1) > PIXEL_SIZE_TOLERANCE

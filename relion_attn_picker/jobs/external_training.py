@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from relion_attn_picker.errors import JobAborted
-from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.labelled_data import (
     LabelledMicrographs,
@@ -24,7 +23,7 @@ from relion_attn_picker.jobs.labelled_data import (
 )
 from relion_attn_picker.jobs.training_job import run_training
 from relion_attn_picker.options import InferenceOptions, PickOptions
-from relion_attn_picker.pipeline import pick_micrograph
+from relion_attn_picker.pipeline import load_picker, pick_micrograph
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.labels import LOGFILE
 from relion_attn_picker.report.training import PickedImage, write_training_logfile
@@ -151,11 +150,11 @@ def _pick_held_out(
     best: Path, labels: LabelledMicrographs, n_held_out: int, request: TrainingRequest
 ) -> Iterator[PickedImage]:
     """Pick some held-out micrographs with the best weights."""
-    predictor = load_predictor(best, request.inference)
+    picker = load_picker(best, request.inference)
     options = PickOptions(particle_diameter=request.data.particle_diameter)
     first = len(labels.micrographs) - n_held_out
     for micrograph, true_yx in list(zip(labels.micrographs, labels.yx, strict=True))[first:][:MOST_PICTURES]:
-        picks = pick_micrograph(micrograph, labels.project_dir, predictor, options)
+        picks = pick_micrograph(micrograph, labels.project_dir, picker, options)
         image = read_image(labels.project_dir / micrograph.name)
         diameter_px = options.particle_diameter / micrograph.optics.pixel_size
         yield PickedImage(micrograph.name, image, picks.yx, true_yx, diameter_px)

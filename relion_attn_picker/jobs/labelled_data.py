@@ -6,7 +6,7 @@ Images are read when they are needed; lists, labels and headers at once, so that
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from relion_attn_picker.evaluation.orientation import EvenSample
 from relion_attn_picker.io.mrc import read_header, read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.reference import open_reference
+from relion_attn_picker.jobs.set_names import name_sets
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
@@ -82,8 +83,26 @@ class LabelledMicrographs:
     ignored_yx: Sequence[FloatArray]
     project_dir: Path
 
+    @property
+    def digest(self) -> str:
+        """By which these labels are known again (``digest_labels``)."""
+        kinds = [self.yx, *([self.ignored_yx] if any(map(len, self.ignored_yx)) else [])]
+        return digest_labels([micrograph.name for micrograph in self.micrographs], *kinds)
 
-def read_labelled_source(data: TrainingData) -> LabelledSource:
+
+def read_labelled_sources(data: Sequence[TrainingData], taken: Collection[str] = ()) -> list[LabelledSource]:
+    """Return the labelled micrographs of each set, under names that nothing else has; ``taken``: those of other data.
+
+    Raises
+    ------
+    InputError
+        As ``read_labelled_source``.
+    """
+    names = name_sets([each.micrographs_star for each in data], taken)
+    return [read_labelled_source(each, name) for each, name in zip(data, names, strict=True)]
+
+
+def read_labelled_source(data: TrainingData, name: str | None = None) -> LabelledSource:
     """Return the labelled micrographs of a set; images are read when they are needed.
 
     Raises
@@ -92,7 +111,7 @@ def read_labelled_source(data: TrainingData) -> LabelledSource:
         If a file cannot be read, no micrograph of the list is labelled, or (when it is read) a label lies outside its
         image.
     """
-    return make_labelled_source(data, read_labels(data))
+    return make_labelled_source(data, read_labels(data), name)
 
 
 def read_labels(data: TrainingData) -> LabelledMicrographs:
@@ -122,10 +141,11 @@ def read_labels(data: TrainingData) -> LabelledMicrographs:
     )
 
 
-def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> LabelledSource:
+def make_labelled_source(data: TrainingData, labels: LabelledMicrographs, name: str | None = None) -> LabelledSource:
     """Return the labelled micrographs of a set as a source to train on or to validate with.
 
-    Where the labels stop before the edges, the micrographs end there too: the band beyond is not empty ground.
+    It is called after the folder of its list unless it gets a ``name``. Where the labels stop before the edges, the
+    micrographs end there too: the band beyond is not empty ground.
     """
     margin = _find_margin(labels, data.particle_diameter)
     paths = [labels.project_dir / micrograph.name for micrograph in labels.micrographs]
@@ -135,14 +155,12 @@ def make_labelled_source(data: TrainingData, labels: LabelledMicrographs) -> Lab
             labels.micrographs, paths, labels.yx, labels.ignored_yx, strict=True
         )
     ]
-    name = data.micrographs_star.absolute().parent.name
+    name = name_sets([data.micrographs_star])[0] if name is None else name
     n_particles = sum(len(yx) for yx in labels.yx)
     description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
     if margin:
         description += f", none within {margin * data.particle_diameter:.0f} Å of the edges"
-    kinds = [labels.yx, *([labels.ignored_yx] if any(map(len, labels.ignored_yx)) else [])]
-    digest = digest_labels([micrograph.name for micrograph in labels.micrographs], *kinds)
-    return LabelledSource(name, description, readers, data.weight, digest, label_margin=margin)
+    return LabelledSource(name, description, readers, data.weight, labels.digest, label_margin=margin)
 
 
 def _find_margin(labels: LabelledMicrographs, particle_diameter: float) -> float:
@@ -191,6 +209,11 @@ def _read_labelled(
     )
 
 
+def count_held_out(count: int, hold_out: int | None) -> int:
+    """Return how many of ``count`` labelled micrographs are held out; ``hold_out`` as in ``TrainingData``."""
+    return min(MOST_HELD_OUT, max(1, count // 5)) if hold_out is None else hold_out
+
+
 def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:
     """Return the source without its last ``hold_out`` micrographs, and these alone.
 
@@ -200,7 +223,7 @@ def split_source(source: LabelledSource, hold_out: int | None) -> tuple[Labelled
         If nothing would be left to train on.
     """
     count = len(source.micrographs)
-    kept_out = min(MOST_HELD_OUT, max(1, count // 5)) if hold_out is None else hold_out
+    kept_out = count_held_out(count, hold_out)
     if not 0 <= kept_out < count:
         raise InputError(
             f"{source.name} has {count} labelled micrographs, of which {kept_out} shall be held out for validation: "

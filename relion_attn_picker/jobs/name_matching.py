@@ -6,16 +6,14 @@ names into what must then be equal; nothing is guessed, nothing is matched twice
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 from relion_attn_picker.errors import InputError
-
-CRYOSPARC_UID = re.compile(r"^(?:\d{21}_)+")
-"""CryoSPARC puts the exposure's 21 digits before an imported name, again at each import."""
+from relion_attn_picker.io.cryosparc_names import UID_PREFIXES
+from relion_attn_picker.io.image_stem import IMAGE_SUFFIXES, image_stem
 
 
 def _name(name: str) -> str:
@@ -23,20 +21,17 @@ def _name(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    last = _name(name)
-    stem, dot, suffix = last.rpartition(".")
-    return stem if dot and suffix.lower() in IMAGE_EXTENSIONS else last
+    return image_stem(_name(name), NAME_SUFFIXES)
 
 
-IMAGE_EXTENSIONS: Final = frozenset(
-    {"mrc", "mrcs", "tif", "tiff", "eer", "st", "box", "cbox", "star", "txt", "png", "jpg"}
-)
+NAME_SUFFIXES: Final = (*IMAGE_SUFFIXES, ".box", ".cbox", ".star", ".txt", ".png", ".jpg")
+"""Of micrographs, and of the files of coordinates and the pictures that programs name after them."""
 
 MATCH_RULES: Final[dict[str, Callable[[str], str]]] = {
     "exact": lambda name: name,
     "name": _name,
     "stem": _stem,
-    "stem-no-uid": lambda name: CRYOSPARC_UID.sub("", _stem(name)),
+    "stem-no-uid": lambda name: UID_PREFIXES.sub("", _stem(name)),
 }
 """Rule → what of a name must be equal: all of it, the file's name, that without its extension, or without
 CryoSPARC's numbers as well."""

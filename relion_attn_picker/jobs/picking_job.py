@@ -32,7 +32,7 @@ from relion_attn_picker.jobs.pick_evaluation import (
     JobResults,
     map_path,
 )
-from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import JUNK, Picks
 from relion_attn_picker.pipeline import (
@@ -52,12 +52,12 @@ from relion_attn_picker.relion.job_files import (
     write_rejected,
     write_summary,
 )
+from relion_attn_picker.relion.labels import INDEX_FILE, LOGFILE, SUFFIX_FILE
 from relion_attn_picker.report.evaluation import remove_evaluation
 from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
 
-INDEX_FILE = "autopick.star"
 SUMMARY_FILE = "summary.star"
 FAILED_FILE = "failed_micrographs.star"
 REJECTED_FILE = "rejected_candidates.star"
@@ -355,7 +355,7 @@ class PickJob:
         """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
         stated = read_header(self._project_dir / micrograph.name).pixel_size
         listed = micrograph.optics.pixel_size
-        if stated is None or abs(stated / listed - 1) < 0.01:
+        if stated is None or not pixel_sizes_contradict(stated, listed):
             return
         pair = (round(stated, 3), round(listed, 3))
         with self._contradictions_lock:
@@ -418,7 +418,7 @@ def write_lists(
         [result.micrograph.name for result in done],
         [job.output_name(coordinate_path(result.micrograph)) for result in done],
     )
-    write_coords_suffix(job.path / "coords_suffix_autopick.star", micrographs_star)
+    write_coords_suffix(job.path / SUFFIX_FILE, micrographs_star)
     write_summary(
         job.path / SUMMARY_FILE,
         [result.micrograph.name for result in picked],
@@ -433,7 +433,7 @@ def write_lists(
         [result.reason or "" for result in failed],
     )
     write_rejected(job.path / REJECTED_FILE, [_rejected_rows(r.rejected) for r in done if r.rejected is not None])
-    write_logfile(job.path / "logfile.pdf", [result.n_picks for result in done], [result.mean_score for result in done])
+    write_logfile(job.path / LOGFILE, [result.n_picks for result in done], [result.mean_score for result in done])
     job.write_output_nodes()
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
@@ -31,13 +33,20 @@ from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
+from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.pipeline import select_picks, select_rejected
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import write_evaluation
+from relion_attn_picker.report.example_pages import Example, plot_examples
+from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
 
 DECISIVE: Final = ("weights_sha256", "precision", "own_threshold", "sure_scores", "options")
 """What of a job's saved options its operating point depends on, beside the scores."""
+
+MICROGRAPHS_SHOWN = 3
+"""In the logfile."""
 
 REFIT_SHARE: Final = 0.1
 """A growing session fits its operating point anew when so large a part of the micrographs is new: on average, the picks
@@ -100,8 +109,8 @@ class JobSummary:
 def run_picking_job(
     job: JobDirectory,
     request: PickingRequest,
-    report: Callable[[int, MicrographResult], None],
-    should_stop: Callable[[], bool],
+    report: Callable[[int, MicrographResult], None] = lambda number, result: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> JobSummary:
     """Pick all micrographs of ``request`` into ``job`` and write the job's own files.
 
@@ -167,6 +176,7 @@ class PickingSession:
         self._picking: PickJob | None = None
         self._micrographs: Sequence[Micrograph] = ()
         self._picked_since_fit: int | None = None
+        self._scores: FloatArray | None = None
         self._save_settings()
 
     def forget(self, names: Iterable[str]) -> None:
@@ -247,6 +257,7 @@ class PickingSession:
         results = [result for name, result in self._results.items() if name in names]
         done = [result.micrograph for result in results if result.reason is None]
         scores = self._store.scores(borders_px(done, self._request.options), self._request.options.reject_junk)
+        self._scores = scores
         curve = None if self._score_model is None else adapt(self._score_model, scores)
         point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_scores)
         before, self._settings = self._settings, replace(self._settings, point=point)
@@ -331,8 +342,29 @@ class PickingSession:
             job_results = self._picking.results_of(done, self._point)
             evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
             write_evaluation(self._job.path, evaluation)
+        self._write_logfile([result for result in results if result.reason is None])
         picker = describe_weights(self._request.weights)
         return JobSummary(results, self._point, evaluation, picker, self._learnt_border)
+
+    def _write_logfile(self, done: Sequence[MicrographResult]) -> None:
+        """Write the plots again, now with what was picked on the first, a middle and the last micrograph."""
+        places = np.unique(np.linspace(0, len(done) - 1, min(MICROGRAPHS_SHOWN, len(done))).round().astype(int))
+        examples = [self._show(done[place].micrograph) for place in places]
+        merit = None if self._scores is None else self._point.merit(self._scores)
+        pages = plot_examples(merit, self._point.threshold, examples)
+        counts, means = [result.n_picks for result in done], [result.mean_score for result in done]
+        write_logfile(self._job.path / "logfile.pdf", counts, means, pages)
+
+    def _show(self, micrograph: Micrograph) -> Example:
+        """Return a micrograph that is done as something to show."""
+        record, options = self._store.read(micrograph.name), self._request.options
+        assert record is not None
+        given = record.candidates(micrograph), record.image_shape, options, self._point
+        points = {"rejected": select_rejected(*given).yx, "pick": select_picks(*given).yx}
+        diameter = options.particle_diameter / micrograph.optics.pixel_size
+        return Example(
+            micrograph.name, self._request.project_dir / micrograph.name, record.image_shape, points, diameter
+        )
 
 
 def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:

@@ -27,7 +27,7 @@ from relion_attn_picker.io.candidates import CandidateRecord
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
-from relion_attn_picker.jobs.picking_job import PickJob, share_threads
+from relion_attn_picker.jobs.picking_job import FAILED_FILE, PickJob, share_threads
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray, is_junk
@@ -36,7 +36,7 @@ from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_failures, write_picks
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.paths import coordinate_name
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.report.picks_image import draw_points
 from relion_attn_picker.report.self_training import draw_scores
 from relion_attn_picker.training.crops import LabelledImage, LabelledSource, digest_labels
@@ -163,7 +163,7 @@ def make_pseudo_labels(
         If no micrograph could be picked.
     """
     if (folder / SUMMARY_NAME).exists():
-        return PseudoLabelSummary(**json.loads((folder / SUMMARY_NAME).read_text()))
+        return PseudoLabelSummary(**json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8")))
     drawn = set(np.linspace(0, len(pool.micrographs) - 1, pictures).round().astype(int).tolist())
     scores: list[FloatArray] = []
     failures: dict[str, str] = {}
@@ -232,7 +232,7 @@ def _summarize(folder: Path, pool: UnlabelledPool, failures: dict[str, str]) -> 
         files = [str(_points_path(folder, micrograph, kind)) for micrograph in picked]
         write_coordinate_index(folder / f"{kind}.star", [micrograph.name for micrograph in picked], files)
     if failures:
-        write_failures(folder / "failed_micrographs.star", list(failures), list(failures.values()))
+        write_failures(folder / FAILED_FILE, list(failures), list(failures.values()))
     counts = [
         (len(yx), len(_read_points(folder, micrograph, IGNORED)))
         for micrograph in picked

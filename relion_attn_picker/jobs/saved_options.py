@@ -18,7 +18,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.options import PickOptions
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.replacing import replace_file
 
 OPTIONS_FILE: Final = "picking_options.json"
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +24,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.folder_lock import hold_folder
-from relion_attn_picker.jobs.labelled_data import read_labelled_source, split_source
+from relion_attn_picker.jobs.labelled_data import read_labelled_sources, split_source
 from relion_attn_picker.jobs.pseudo_labels import (
     PseudoLabelSummary,
     Teacher,
@@ -35,8 +34,8 @@ from relion_attn_picker.jobs.pseudo_labels import (
 )
 from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, check_teacher, claim_folder, open_pools
 from relion_attn_picker.jobs.training_job import run_training
-from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.model_spec import BEST_NAME, Normalization
+from relion_attn_picker.replacing import copy_file, replace_file
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds
 from relion_attn_picker.training.crops import LabelledSource
 from relion_attn_picker.training.fit import Progress
@@ -45,7 +44,6 @@ from relion_attn_picker.training.validation import ValidationSet, list_figures, 
 
 log = logging.getLogger(__name__)
 
-BEST_NAME = "best.safetensors"
 RECORD_NAME = "round.json"
 LOG_NAME = "log.txt"
 
@@ -128,8 +126,8 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
         check_teacher(request.teacher, request)
     held_out = [
         prepare_validation_set(source, request.crops.particle_diameter_px, Normalization())
-        for data in request.labelled
-        if (source := split_source(read_labelled_source(data), data.hold_out)[1]).micrographs
+        for whole, data in zip(read_labelled_sources(request.labelled), request.labelled, strict=True)
+        if (source := split_source(whole, data.hold_out)[1]).micrographs
     ]
     if not held_out:
         raise InputError("No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set.")
@@ -142,7 +140,7 @@ def _read_finished_rounds(experiment: _Experiment) -> list[RoundRecord]:
         path = experiment.folder_of(len(records)) / RECORD_NAME
         if not path.exists():
             break
-        records.append(RoundRecord(**json.loads(path.read_text())))
+        records.append(RoundRecord(**json.loads(path.read_text(encoding="utf-8"))))
     return records
 
 
@@ -164,7 +162,7 @@ def _run_round(experiment: _Experiment, own: Path, earlier: Sequence[RoundRecord
 def _run_first_round(experiment: _Experiment, own: Path) -> RoundRecord:
     request = experiment.request
     if request.teacher is not None:
-        _copy_file(request.teacher, own / BEST_NAME)
+        copy_file(request.teacher, own / BEST_NAME)
         remark = f"the teacher that was given, {request.teacher.name}"
     else:
         report = _write_validations(own / LOG_NAME, experiment.start_report())
@@ -267,15 +265,8 @@ def train_student(
 
 def _publish(experiment: _Experiment, records: Sequence[RoundRecord]) -> None:
     """Bring the experiment's table, picture and best checkpoint up to date."""
-    _copy_file(experiment.folder_of(_last_kept(records).iteration) / BEST_NAME, experiment.folder / BEST_NAME)
+    copy_file(experiment.folder_of(_last_kept(records).iteration) / BEST_NAME, experiment.folder / BEST_NAME)
     write_rounds(experiment.folder, records)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    """Copy a file, by a temporary one and a rename."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.copyfile(source, partial)
-    partial.replace(target)
 
 
 @contextmanager

@@ -13,18 +13,17 @@ from typing import Any
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.pseudo_labels import UnlabelledPool, open_pool, refuse_labelled_micrographs
-from relion_attn_picker.model_spec import ModelSpec, Normalization
+from relion_attn_picker.model_spec import BEST_NAME, ModelSpec, Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.training.crops import FieldSource, LabelledSource
 from relion_attn_picker.training_options import CropOptions, RunOptions, SelfTrainingOptions, TrainOptions
 
@@ -154,7 +153,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
         make_folder(folder)
         replace_file(path, json.dumps({"version": __version__, **record}, indent=1, default=str) + "\n")
         return
-    present = json.loads(path.read_text())
+    present = json.loads(path.read_text(encoding="utf-8"))
     for name, value in json.loads(json.dumps(record, default=str)).items():
         if present.get(name) != value:
             raise InputError(

@@ -15,7 +15,7 @@ from typing import Any
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.hdf5 import CropFile
-from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, split_source
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_sources, split_source
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.report.curves import draw_training_curves
@@ -81,7 +81,9 @@ def run_training(
         If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """
     require_own_gpus(inference.gpu, current_world())
-    splits = [split_source(read_labelled_source(each), each.hold_out) for each in data]
+    others = {each.name for each in (*sources, *validation, simulated, fields) if each is not None}
+    labelled = read_labelled_sources(data, others)
+    splits = [split_source(source, each.hold_out) for source, each in zip(labelled, data, strict=True)]
     held_out = [source for _, source in splits if source.micrographs] + list(validation)
     if not held_out:
         raise InputError("No micrograph is held out for validation: give --hold_out 1 or more for one set at least.")

@@ -9,8 +9,9 @@ from relion_attn_picker.errors import CheckpointError
 from relion_attn_picker.model_spec import ModelSpec
 from relion_attn_picker.models.attention_unet import AttentionUNet
 from relion_attn_picker.models.unet import UNet
+from relion_attn_picker.options import ATTENTION, STANDARD
 
-ARCHITECTURES: Final[dict[str, Callable[[int], UNet]]] = {"attention": AttentionUNet, "standard": UNet}
+ARCHITECTURES: Final[dict[str, Callable[[int], UNet]]] = {ATTENTION: AttentionUNet, STANDARD: UNet}
 """Name of a variant → its network for a number of base features."""
 
 

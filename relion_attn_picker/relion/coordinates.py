@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUFFIX_PREFIX = "coords_suffix_"
+COORDINATE_LISTS = (labels.INDEX_FILE, "manualpick.star", f"{SUFFIX_PREFIX}*.star", "truth.star", "particles.star")
+"""Coordinates of many micrographs in a folder, the first of them that is there."""
+
 CONVERT = "attnpick convert makes STAR files of other programs' coordinates (.box, .cbox, Topaz's, .cs)."
 
 
@@ -115,7 +118,7 @@ def _of_one_micrograph(points: MicrographPoints) -> Coordinates:
 
 
 def _find_in_folder(folder: Path) -> Path:
-    for pattern in ("autopick.star", "manualpick.star", f"{SUFFIX_PREFIX}*.star", "truth.star", "particles.star"):
+    for pattern in COORDINATE_LISTS:
         found = sorted(folder.glob(pattern))
         if found:
             return found[0]

@@ -161,7 +161,7 @@ def _read_job_star(path: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     if not path.is_file():
         return values
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
         if len(words) == 2 and words[0].startswith("_"):
             values[words[0][1:]] = words[1]

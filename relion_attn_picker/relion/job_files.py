@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion import labels
-from relion_attn_picker.relion.star import VERSION, format_value, read_tables, replace_file, write_table
+from relion_attn_picker.relion.star import VERSION, format_value, read_tables, write_table
+from relion_attn_picker.replacing import replace_file, replacing
 
 FAILED_NAME = "attnpickMicrographName"
 
@@ -20,8 +21,8 @@ STAR_DIGITS = 6
 """Digits behind the point of the numbers in coordinate files, as RELION writes them."""
 
 
-def write_picks(path: Path, yx: NDArray[Any], score: NDArray[Any], image_shape: tuple[int, int]) -> None:
-    """Write one micrograph's coordinate file in the five columns of RELION's own picker.
+def write_picks(path: Path, yx: NDArray[Any], score: NDArray[Any] | None, image_shape: tuple[int, int]) -> None:
+    """Write one micrograph's coordinate file in the five columns of RELION's own picker, the coordinates if no scores.
 
     Coordinates are rounded to whole pixels, because RELION truncates them, and kept inside the image, because one box
     completely outside ends the whole Extract job. Class number and angle are the zeros that RELION's Laplacian picker
@@ -34,7 +35,7 @@ def write_picks(path: Path, yx: NDArray[Any], score: NDArray[Any], image_shape: 
     yx
         Centres, ``(n, 2)``, pixels of the micrograph.
     score
-        ``(n,)``, written as figure of merit.
+        ``(n,)``, written as figure of merit; ``None`` for coordinates alone.
     image_shape
         ``(h, w)`` of the micrograph.
     """
@@ -129,11 +130,7 @@ def write_rejected(path: Path, rejected: Sequence[RejectedPoints]) -> None:
 
 def write_truth(path: Path, yx: FloatArray) -> None:
     """Write the true centres of one micrograph, ``(n, 2)`` in its pixels, with their fractions."""
-    columns = {
-        labels.COORDINATE_X: yx[:, 1].astype(float).tolist(),
-        labels.COORDINATE_Y: yx[:, 0].astype(float).tolist(),
-    }
-    write_table(path, "", columns)
+    write_coordinates(path, yx, None)
 
 
 def write_particles(
@@ -158,13 +155,11 @@ def write_particles(
     columns = [labels.MICROGRAPH_NAME, labels.COORDINATE_X, labels.COORDINATE_Y]
     columns += [labels.FIGURE_OF_MERIT] if has_scores else []
     header = "".join(f"_{label} #{number} \n" for number, label in enumerate(columns, start=1))
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f"\n# version {VERSION}\n\ndata_{labels.PARTICLES_BLOCK}\n\nloop_ \n{header}")
         for name, yx, score in points:
             word = format_value(name)
             values = [yx[:, 1].tolist(), yx[:, 0].tolist(), *([] if score is None else [score.tolist()])]
             rows = zip(*values, strict=True)
-            file.write("".join(f"{word} {' '.join([f'{value:.6f}' for value in row])} \n" for row in rows))
+            file.write("".join(f"{word} {' '.join([f'{value:12.6f}' for value in row])} \n" for row in rows))
         file.write(" \n")
-    partial.replace(path)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from relion_attn_picker.model_spec import BEST_NAME
+
 MICROGRAPH_NAME: Final = "rlnMicrographName"
 MICROGRAPH_COORDINATES: Final = "rlnMicrographCoordinates"
 MICROGRAPH_PIXEL_SIZE: Final = "rlnMicrographPixelSize"
@@ -71,7 +73,7 @@ PICKNAME: Final = "autopick"
 INDEX_FILE: Final = "autopick.star"
 SUFFIX_FILE: Final = "coords_suffix_autopick.star"
 LOGFILE: Final = "logfile.pdf"
-MODEL_FILE: Final = "best.safetensors"
+MODEL_FILE: Final = BEST_NAME
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import numpy as np
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.micrograph import CtfParameters, Micrograph, OpticsGroup
 from relion_attn_picker.relion import labels
-from relion_attn_picker.relion.star import format_table, read_tables, replace_file
+from relion_attn_picker.relion.star import format_table, read_tables
+from relion_attn_picker.replacing import replace_file
 
 if TYPE_CHECKING:
     from pandas import DataFrame

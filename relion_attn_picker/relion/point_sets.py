@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.point_set import MicrographPoints, PointSet, gather
 from relion_attn_picker.relion import labels
-from relion_attn_picker.relion.coordinates import SUFFIX_PREFIX, open_coordinates, read_micrograph_points
-from relion_attn_picker.relion.job_files import write_coordinate_index, write_coordinates, write_coords_suffix
+from relion_attn_picker.relion.coordinates import COORDINATE_LISTS, open_coordinates, read_micrograph_points
+from relion_attn_picker.relion.job_files import (
+    write_coordinate_index,
+    write_coordinates,
+    write_coords_suffix,
+    write_particles,
+)
 from relion_attn_picker.relion.paths import coordinate_name
-from relion_attn_picker.relion.star import VERSION, format_value
+from relion_attn_picker.relion.star import format_value
 
 PICKNAMES = ("_autopick", "_manualpick", "_extract")
 """What RELION adds to a micrograph's name for its coordinate files."""
-
-LISTS = (labels.INDEX_FILE, "manualpick.star", "truth.star", "particles.star", f"{SUFFIX_PREFIX}*.star")
 
 
 def read_star_points(path: Path, project_dir: Path = Path()) -> PointSet:
@@ -40,7 +41,7 @@ def read_star_points(path: Path, project_dir: Path = Path()) -> PointSet:
     InputError
         If there are no coordinates, or some cannot be read.
     """
-    if path.is_dir() and not any(list(path.glob(pattern)) for pattern in LISTS):
+    if path.is_dir() and not any(list(path.glob(pattern)) for pattern in COORDINATE_LISTS):
         return _read_folder(path)
     opened = open_coordinates(path, project_dir)
     names = opened.micrograph_names
@@ -108,16 +109,5 @@ def write_star_particles(path: Path, points: PointSet) -> None:
 
     Micrographs without a point cannot be told in this form.
     """
-    columns = [labels.MICROGRAPH_NAME, labels.COORDINATE_X, labels.COORDINATE_Y]
-    if points.score is not None:
-        columns.append(labels.FIGURE_OF_MERIT)
-    header = "".join(f"_{label} #{number} \n" for number, label in enumerate(columns, start=1))
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f"\n# version {VERSION}\n\ndata_particles\n\nloop_ \n{header}")
-        for each in points.micrographs():
-            name = format_value(each.name)
-            values = each.yx[:, ::-1] if each.score is None else np.column_stack([each.yx[:, ::-1], each.score])
-            file.writelines(f"{name} {' '.join(f'{value:12.6f}' for value in row)} \n" for row in values.tolist())
-        file.write(" \n")
-    partial.replace(path)
+    named = ((each.name, each.yx, each.score) for each in points.micrographs())
+    write_particles(path, named, has_scores=points.score is not None)

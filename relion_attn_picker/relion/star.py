@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.relion.labels import TEXT_LABELS
+from relion_attn_picker.replacing import replace_file as replace_file
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -125,10 +126,3 @@ def format_value(value: object) -> str:
     if '"' in text or len(text.splitlines()) > 1:
         raise InputError(f"{text!r} cannot be written into a STAR file: rename it without quotes and line breaks.")
     return f'"{text}"' if NEEDS_QUOTES.search(text) else text
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that at any moment the file is either absent, the old one, or complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)

@@ -21,7 +21,9 @@ from relion_attn_picker.evaluation.attention_check import (
     LevelCheck,
     tell_gate,
 )
-from relion_attn_picker.report.figure import make_figure, replace_file, save_png
+from relion_attn_picker.json_values import to_json_values
+from relion_attn_picker.replacing import replace_file
+from relion_attn_picker.report.figure import make_figure, save_png
 from relion_attn_picker.report.markdown import format_table
 
 DEFINITIONS: Final = (
@@ -93,12 +95,11 @@ def write_attention_check(folder: Path, check: AttentionCheck, settings: Mapping
     ``settings`` is what the check was made with: text and numbers.
     """
     told = "\n".join(f"- {name}: {value}" for name, value in settings.items())
-    with replace_file(folder / "attention.md") as path:
-        path.write_text(
-            f"# What the attention gates do\n\n{format_attention_check(check)}\n\n{told}\n", encoding="utf-8"
-        )
-    with replace_file(folder / "attention.json") as path:
-        path.write_text(json.dumps(to_json(check, settings), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    replace_file(
+        folder / "attention.md", f"# What the attention gates do\n\n{format_attention_check(check)}\n\n{told}\n"
+    )
+    record = json.dumps(to_json(check, settings), indent=1, allow_nan=False)
+    replace_file(folder / "attention.json", record + "\n")
     draw_attention_check(folder / "attention_check.png", check)
 
 
@@ -114,15 +115,7 @@ def to_json(check: AttentionCheck, settings: Mapping[str, Any]) -> dict[str, Any
         for level in check.levels
     ]
     record = {"settings": dict(settings), "definitions": DEFINITIONS, "levels": levels, "micrographs": check.measured}
-    return dict(_without_nan(record))
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return dict(to_json_values(record))
 
 
 def draw_attention_check(path: Path, check: AttentionCheck) -> None:

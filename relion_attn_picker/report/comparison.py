@@ -10,6 +10,7 @@ from typing import Final
 from relion_attn_picker.evaluation.comparison import tell_difference
 from relion_attn_picker.evaluation.comparison_result import Comparison, SetResult
 from relion_attn_picker.io.output_folder import make_folder
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.report.comparison_figures import draw_comparison
 from relion_attn_picker.report.comparison_tables import (
     tabulate_architectures,
@@ -23,7 +24,6 @@ from relion_attn_picker.report.comparison_tables import (
     tabulate_recommendations,
     tabulate_sizes,
 )
-from relion_attn_picker.report.figure import replace_file
 from relion_attn_picker.report.markdown import format_table
 
 PAGE_NAME: Final = "comparison.md"
@@ -54,11 +54,8 @@ def write_comparison(folder: Path, comparison: Comparison) -> tuple[Path, ...]:
     make_folder(folder)
     figures = draw_comparison(folder, comparison)
     text = format_comparison(comparison, [path.name for path in figures])
-    with replace_file(folder / PAGE_NAME) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
-    with replace_file(folder / JSON_NAME) as unfinished:
-        record = json.dumps(comparison.to_dict(), indent=1, allow_nan=False)
-        unfinished.write_text(record + "\n", encoding="utf-8")
+    replace_file(folder / PAGE_NAME, text)
+    replace_file(folder / JSON_NAME, json.dumps(comparison.to_dict(), indent=1, allow_nan=False) + "\n")
     return (folder / PAGE_NAME, folder / JSON_NAME, *figures)
 
 

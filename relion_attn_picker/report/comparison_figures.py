@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.evaluation.comparison import FigureSummary
 from relion_attn_picker.evaluation.comparison_result import Comparison, ConditionRow, SetResult
+from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD
 from relion_attn_picker.report.comparison_tables import PICK_COLUMNS, PIXEL_COLUMNS
 from relion_attn_picker.report.figure import make_figure, save_png
 
 COLOURS: Final = {
-    "attention": "#d55e00",
-    "standard": "#0072b2",
+    ATTENTION: "#d55e00",
+    STANDARD: "#0072b2",
     "hybrid": "#000000",
     "average": "#009e73",
     "verify": "#cc79a7",
@@ -28,7 +29,6 @@ COLOURS: Final = {
 """Okabe and Ito's colours, which those who see no red or green can tell apart."""
 
 STYLES: Final = {"hybrid": "--", "average": "--", "verify": "-.", "rescue": ":", "union": ":", "intersection": "-."}
-NETWORKS: Final = ("attention", "standard")
 DPI: Final = 100
 LEAST_VIEW: Final = 0.05
 
@@ -61,7 +61,7 @@ def draw_curves(path: Path, sets: Sequence[SetResult]) -> None:
             if name in NETWORKS:
                 low, high = precision.min(axis=0), precision.max(axis=0)
                 axes.fill_between(recall, low, high, color=COLOURS[name], alpha=0.15, lw=0)
-        chance = result.contenders["attention"].chance_precision
+        chance = result.contenders[ATTENTION].chance_precision
         if np.isfinite(chance):
             axes.axhline(chance, color="0.6", linestyle=":", label=f"random points {chance:.3f}")
         axes.set(xlim=(0, 1.0), ylim=(_floor(result), 1.02), xlabel="recall", ylabel="precision", title=result.name)
@@ -73,7 +73,7 @@ def draw_curves(path: Path, sets: Sequence[SetResult]) -> None:
 def _floor(result: SetResult) -> float:
     """Return where the axis of precision begins: a tenth below the lowest that a contender or chance comes to."""
     lowest = min(float(np.nanmin(each.curve_precision, initial=1.0)) for each in result.contenders.values())
-    return max(0.0, min(lowest, float(np.nan_to_num(result.contenders["attention"].chance_precision, nan=1.0))) - 0.1)
+    return max(0.0, min(lowest, float(np.nan_to_num(result.contenders[ATTENTION].chance_precision, nan=1.0))) - 0.1)
 
 
 def draw_differences(path: Path, sets: Sequence[SetResult]) -> None:
@@ -87,8 +87,8 @@ def draw_differences(path: Path, sets: Sequence[SetResult]) -> None:
             difference = result.differences[key]
             axes.plot(difference.total_interval, [row, row], color="0.5", lw=1.2)
             axes.plot(difference.interval, [row, row], color="0.2", lw=4, alpha=0.5, solid_capstyle="butt")
-            axes.plot(difference.per_seed, [row] * len(difference.per_seed), "|", color=COLOURS["attention"], ms=9)
-            axes.plot(difference.value, row, "o", color=COLOURS["attention"], ms=5)
+            axes.plot(difference.per_seed, [row] * len(difference.per_seed), "|", color=COLOURS[ATTENTION], ms=9)
+            axes.plot(difference.value, row, "o", color=COLOURS[ATTENTION], ms=5)
         axes.axvline(0, color="k", lw=0.8)
         axes.set(title=result.name, xlabel="← standard higher   attention higher →")
         reach = max(LEAST_VIEW, max(abs(each) for each in axes.get_xlim()))
@@ -120,7 +120,7 @@ def draw_conditions(path: Path, sets: Sequence[SetResult]) -> None:
 
 def _draw_classes(axes: Axes, classes: Sequence[ConditionRow]) -> None:
     width = classes[-1].high - classes[0].low
-    for shift, name in ((-0.008, "attention"), (0.008, "standard")):
+    for shift, name in ((-0.008, ATTENTION), (0.008, STANDARD)):
         middle = np.array([(row.low + row.high) / 2 for row in classes]) + shift * width
         _draw_line(axes, middle, [getattr(row, name) for row in classes], name)
     axes.grid(alpha=0.3)

@@ -14,7 +14,7 @@ from relion_attn_picker.evaluation.orientation import OrientationCheck
 from relion_attn_picker.evaluation.pixels import PixelScores
 from relion_attn_picker.relion.labels import MICROGRAPH_NAME
 from relion_attn_picker.relion.star import write_table
-from relion_attn_picker.report.figure import replace_file
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.report.precision_recall import draw_precision_recall, write_precision_recall
 from relion_attn_picker.report.reliability import draw_reliability
 
@@ -61,8 +61,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
     """
     paths = tuple(folder / name for name in (JSON_NAME, STAR_NAME, CURVE_CSV_NAME, CURVE_PNG_NAME))
     json_path, star_path, csv_path, png_path = paths
-    with replace_file(json_path) as unfinished:
-        unfinished.write_text(json.dumps(evaluation.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    replace_file(json_path, json.dumps(evaluation.to_dict(), indent=1, allow_nan=False) + "\n")
     write_evaluation_star(star_path, evaluation)
     write_precision_recall(csv_path, evaluation)
     draw_precision_recall(png_path, evaluation)

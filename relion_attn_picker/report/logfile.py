@@ -1,4 +1,4 @@
-"""``logfile.pdf``: the four plots that RELION's own AutoPick shows under Display.
+"""``logfile.pdf``: the four plots that RELION's own AutoPick shows under Display, and then what else there is to see.
 
 The titles are RELION's (autopicker.cpp of 3.1 to 5.0, ``AutoPicker::generatePDFLogfile``). Like RELION, the two
 histograms appear only with more than three micrographs. Unlike RELION's, the file is always a valid PDF.
@@ -16,14 +16,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from relion_attn_picker.report.figure import make_figure, replace_file
+from relion_attn_picker.replacing import replacing
+from relion_attn_picker.report.figure import make_figure
 
 FEWEST_FOR_A_HISTOGRAM = 4
 MOST_VECTOR_POINTS = 2000  # beyond, points are drawn as an image: small files and a quick viewer at 20,000 micrographs
 PAGE_INCHES = (8.0, 5.0)
 
 
-def write_logfile(path: Path, counts: Sequence[int], mean_scores: Sequence[float]) -> None:
+def write_logfile(path: Path, counts: Sequence[int], mean_scores: Sequence[float], more: Sequence[Figure] = ()) -> None:
     """Write the PDF, by rename.
 
     Parameters
@@ -34,6 +35,8 @@ def write_logfile(path: Path, counts: Sequence[int], mean_scores: Sequence[float
         Number of picks of each micrograph, in the order of the micrographs; may be empty.
     mean_scores
         Mean score of the picks of each micrograph, NaN for a micrograph without picks.
+    more
+        Further pages.
 
     Raises
     ------
@@ -51,13 +54,26 @@ def write_logfile(path: Path, counts: Sequence[int], mean_scores: Sequence[float
     if len(n_picks) >= FEWEST_FOR_A_HISTOGRAM:
         title = "Histogram of average autopick FOM per micrograph"
         pages.append(_plot_histogram(title, "average FOM (score)", fom))
-    write_pages(path, pages)
+    write_pages(path, [*pages, *more])
+
+
+def plot_scores(merit: NDArray[np.float32], threshold: float) -> Figure:
+    """Return a page with the histogram of the figures of merit ``(n,)`` of all candidates, and the threshold."""
+    figure, axes = _start_page("Figures of merit of all candidates", "figure of merit", "number of candidates")
+    axes.hist(merit, bins=50, range=(0, 1), color="0.6")
+    kept = int((merit >= threshold).sum())
+    label = f"threshold {threshold:.3g}: {kept} of {len(merit)} candidates reach it"
+    axes.axvline(threshold, color="#d55e00", label=label)
+    axes.set_yscale("log")
+    axes.set_xlim(0, 1)
+    axes.legend(loc="upper right")
+    return figure
 
 
 def write_pages(path: Path, pages: Sequence[Figure]) -> None:
     """Write figures as the pages of a PDF, by rename."""
     undated = {"CreationDate": None}  # the same job gives the same file
-    with replace_file(path) as unfinished, PdfPages(unfinished, metadata=undated) as pdf:
+    with replacing(path) as partial, PdfPages(partial, metadata=undated) as pdf:
         for page in pages:
             pdf.savefig(page, dpi=150)
 

@@ -88,7 +88,7 @@ def plot_picks(
         Where a pick that is not matched is neither right nor wrong, shape ``(k, 2)``: dashed blue.
     """
     points = _sort_points(np.asarray(yx), true_yx, matched, particle_diameter_px, ignored_yx)
-    return _plot_points(image, points, particle_diameter_px, max_side)
+    return plot_points(image, points, particle_diameter_px, max_side)
 
 
 def draw_points(
@@ -103,12 +103,20 @@ def draw_points(
     Parameters as in ``plot_picks``; ``points`` maps a key of ``STYLES`` to centres ``(n, 2)``, pixels of the image; the
     last kind lies on top.
     """
-    save_png(_plot_points(image, points, particle_diameter_px, max_side), path, dpi=DOTS_PER_INCH)
+    save_png(plot_points(image, points, particle_diameter_px, max_side), path, dpi=DOTS_PER_INCH)
 
 
-def _plot_points(
-    image: NDArray[Any], points: Mapping[str, NDArray[Any]], particle_diameter_px: float, max_side: int
+def plot_points(
+    image: NDArray[Any],
+    points: Mapping[str, NDArray[Any]],
+    particle_diameter_px: float,
+    max_side: int = 1500,
+    title: str = "",
 ) -> Figure:
+    """Return a figure of a micrograph with circles round points of several kinds; parameters as in ``draw_points``.
+
+    ``title`` stands in its lower left corner.
+    """
     step = max(1, int(np.ceil(max(image.shape) / max_side)))
     shown = smooth_and_reduce(image, particle_diameter_px, step)
     height, width = shown.shape[0] / DOTS_PER_INCH, max(shown.shape[1] / DOTS_PER_INCH, SMALLEST_WIDTH_INCHES)
@@ -122,6 +130,9 @@ def _plot_points(
         Line2D([], [], color=STYLES[kind][0], linestyle=STYLES[kind][1], label=f"{len(centres)} {_name(kind, centres)}")
         for kind, centres in points.items()
     ]
+    if title:
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
+        axes.text(0.005, 0.005, title, transform=axes.transAxes, ha="left", va="bottom", fontsize=8, bbox=box)
     figure.legend(handles=handles, loc="upper center", ncols=len(handles), frameon=False, borderaxespad=0.3)
     return figure
 

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.evaluation.metrics import PickingScores, PrecisionRecallCurve
-from relion_attn_picker.report.figure import make_figure, replace_file, save_png
+from relion_attn_picker.replacing import replacing
+from relion_attn_picker.report.figure import make_figure, save_png
 
 MOST_CURVE_POINTS = 5000  # millions of candidates make a curve of millions of points that nobody can tell apart
 
@@ -18,8 +19,8 @@ def write_precision_recall(path: Path, evaluation: Evaluation) -> None:
     """Write the pooled curve as CSV, ``threshold,precision,recall``, highest threshold first, at most 5000 rows."""
     curve = _thin_curve(evaluation.curve)
     table = np.stack([curve.threshold, curve.precision, curve.recall], axis=1)
-    with replace_file(path) as unfinished:
-        np.savetxt(unfinished, table, fmt="%.6g", delimiter=",", header="threshold,precision,recall", comments="")
+    with replacing(path) as partial:
+        np.savetxt(partial, table, fmt="%.6g", delimiter=",", header="threshold,precision,recall", comments="")
 
 
 def draw_precision_recall(path: Path, evaluation: Evaluation) -> None:

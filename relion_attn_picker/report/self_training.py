@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_attn_picker.report.figure import make_figure, replace_file, save_png
+from relion_attn_picker.replacing import replace_file, replacing
+from relion_attn_picker.report.figure import make_figure, save_png
 from relion_attn_picker.report.markdown import format_table
 
 TABLE_NAME = "rounds.md"
@@ -77,8 +78,7 @@ class RoundRecord:
 
 def write_rounds(folder: Path, records: Sequence[RoundRecord]) -> None:
     """Write ``rounds.md``, ``rounds.csv`` and ``rounds.png``, each by rename."""
-    with replace_file(folder / TABLE_NAME) as unfinished:
-        unfinished.write_text(format_rounds(records) + "\n", encoding="utf-8")
+    replace_file(folder / TABLE_NAME, format_rounds(records) + "\n")
     write_rounds_csv(folder / CSV_NAME, records)
     draw_rounds(folder / PICTURE_NAME, records)
 
@@ -127,7 +127,7 @@ def write_rounds_csv(path: Path, records: Sequence[RoundRecord]) -> None:
     """Write one row a round, a column for each field and for each figure; empty where there is none."""
     rows = [_to_row(record) for record in records]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with replace_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=names)
         writer.writeheader()
         writer.writerows(rows)

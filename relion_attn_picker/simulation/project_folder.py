@@ -8,7 +8,7 @@ from typing import Any
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.relion.star import replace_file
+from relion_attn_picker.replacing import replace_file
 
 MICROGRAPHS_STAR = "micrographs.star"
 TRUTH_STAR = "truth.star"

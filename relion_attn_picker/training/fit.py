@@ -172,8 +172,8 @@ def check_beginning(
     Raises
     ------
     InputError
-        If the folder holds weights that no training left there, options contradict the starting weights, or there is
-        nothing to validate with.
+        If the folder holds weights that no training left there, options contradict the starting weights, there is
+        nothing to validate with, or two sets have one name.
     """
     if not (folder / OPTIONS_NAME).exists():
         for name in (BEST_NAME, LAST_NAME, STATE_NAME):
@@ -184,7 +184,13 @@ def check_beginning(
                 )
     if start is not None:
         start.require_fit(options, crops.particle_diameter_px, normalization)
+    names = [each.name for each in validation_sets]
     for each in validation_sets:
+        if names.count(each.name) > 1:
+            raise InputError(
+                f"Several sets of validation micrographs are named {each.name}, under which the figures of each are "
+                "kept: give each a name of its own."
+            )
         if not any(len(micrograph.yx) for micrograph in each.micrographs):
             raise InputError(
                 f"None of the {len(each.micrographs)} simulated fields to validate with shows a particle: simulate "
@@ -225,7 +231,8 @@ class Trainer:
         Raises
         ------
         InputError
-            If the loss or its gradient is not a finite number; the network is as it was before the step.
+            If the loss or its gradient is not a finite number; the parameters are as they were before the step, but the
+            running means and variances of the batch normalisation are not: go on from a saved state.
         DeviceError
             If the memory of the GPU does not suffice.
         """

@@ -11,10 +11,10 @@ from typing import Any
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import CheckpointError, InputError
 from relion_attn_picker.inference.predictor import ModelPredictor
-from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
-from relion_attn_picker.model_spec import Calibration, CheckpointHeader
+from relion_attn_picker.model_spec import BEST_NAME, Calibration, CheckpointHeader
 from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.replacing import replacing
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.starting import StartingWeights, network_spec
 from relion_attn_picker.training.state import TrainingState
@@ -120,16 +120,14 @@ def _count(validation_set: ValidationSet) -> dict[str, int]:
 
 
 def _write_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)
 
 
 def read_curves(folder: Path) -> dict[str, list[float]]:
     """Return the columns of a run's ``curves.csv``, one row a validation."""
-    with (folder / CURVES_NAME).open(newline="") as file:
+    with (folder / CURVES_NAME).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in rows[0]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.weights import RELEASED, find_weights, weights_in
 from relion_attn_picker.io.checkpoint import Checkpoint, read_checkpoint, read_header
+from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.model_spec import ModelSpec, Normalization
 from relion_attn_picker.models.builders import ARCHITECTURES
 from relion_attn_picker.training_options import TrainOptions
@@ -49,7 +49,7 @@ class StartingWeights:
 
     def describe(self) -> dict[str, str]:
         """Return what tells these weights from others."""
-        return {"file": self.path.name, "sha256": hashlib.sha256(self.path.read_bytes()).hexdigest()}
+        return {"file": self.path.name, "sha256": file_digest(self.path)}
 
     def require_fit(self, options: TrainOptions, particle_diameter_px: float, normalization: Normalization) -> None:
         """Refuse options that contradict the checkpoint: network, scale and normalisation are its own.

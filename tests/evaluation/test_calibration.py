@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import (
-    LOWEST_SCORE,
     MIN_OF_A_KIND,
     Sample,
     ScoreCurve,
@@ -19,12 +18,13 @@ from relion_attn_picker.evaluation.calibration import (
     fit_score_model,
     measure_reliability,
 )
+from relion_attn_picker.options import SCORE_FLOOR
 
 
 def draw(rng: np.random.Generator, centre: float, n_right: int = 600, n_wrong: int = 900) -> Sample:
     """Return right scores round ``centre`` logits and exponentially rarer wrong ones, as networks give them."""
     right = centre - rng.gumbel(0, 0.3, n_right)
-    wrong = np.log(LOWEST_SCORE / (1 - LOWEST_SCORE)) + rng.exponential(0.9, n_wrong)
+    wrong = np.log(SCORE_FLOOR / (1 - SCORE_FLOOR)) + rng.exponential(0.9, n_wrong)
     x = np.concatenate([right, wrong])
     is_right = np.arange(len(x)) < n_right
     return (1 / (1 + np.exp(-x))).astype(np.float32), is_right
@@ -36,7 +36,7 @@ def model(rng: np.random.Generator) -> ScoreModel:
 
 
 def error(probability: NDArray[np.float32], sample: Sample) -> float:
-    kept = sample[0] >= LOWEST_SCORE
+    kept = sample[0] >= SCORE_FLOOR
     return measure_reliability(probability[kept], sample[1][kept]).expected_error
 
 

@@ -6,6 +6,7 @@ each fail.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +275,37 @@ def test_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.box").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="is no text file"):
         read_box(tmp_path / "a.box", "a")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_box(path, MARK, np.full((1, 2), 40.0)),
+        lambda path: write_cbox(path, MARK, SCORE, np.full((1, 2), 40.0)),
+        lambda path: write_table(path, MARK, SCORE),
+        lambda path: write_topaz(path, gather([MicrographPoints("mic", MARK, SCORE)])),
+    ],
+    ids=["box", "cbox", "table", "topaz"],
+)
+def test_interrupt_keeps_the_old_file(
+    write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    path = put(tmp_path, "old")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", interrupted)
+        write(path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    write(path)
+    assert path.read_text(encoding="utf-8") != "old"
+
+
+def test_boxes_go_where_a_link_leads(tmp_path: Path) -> None:
+    put(tmp_path, "old", "other.box")
+    (tmp_path / "mic.box").symlink_to("other.box")
+    write_box(tmp_path / "mic.box", MARK, np.array([[60.0, 40.0]]))
+    assert (tmp_path / "mic.box").is_symlink()
+    assert (tmp_path / "other.box").read_text(encoding="utf-8") == "92\t7\t40\t60\n"

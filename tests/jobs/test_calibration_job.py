@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,6 +106,21 @@ def test_foreign_checkpoints(tiny_pair: dict[str, Path], calibration: Calibratio
     assert find_score_model(other) is None
     with pytest.raises(InputError, match=r"is another checkpoint than .*: give another folder"):
         make_hybrid_folder(folder, tiny_pair, calibration)
+
+
+def test_hybrid_folder_that_was_interrupted_is_completed(
+    tiny_pair: dict[str, Path], calibration: CalibrationFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_half(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "copyfile", copy_half)
+        make_hybrid_folder(tmp_path, tiny_pair, calibration)
+    assert not list(tmp_path.iterdir())
+    make_hybrid_folder(tmp_path, tiny_pair, calibration)
+    assert read_hybrid(tmp_path)
 
 
 def test_too_few_micrographs(tiny_pair: dict[str, Path], rng: np.random.Generator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from relion_attn_picker.report.model_card import format_model_card
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
 from relion_attn_picker.training.crops import describe_source
+from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.starting import find_start
 from relion_attn_picker.training_options import RECIPES, TrainOptions, follow_recipe
 from tests.conftest import hold_elsewhere
@@ -114,6 +116,29 @@ def test_crops_of_an_earlier_version_know_no_digest_of_labels(project: Path, tmp
     earlier = {name: value for name, value in source.items() if name != "label_digest"}
     assert is_same_source(earlier, source)
     assert not is_same_source(source | {"label_digest": "other"}, source)
+
+
+def test_sets_of_one_name_keep_their_own_figures(project: Path, tmp_path: Path) -> None:
+    """RELION calls folders jobNNN in every project."""
+    for name in "AB":
+        shutil.copytree(project, tmp_path / name / "job003")
+    folders = [tmp_path / name / "job003" for name in "AB"]
+    assert train(folders[0], tmp_path / "run", *data_of(folders[1]), "--simulated", "4") == 0
+    trained = read_header(tmp_path / "run/best.safetensors").trained_with
+    assert [source["name"] for source in trained["data"]] == ["A/job003", "B/job003", "simulation"]
+    assert list(trained["validation"]) == ["A/job003", "B/job003"]
+    assert {"A/job003: f1", "B/job003: f1"} <= read_curves(tmp_path / "run").keys()
+
+
+def test_set_is_not_taken_for_the_simulation(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "A/simulation")
+    assert train(tmp_path / "A/simulation", tmp_path / "run", "--simulated", "4") == 0
+    trained = read_header(tmp_path / "run/best.safetensors").trained_with
+    assert [source["name"] for source in trained["data"]] == ["A/simulation", "simulation"]
+
+
+def data_of(project: Path) -> list[str]:
+    return ["--data", str(project / "micrographs.star"), str(project / "truth.star"), "150"]
 
 
 def test_release_writes_half_precision_and_a_card(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.relion.star import format_table, format_value, read_tables, replace_file, write_table
+from relion_attn_picker.relion.star import format_table, format_value, read_tables, write_table
 
 PLAIN = ["a.mrc", "12", "a'b.mrc", "été.mrc", "a_b$c.mrc", "my_data_1.mrc"]
 QUOTED = [
@@ -64,20 +64,6 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         write_table(path, "", {"rlnMicrographName": ["good", 'b"ad']})
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_text_goes_to_a_temporary_file_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that is killed during the write leaves the old file."""
-
-    def killed(self: Path, target: Path) -> None:
-        raise KeyboardInterrupt
-
-    path = tmp_path / "t.star"
-    path.write_text("old")
-    monkeypatch.setattr(Path, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        replace_file(path, "new")
-    assert path.read_text() == "old"
 
 
 def test_block_of_single_values_is_one_row(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pypdf import PdfReader
 
-from relion_attn_picker.report.logfile import write_logfile
+from relion_attn_picker.report.logfile import plot_scores, write_logfile
 
 TITLES = (
     "Nr of picked particles for all micrographs",
@@ -89,3 +89,9 @@ def test_pyplot_is_never_imported(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "logfile.pdf")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def test_further_pages_come_last(tmp_path):
+    more = [plot_scores(np.array([0.1, 0.6], dtype=np.float32), 0.5)]
+    write_logfile(tmp_path / "logfile.pdf", [1], [0.6], more)
+    assert "threshold 0.5: 1 of 2 candidates reach it" in read_pages(tmp_path / "logfile.pdf")[-1]

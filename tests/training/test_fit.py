@@ -104,6 +104,13 @@ def test_other_options_in_the_same_folder_are_refused(
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
+def test_validation_sets_of_one_name_are_refused(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
+    """The figures of one would stand for both."""
+    with pytest.raises(InputError, match="Several sets of validation micrographs are named discs"):
+        fit(tmp_path / "run", crops, [*sets, *sets], OPTIONS, CPU)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors", "state.pt"])
 def test_weights_of_unknown_origin_are_not_overwritten(
     name: str, crops: Mixture, sets: list[ValidationSet], tmp_path: Path

@@ -190,6 +190,16 @@ def test_interrupted_crop_file_is_never_taken_for_a_complete_one(tmp_path: Path)
     assert not path.exists()
 
 
+def test_crop_file_that_cannot_be_completed_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"), CropWriter(tmp_path / "crops.h5", 8, {}) as writer:
+        writer.append([Crop(np.zeros((8, 8), np.float32), NOTHING, NOTHING)])
+        monkeypatch.setattr(np, "concatenate", fail)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("size", [0, 100, 2000])
 def test_crop_file_cut_short(size: int, source: LabelledSource, tmp_path: Path) -> None:
     path = tmp_path / "crops.h5"

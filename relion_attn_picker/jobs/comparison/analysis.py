@@ -33,7 +33,8 @@ from relion_attn_picker.inference.combination import STRATEGIES
 from relion_attn_picker.io.candidates import CandidateRecord
 from relion_attn_picker.jobs.comparison.hybrids import CHOSEN, settings_of
 from relion_attn_picker.jobs.comparison.picking import PickedSet
-from relion_attn_picker.jobs.comparison.request import ATTENTION, CROWDING, NETWORKS, STANDARD, LabelledTestSet
+from relion_attn_picker.jobs.comparison.request import CROWDING, LabelledTestSet
+from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD
 
 HYBRIDS: Final = (CHOSEN, *STRATEGIES)
 CONTENDERS: Final = (*NETWORKS, *HYBRIDS)

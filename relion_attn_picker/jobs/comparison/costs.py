@@ -18,11 +18,10 @@ import torch
 from relion_attn_picker.evaluation.comparison_result import ArchitectureRow, CostRow
 from relion_attn_picker.jobs.comparison.memory import measure_memory
 from relion_attn_picker.jobs.comparison.picking import PickedSet
-from relion_attn_picker.jobs.comparison.request import ATTENTION, NETWORKS, STANDARD
 from relion_attn_picker.jobs.comparison.works import IMAGE_SIDE, make_answerer, make_noise, make_trainee, tell_batch
 from relion_attn_picker.model_spec import ModelSpec
 from relion_attn_picker.models.builders import build_model
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD, InferenceOptions
 from relion_attn_picker.training_options import TrainOptions
 
 STUDY_FEATURES: Final = 64

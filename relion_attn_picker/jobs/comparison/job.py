@@ -33,7 +33,7 @@ from relion_attn_picker.jobs.comparison.request import (
     warn_of_training_sets,
 )
 from relion_attn_picker.jobs.comparison.training import WHOLE, TrainingPlan, train_pairs
-from relion_attn_picker.jobs.labelled_data import MOST_HELD_OUT, TrainingData, read_labels
+from relion_attn_picker.jobs.labelled_data import TrainingData, count_held_out, read_labels
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.report.comparison import write_comparison
 from relion_attn_picker.training.fit import Progress
@@ -125,8 +125,7 @@ def _leave_held_out(data: Sequence[TrainingData], plan: TrainingPlan | None) -> 
     for each in data:
         own = trained.get(each.micrographs_star.resolve())
         if own is not None:
-            count = len(read_labels(own).micrographs)
-            hold_out = min(MOST_HELD_OUT, max(1, count // 5)) if own.hold_out is None else own.hold_out
+            hold_out = count_held_out(len(read_labels(own).micrographs), own.hold_out)
             if not hold_out:
                 raise InputError(f"{each.micrographs_star} is trained on as a whole: give --hold_out 1 or more.")
             log.info(

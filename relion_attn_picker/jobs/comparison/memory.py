@@ -14,9 +14,8 @@ import torch
 
 from relion_attn_picker.evaluation.comparison_result import CostRow
 from relion_attn_picker.jobs.benchmarking import peak_memory
-from relion_attn_picker.jobs.comparison.request import ATTENTION, NETWORKS, STANDARD
 from relion_attn_picker.jobs.comparison.works import IMAGE_SIDE, make_answerer, make_noise, make_trainee, tell_batch
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD, InferenceOptions
 from relion_attn_picker.training_options import TrainOptions
 
 MEGABYTE: Final = 1e6

@@ -30,10 +30,11 @@ from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.io.pixel_counts import PixelRecord, PixelStore
 from relion_attn_picker.jobs.comparison.hybrids import SETTINGS, combine_every_way, find_scale
-from relion_attn_picker.jobs.comparison.request import NETWORKS, LabelledTestSet, NetworkPair
+from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, InferenceOptions
+from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, NETWORKS, InferenceOptions
 from relion_attn_picker.picks import Peaks, ProbabilityMap, peaks_to_picks
+from relion_attn_picker.replacing import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ class _Cache:
     def write_scale(self, scale: LogitScale) -> None:
         """Keep the scale."""
         record = {"found_with": self._made_with[:2], "scale": asdict(scale)}
-        (self._folder / "scale.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        replace_file(self._folder / "scale.json", json.dumps(record, indent=1) + "\n", through_links=True)
 
     def write(
         self,

@@ -21,17 +21,16 @@ from relion_attn_picker.inference.weights import weights_in
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.jobs.labelled_data import TrainingData, read_labels
-from relion_attn_picker.jobs.reference import open_reference
+from relion_attn_picker.jobs.set_names import name_sets
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import CheckpointHeader
+from relion_attn_picker.options import ATTENTION as ATTENTION
+from relion_attn_picker.options import NETWORKS as NETWORKS
+from relion_attn_picker.options import STANDARD as STANDARD
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.simulation.project_folder import CONDITIONS_JSONL
 
 log = logging.getLogger(__name__)
-
-ATTENTION: Final = "attention"
-STANDARD: Final = "standard"
-NETWORKS: Final = (ATTENTION, STANDARD)
 
 SNR: Final = "signal-to-noise ratio"
 DEFOCUS: Final = "defocus (µm)"
@@ -68,6 +67,8 @@ class LabelledTestSet:
         The folder that the micrographs' names are relative to.
     conditions
         What is known of every micrograph, by name, ``(m,)``; NaN where it is not known.
+    label_digest
+        By which the labels of the whole set are known again.
     """
 
     name: str
@@ -77,6 +78,7 @@ class LabelledTestSet:
     ignored_yx: Sequence[FloatArray]
     project_dir: Path
     conditions: Mapping[str, NDArray[np.float64]]
+    label_digest: str
 
 
 def open_test_sets(data: Sequence[TrainingData]) -> list[LabelledTestSet]:
@@ -89,12 +91,8 @@ def open_test_sets(data: Sequence[TrainingData]) -> list[LabelledTestSet]:
     """
     if not data:
         raise InputError("There is no labelled set to compare on: give --data MICROGRAPHS COORDINATES DIAMETER.")
-    sets: list[LabelledTestSet] = []
-    for each in data:
-        name = each.micrographs_star.absolute().parent.name
-        taken = [known.name for known in sets]
-        sets.append(_open_test_set(each, name if name not in taken else f"{name}_{len(sets) + 1}"))
-    return sets
+    names = name_sets([each.micrographs_star for each in data])
+    return [_open_test_set(each, name) for each, name in zip(data, names, strict=True)]
 
 
 def _open_test_set(data: TrainingData, name: str) -> LabelledTestSet:
@@ -105,9 +103,16 @@ def _open_test_set(data: TrainingData, name: str) -> LabelledTestSet:
         raise InputError(f"{data.coordinates} has no particle on the micrographs of {name}: nothing can be measured.")
     conditions = {DEFOCUS: np.array([_defocus(each) for each in micrographs])}
     conditions |= _read_simulated_conditions(data.micrographs_star.parent / CONDITIONS_JSONL, micrographs)
-    reference = open_reference(data.coordinates, labels.project_dir, None)
-    ignored_yx = [reference.read_ignored(each.name) for each in micrographs]
-    return LabelledTestSet(name, data.particle_diameter, micrographs, yx, ignored_yx, labels.project_dir, conditions)
+    return LabelledTestSet(
+        name=name,
+        particle_diameter=data.particle_diameter,
+        micrographs=micrographs,
+        yx=yx,
+        ignored_yx=labels.ignored_yx[first:],
+        project_dir=labels.project_dir,
+        conditions=conditions,
+        label_digest=labels.digest,
+    )
 
 
 def _defocus(micrograph: Micrograph) -> float:
@@ -203,13 +208,24 @@ def _training_of(header: CheckpointHeader) -> dict[str, object]:
 
 
 def warn_of_training_sets(pairs: Sequence[NetworkPair], sets: Sequence[LabelledTestSet]) -> None:
-    """Warn if the header of a checkpoint names a test set among the data that it was trained on."""
+    """Warn if the header of a checkpoint tells of a test set among the data that it was trained on.
+
+    The labels tell which set it is. One of the same name may be it with other labels: in RELION projects, each set is
+    called after the number of a job.
+    """
     for pair in pairs:
         for path in (pair.attention, pair.standard):
-            trained_on = {source.get("name") for source in read_header(path).trained_with.get("data") or []}
+            trained_on = read_header(path).trained_with.get("data") or []
             for each in sets:
-                if each.name in trained_on:
+                if any(source.get("label_digest") == each.label_digest for source in trained_on):
+                    log.warning("%s was trained on %s: figures on what a network has seen flatter it.", path, each.name)
+                elif any(_may_be_one(str(source.get("name")), each.name) for source in trained_on):
                     log.warning(
-                        "%s was trained on a set named %s: figures on what a network has seen flatter it.",
+                        "%s was trained on a set named %s: if it shows the same micrographs, the figures flatter it.",
                         path, each.name,
                     )  # fmt: skip
+
+
+def _may_be_one(first: str, second: str) -> bool:
+    """Tell whether two names of sets are equal, but for more folders above that one of them tells."""
+    return f"/{first}".endswith(f"/{second}") or f"/{second}".endswith(f"/{first}")

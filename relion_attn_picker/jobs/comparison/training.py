@@ -16,10 +16,11 @@ from typing import Final
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.jobs.comparison.request import NETWORKS, NetworkPair
-from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, split_source
+from relion_attn_picker.jobs.comparison.request import NetworkPair
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_sources, split_source
 from relion_attn_picker.jobs.training_job import run_training
-from relion_attn_picker.options import InferenceOptions, require
+from relion_attn_picker.options import NETWORKS, InferenceOptions, require
+from relion_attn_picker.replacing import replacing
 from relion_attn_picker.training.crops import FieldSource, LabelledSource
 from relion_attn_picker.training.fit import Progress
 from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
@@ -105,7 +106,9 @@ def train_pairs(
 
 def _take_share(plan: TrainingPlan, share: float) -> tuple[list[LabelledSource], list[LabelledSource]]:
     """Return what is trained on and what is held out; the held-out micrographs are the same for all shares."""
-    splits = [split_source(read_labelled_source(each), each.hold_out) for each in plan.data]
+    others = {each.name for each in (*plan.validation, plan.simulated, plan.fields) if each is not None}
+    labelled = read_labelled_sources(plan.data, others)
+    splits = [split_source(source, each.hold_out) for source, each in zip(labelled, plan.data, strict=True)]
     sources = [source for source, _ in splits] + ([] if plan.simulated is None else [plan.simulated])
     held_out = [source for _, source in splits if source.micrographs] + list(plan.validation)
     if share == WHOLE:
@@ -153,10 +156,9 @@ def _train(
 
 def _share_file(source: Path, target: Path) -> None:
     """Give a file a second name; where the disk knows no hard links, copy it."""
-    partial = target.with_name(target.name + ".shared")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(source, partial)
-    except OSError:
-        shutil.copyfile(source, partial)
-    partial.replace(target)
+    with replacing(target) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)

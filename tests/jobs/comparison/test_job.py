@@ -14,8 +14,11 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.comparison_result import Comparison
+from relion_attn_picker.inference.combination import LogitScale
 from relion_attn_picker.jobs.comparison import analysis, job, picking
 from relion_attn_picker.jobs.comparison.job import ComparisonRequest
+from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
+from relion_attn_picker.options import NETWORKS
 from tests.conftest import hold_elsewhere, write_tiny_checkpoint
 
 Compare = Callable[..., int]
@@ -61,6 +64,24 @@ def checkpoints(tmp_path: Path) -> list[str]:
             path.write_bytes(path.read_bytes().replace(b"by hand", f"by han{seed}".encode()))
             arguments += [f"--{name}", path.name]
     return arguments
+
+
+def test_interrupted_scale_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a ``scale.json`` would end every further run in the folder."""
+
+    def interrupted(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    pair = NetworkPair(*(write_tiny_checkpoint(tmp_path / f"{name}.safetensors", name) for name in NETWORKS))
+    (tmp_path / "set").mkdir()
+    cache = picking._Cache(tmp_path / "set", LabelledTestSet("one", 100.0, [], [], [], tmp_path, {}), pair, "float32")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", interrupted)
+        cache.write_scale(LogitScale(2.0, 0.5))
+    assert not list((tmp_path / "set").iterdir())
+    assert cache.read_scale() is None
+    cache.write_scale(LogitScale(2.0, 0.5))
+    assert cache.read_scale() == LogitScale(2.0, 0.5)
 
 
 def test_released_pair_is_compared_if_nothing_is_given(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
