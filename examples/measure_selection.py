@@ -18,7 +18,8 @@ import numpy as np
 from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
-from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE, describe_point
+from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
+from relion_attn_picker.jobs.saved_options import OPTIONS_FILE, describe_point
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.relion.micrographs import write_micrographs

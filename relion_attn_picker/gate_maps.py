@@ -72,10 +72,6 @@ class GateMap:
         if self.values.ndim != 2:
             raise ValueError(f"GateMap.values has shape {self.values.shape}: expected (h, w).")
 
-    def to_micrograph(self, yx: NDArray[Any]) -> NDArray[np.float64]:
-        """Carry points ``(n, 2)`` from pixels of the map to pixels of the micrograph."""
-        return np.asarray(yx, dtype=np.float64) * self.spacing + self.origin
-
     def from_micrograph(self, yx: NDArray[Any]) -> NDArray[np.float64]:
         """Carry points ``(n, 2)`` from pixels of the micrograph to pixels of the map."""
         return (np.asarray(yx, dtype=np.float64) - self.origin) / self.spacing

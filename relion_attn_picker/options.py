@@ -55,6 +55,14 @@ def check_threshold(threshold: float) -> None:
     require(0 < threshold < 1, f"The threshold is {threshold}: expected a number above 0 and below 1, such as 0.3.")
 
 
+def check_output_name(name: str, what: str) -> None:
+    """Refuse a blank name for results: a path made of it would be the current folder, or the file system's root."""
+    require(
+        bool(name.strip()),
+        f"{what} is empty: expected the folder or file for the results; give its name, or set the variable it is in.",
+    )
+
+
 def check_base_features(width: int) -> None:
     """Raise ``InputError`` if no network has this many base features."""
     require(width in BASE_FEATURES, f"base_features is {width}: expected {EXPECTED_BASE_FEATURES}.")

@@ -17,6 +17,7 @@ from relion_attn_picker.options import (
     VARIANTS,
     InferenceOptions,
     PickOptions,
+    check_output_name,
     cores_of_process,
 )
 from relion_attn_picker.training_options import MAX_WORKERS
@@ -27,6 +28,18 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 LIKE_RELION: Final = {"token_normalize_func": lambda name: name.replace("-", "_"), "max_content_width": 110}
 """Context settings of commands whose options may be written with ``-`` or with ``_``."""
 
+
+class OutputName(click.types.StringParamType):
+    """The type of every option or argument that says where results go: text, but not blank."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text: str = super().convert(value, param, ctx)
+        what = param.opts[0] if isinstance(param, click.Option) else param.human_readable_name if param else "The name"
+        check_output_name(text, what)
+        return text
+
+
+OUTPUT_NAME: Final = OutputName()
 
 GPU_HELP: Final = "auto (the GPU with the most free memory, if there is one), cpu, or a GPU's number"
 

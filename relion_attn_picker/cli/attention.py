@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, gpu_option, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, gpu_option, threads_option
 from relion_attn_picker.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command(name="attention", context_settings=LIKE_RELION)
 @click.argument("micrograph")
 @click.option("--diameter", type=float, required=True, help="Particle diameter in Å.")
-@click.option("--out", required=True, help="Folder for the pictures and maps.")
+@click.option("--out", type=OUTPUT_NAME, required=True, help="Folder for the pictures and maps.")
 @click.option("--count", type=int, default=1, show_default=True, help="Look at the first N micrographs of the list.")
 @click.option(
     "--window",

@@ -9,11 +9,13 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, gpu_option, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, gpu_option, threads_option
 
 
 @click.command(name="calibrate", context_settings=LIKE_RELION)
-@click.option("--out", required=True, help="Folder of the hybrid: both checkpoints and calibration.json.")
+@click.option(
+    "--out", type=OUTPUT_NAME, required=True, help="Folder of the hybrid: both checkpoints and calibration.json."
+)
 @click.option("--attention", help="Checkpoint of the attention network.  [default: the released one]")
 @click.option("--standard", help="Checkpoint of the standard network.  [default: the released one]")
 @click.option(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from relion_attn_picker.cli import train
-from relion_attn_picker.cli._options import LIKE_RELION
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME
 from relion_attn_picker.cli._plain_command import log_into
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import NETWORKS, InferenceOptions
@@ -32,7 +32,10 @@ NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
     help="Labelled set to compare on: micrographs STAR, coordinates, diameter in Å. Repeatable.",
 )
 @click.option(
-    "--out", required=True, help="Folder of the report; an interrupted comparison goes on, a finished one is redrawn."
+    "--out",
+    type=OUTPUT_NAME,
+    required=True,
+    help="Folder of the report; an interrupted comparison goes on, a finished one is redrawn.",
 )
 @click.option(
     "--attention",

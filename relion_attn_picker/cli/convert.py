@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME
 
 
 @click.command(name="convert", context_settings=LIKE_RELION)
 @click.argument("source")
-@click.argument("target")
+@click.argument("target", type=OUTPUT_NAME)
 @click.option("--from", "source_format", help="Format of SOURCE.  [default: told from its name and content]")
 @click.option("--to", "target_format", help="Format of TARGET.  [default: told from its name]")
 @click.option("--micrographs", help="Micrographs STAR file: names of the result, and the images to check against.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, check_choices, picking_options
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_choices, picking_options
 from relion_attn_picker.errors import InputError
 
 
@@ -21,7 +21,9 @@ def command() -> None:
 
 @command.command(context_settings=LIKE_RELION)
 @click.argument("files", nargs=-1, required=True)
-@click.option("--out", default="micrographs.star", show_default=True, help="Micrographs STAR file to write.")
+@click.option(
+    "--out", type=OUTPUT_NAME, default="micrographs.star", show_default=True, help="Micrographs STAR file to write."
+)
 @click.option("--project_dir", help="CryoSPARC's project folder.  [default: looked for beside FILES]")
 def exposures(files: tuple[str, ...], out: str, project_dir: str | None) -> None:
     """Write a micrographs STAR file for `attnpick pick` from an output of CryoSPARC.
@@ -42,7 +44,9 @@ def exposures(files: tuple[str, ...], out: str, project_dir: str | None) -> None
 @click.option(
     "--exposures", "exposure_files", multiple=True, required=True, help="As for `exposures`; repeat for several .cs."
 )
-@click.option("--out", required=True, help="Folder for the files, best one inside CryoSPARC's project folder.")
+@click.option(
+    "--out", type=OUTPUT_NAME, required=True, help="Folder for the files, best one inside CryoSPARC's project folder."
+)
 @click.option(
     "--min_distance", type=float, help="Smallest distance between picks in Å.  [default: the job's, if known]"
 )
@@ -92,7 +96,7 @@ Or, without a result group: job 'Import Particle Stack', input 'micrographs' the
 @click.option(
     "--micrographs", help="Micrographs STAR file whose names the coordinates get.  [default: CryoSPARC's paths]"
 )
-@click.option("--out", required=True, help="Folder for the coordinates; made if absent.")
+@click.option("--out", type=OUTPUT_NAME, required=True, help="Folder for the coordinates; made if absent.")
 @click.option("--flip_y/--no_flip_y", help="Mirror y: for micrographs that CryoSPARC has upside down.  [default: no]")
 def import_(files: tuple[str, ...], micrographs: str | None, out: str, flip_y: bool) -> None:
     """Write RELION coordinates from picks or particles of CryoSPARC, to train on or to evaluate against.
@@ -112,7 +116,11 @@ def import_(files: tuple[str, ...], micrographs: str | None, out: str, flip_y: b
 @click.option("--job", "source_job", required=True, help="Job with the micrographs, such as J12.")
 @click.option("--output", default="exposures", show_default=True, help="Its output; after Curate: exposures_accepted.")
 @click.option("--project_dir", help="The project folder as this machine sees it.  [default: as CryoSPARC says]")
-@click.option("--out", help="Folder for the results here; continued if it holds some.  [default: attnpick_P3_J12]")
+@click.option(
+    "--out",
+    type=OUTPUT_NAME,
+    help="Folder for the results here; continued if it holds some.  [default: attnpick_P3_J12]",
+)
 @picking_options
 def run(
     project: str, workspace: str, source_job: str, output: str, project_dir: str | None, out: str | None, **options: Any
@@ -126,7 +134,7 @@ def run(
     from relion_attn_picker.cli._job_command import guard_job
     from relion_attn_picker.relion.job import JobDirectory
 
-    job = JobDirectory.open(out or f"attnpick_{project}_{source_job}")
+    job = JobDirectory.open(f"attnpick_{project}_{source_job}" if out is None else out)
 
     def work() -> None:
         choices = check_choices(**options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, check_pixel_size, gpu_option, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_pixel_size, gpu_option, threads_option
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import check_folder
 
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 @click.command(name="diameter", context_settings=LIKE_RELION)
 @click.argument("inputs", nargs=-1, required=True, metavar="MICROGRAPHS...")
 @click.option("--count", type=int, default=6, show_default=True, help="Look at so many micrographs of the list.")
-@click.option("--out", metavar="PNG", help="Picture of the scores at each diameter, and of the average particle.")
+@click.option(
+    "--out",
+    type=OUTPUT_NAME,
+    metavar="PNG",
+    help="Picture of the scores at each diameter, and of the average particle.",
+)
 @click.option("--pixel_size", "--angpix", type=float, help="Å per pixel, if the files have none or a wrong one.")
 @click.option("--variant", type=click.Choice(["attention", "standard"]), help="Which network.  [default: attention]")
 @click.option("--weights", help="File of weights.  [default: the released ones of the variant]")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME
 
 
 @click.command(name="evaluate", context_settings=LIKE_RELION)
@@ -23,7 +23,9 @@ from relion_attn_picker.cli._options import LIKE_RELION
 @click.option(
     "--last", type=int, help="Only the last N micrographs of the list: those that train --hold_out keeps out."
 )
-@click.option("--out", help="Folder for evaluation.json, evaluation.star and the precision-recall curve.")
+@click.option(
+    "--out", type=OUTPUT_NAME, help="Folder for evaluation.json, evaluation.star and the precision-recall curve."
+)
 def command(
     picks: str,
     truth: str,

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, check_choices, picking_options, refuse_inputs
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_choices, picking_options, refuse_inputs
 
 
 @click.command(name="external", context_settings=LIKE_RELION)
-@click.option("--o", "folder", required=True, help="The job's folder; RELION gives it.")
+@click.option("--o", "folder", type=OUTPUT_NAME, required=True, help="The job's folder; RELION gives it.")
 @click.option("--in_mics", required=True, help="Micrographs STAR file; the field 'Input micrographs'.")
 @click.option("--in_coords", help="Reference coordinates to evaluate the picks against; 'Input coordinates'.")
 @picking_options

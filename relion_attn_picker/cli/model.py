@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from relion_attn_picker.cli._options import OUTPUT_NAME
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import check_folder
 
@@ -32,7 +33,7 @@ def show(file: str) -> None:
 
 @command.command()
 @click.argument("file")
-@click.argument("out")
+@click.argument("out", type=OUTPUT_NAME)
 def release(file: str, out: str) -> None:
     """Write the weights of FILE to OUT (*.safetensors) as float16, half the size, and a model card beside them."""
     target = Path(out)

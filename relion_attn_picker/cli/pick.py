@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, check_choices, picking_options
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_choices, picking_options
 from relion_attn_picker.errors import InputError
 
 
 @click.command(name="pick", context_settings=LIKE_RELION)
 @click.argument("inputs", nargs=-1, required=True, metavar="MICROGRAPHS...")
-@click.option("--out", required=True, help="Folder for the results; made if absent, continued if it holds some.")
+@click.option(
+    "--out", type=OUTPUT_NAME, required=True, help="Folder for the results; made if absent, continued if it holds some."
+)
 @click.option("--reference", "--in_coords", "reference", help="Reference coordinates to evaluate the picks against.")
 @click.option("--watch", type=float, metavar="SECONDS", help="Look for new micrographs this often.  [default: once]")
 @click.option("--idle", type=float, metavar="SECONDS", help="End when nothing new came for so long.  [default: never]")

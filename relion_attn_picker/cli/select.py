@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, given_changes, selection_options
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, given_changes, selection_options
 
 
 @click.command(name="select", context_settings=LIKE_RELION)
-@click.argument("job")
+@click.argument("job", type=OUTPUT_NAME)
 @selection_options
 def command(job: str, reference: str | None, pixel_size: float | None, **changes: Any) -> int:
     """Cut the picking job in the folder JOB anew: its STAR files are written again, and no image is read.

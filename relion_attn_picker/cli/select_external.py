@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, given_changes, refuse_inputs, selection_options
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, given_changes, refuse_inputs, selection_options
 from relion_attn_picker.errors import InputError
 
 
 @click.command(name="select-external", context_settings=LIKE_RELION)
-@click.option("--o", "folder", required=True, help="The job's folder; RELION gives it.")
+@click.option("--o", "folder", type=OUTPUT_NAME, required=True, help="The job's folder; RELION gives it.")
 @click.option("--in_coords", required=True, help="The list of coordinates of a picking job; 'Input coordinates'.")
 @selection_options
 @click.option("--j", "threads", type=int, hidden=True, expose_value=False)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relion_attn_picker.cli._options import GPU_HELP, LIKE_RELION
+from relion_attn_picker.cli._options import GPU_HELP, LIKE_RELION, OUTPUT_NAME
 from relion_attn_picker.cli._particle import PARTICLE_OPTIONS, choose_particle, particle_options
-from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import DIRT_NAMES, PIXEL_TYPES, InferenceOptions, SimulationOptions
 
 if TYPE_CHECKING:
@@ -17,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command(name="simulate", context_settings=LIKE_RELION)
-@click.option("--out", required=True, help="Folder of the project; an interrupted one goes on where it stopped.")
+@click.option(
+    "--out", type=OUTPUT_NAME, required=True, help="Folder of the project; an interrupted one goes on where it stopped."
+)
 @click.option("--count", type=int, default=4, show_default=True, help="Number of micrographs.")
 @click.option("--width", type=int, default=1440, show_default=True, help="Pixels along x, such as 4096 or 5760 (K3).")
 @click.option("--height", type=int, default=1024, show_default=True, help="Pixels along y, such as 4096 or 4092 (K3).")
@@ -64,8 +65,6 @@ def command(
     Broken particles and ones in junk are in ignored.star, masks of the junk in Junk/, all options in simulation.json.
     With usual dirt every second micrograph has a carbon edge. Run jobs with the folder as the current one.
     """
-    if not out:
-        raise InputError("--out is empty: expected the folder of the project, such as simulated.")
     choice = {name: others.pop(name) for name in PARTICLE_OPTIONS}
     underfocus = None if defocus is None else (1e4 * defocus[0], 1e4 * defocus[1])
     options = SimulationOptions(count=count, shape=(height, width), defocus=underfocus, **others)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, training_process_options
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, training_process_options
 from relion_attn_picker.cli._plain_command import log_into
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import InferenceOptions
@@ -42,7 +42,12 @@ def _of_recipe(field: str, kind: Any, text: str) -> Callable[[Any], Any]:
     metavar="MICS COORDS DIAMETER",
     help="Micrographs STAR, its coordinates (ManualPick, AutoPick or particles STAR), diameter in Å. Repeatable.",
 )
-@click.option("--out", required=True, help="Folder of the training; an interrupted one goes on where it stopped.")
+@click.option(
+    "--out",
+    type=OUTPUT_NAME,
+    required=True,
+    help="Folder of the training; an interrupted one goes on where it stopped.",
+)
 @click.option(
     "--start_from",
     help="Weights to make better: a file, attention, standard, or shipped (of --variant).  [default: random ones]",

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, gpu_option, refuse_inputs, training_process_options
+from relion_attn_picker.cli._options import (
+    LIKE_RELION,
+    OUTPUT_NAME,
+    gpu_option,
+    refuse_inputs,
+    training_process_options,
+)
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
@@ -21,7 +27,7 @@ FINE_TUNE = RECIPES[RECIPE]
 
 
 @click.command(name="train-external", context_settings=LIKE_RELION)
-@click.option("--o", "folder", required=True, help="The job's folder; RELION gives it.")
+@click.option("--o", "folder", type=OUTPUT_NAME, required=True, help="The job's folder; RELION gives it.")
 @click.option("--in_mics", required=True, help="Micrographs STAR file; the field 'Input micrographs'.")
 @click.option("--in_coords", help="ManualPick or AutoPick coordinates to learn from; 'Input coordinates'.")
 @click.option("--in_parts", help="Or particles, as after Class2D and Select; 'Input particles'.")

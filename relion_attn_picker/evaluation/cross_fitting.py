@@ -7,7 +7,7 @@ Stat. Soc. B 36 (1974) 111).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from relion_attn_picker.evaluation.pixel_histograms import PixelHistogram, find_
 
 MOST_FOLDS: Final = 5
 
+Choice = TypeVar("Choice")
 Setting = TypeVar("Setting")
 
 
@@ -26,10 +27,11 @@ def deal_folds(n: int) -> NDArray[np.intp]:
     return np.arange(n) % max(1, min(MOST_FOLDS, n))
 
 
-def _others(n: int) -> list[NDArray[np.intp]]:
-    """Return for each micrograph those of the other folds."""
+def _choose_by_fold(n: int, choose: Callable[[NDArray[np.intp]], Choice]) -> list[Choice]:
+    """Return for each of ``n`` micrographs what is chosen on those of the other folds, ``(m,)`` places; once a fold."""
     folds = deal_folds(n)
-    return [np.flatnonzero(folds != fold) for fold in folds]
+    chosen = {fold: choose(np.flatnonzero(folds != fold)) for fold in np.unique(folds).tolist()}
+    return [chosen[fold] for fold in folds.tolist()]
 
 
 def choose_thresholds(matches: Sequence[MicrographMatches], fallback: float) -> list[float]:
@@ -37,29 +39,21 @@ def choose_thresholds(matches: Sequence[MicrographMatches], fallback: float) -> 
 
     ``fallback`` is taken where no candidate of the others is right, and of a single micrograph, which has no others.
     """
-    by_fold: dict[bytes, float] = {}
-    thresholds = []
-    for others in _others(len(matches)):
-        key = others.tobytes()
-        if key not in by_fold:
-            pooled = pool_matches([matches[place] for place in others])
-            best = score_matches(pooled, -np.inf).best_threshold
-            by_fold[key] = best if np.isfinite(best) else fallback
-        thresholds.append(by_fold[key])
-    return thresholds
+
+    def choose(others: NDArray[np.intp]) -> float:
+        best = score_matches(pool_matches([matches[place] for place in others]), -np.inf).best_threshold
+        return best if np.isfinite(best) else fallback
+
+    return _choose_by_fold(len(matches), choose)
 
 
 def choose_pixel_thresholds(histograms: Sequence[PixelHistogram]) -> list[float]:
     """Choose a threshold for each micrograph: that with the best pixel F1 on the other folds, 0.5 without others."""
-    by_fold: dict[bytes, float] = {}
-    thresholds = []
-    for others in _others(len(histograms)):
-        key = others.tobytes()
-        if key not in by_fold:
-            chosen = [histograms[place] for place in others]
-            by_fold[key] = find_best_pixel_threshold(chosen) if chosen else 0.5
-        thresholds.append(by_fold[key])
-    return thresholds
+
+    def choose(others: NDArray[np.intp]) -> float:
+        return find_best_pixel_threshold([histograms[place] for place in others]) if len(others) else 0.5
+
+    return _choose_by_fold(len(histograms), choose)
 
 
 def choose_settings(matches: Mapping[Setting, Sequence[MicrographMatches]]) -> list[Setting]:
@@ -68,16 +62,12 @@ def choose_settings(matches: Mapping[Setting, Sequence[MicrographMatches]]) -> l
     Among equals, and of a single micrograph, the first setting is taken: give the plainest one first.
     """
     settings = list(matches)
-    n = len(matches[settings[0]])
-    by_fold: dict[bytes, Setting] = {}
-    chosen = []
-    for others in _others(n):
-        key = others.tobytes()
-        if key not in by_fold:
-            merits = [_merit([matches[setting][place] for place in others]) for setting in settings]
-            by_fold[key] = settings[int(np.argmax(merits))]
-        chosen.append(by_fold[key])
-    return chosen
+
+    def choose(others: NDArray[np.intp]) -> Setting:
+        merits = [_merit([matches[setting][place] for place in others]) for setting in settings]
+        return settings[int(np.argmax(merits))]
+
+    return _choose_by_fold(len(matches[settings[0]]), choose)
 
 
 def _merit(matches: Sequence[MicrographMatches]) -> float:

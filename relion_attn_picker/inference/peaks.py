@@ -22,8 +22,6 @@ def find_peaks(
     probability_map: ProbabilityMap,
     threshold: float,
     min_distance_px: float,
-    border_px: float = 0.0,
-    max_peaks: int | None = None,
     smoothing_px: float = SMOOTHING_PX,
 ) -> Peaks:
     """Find the local maxima of a probability map.
@@ -41,10 +39,6 @@ def find_peaks(
         Lowest score of a peak; the score is the smoothed map at the candidate's pixel.
     min_distance_px
         Smallest distance between two peaks, map pixels.
-    border_px
-        Peaks closer than this to the map's outline are left out, map pixels.
-    max_peaks
-        Keep this many of the highest; ``None`` keeps all.
     smoothing_px
         Standard deviation of the Gaussian smoothing, map pixels; 0 for none.
 
@@ -53,15 +47,13 @@ def find_peaks(
     Peaks
         Highest first.
     """
-    values = probability_map.values
-    smooth = smooth_values(values, smoothing_px)
+    smooth = smooth_values(probability_map.values, smoothing_px)
     candidates = _local_maxima(smooth, threshold)
-    candidates = candidates[_inside(candidates, values.shape, border_px)]
     score = smooth[candidates[:, 0], candidates[:, 1]]
     order = np.lexsort((candidates[:, 1], candidates[:, 0], -score))
     candidates, score = candidates[order], score[order]
     centres = _refine_centres(smooth, candidates)
-    kept = suppress_neighbours(centres, min_distance_px)[:max_peaks]
+    kept = suppress_neighbours(centres, min_distance_px)
     return Peaks(centres[kept], score[kept].astype(np.float32), probability_map.pixel_size)
 
 
@@ -84,12 +76,6 @@ def _local_maxima(values: FloatArray, threshold: float) -> NDArray[np.intp]:
     np.minimum.at(first_pixel, plateaus[is_maximum] - 1, np.flatnonzero(is_maximum))
     fallback = np.stack(np.unravel_index(first_pixel, values.shape), axis=1)
     return np.where(on_plateau[:, None], nearest, fallback)
-
-
-def _inside(pixels: NDArray[np.intp], shape: tuple[int, ...], border_px: float) -> NDArray[np.bool_]:
-    height, width = shape
-    y, x = pixels[:, 0], pixels[:, 1]
-    return (y >= border_px) & (x >= border_px) & (y <= height - 1 - border_px) & (x <= width - 1 - border_px)
 
 
 def _refine_centres(values: FloatArray, pixels: NDArray[np.intp]) -> FloatArray:

@@ -2,7 +2,7 @@
 
 A file that is only ever appended to survives a kill at any moment: at worst its last line is torn, and that
 micrograph is done again. The candidates reach below the threshold, so that another threshold, border or maximum
-number costs no look at any image. Only the place of each line is kept in memory.
+number costs no look at any image. Only the place of each line, and what is no candidate in it, is kept in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.picks import FloatArray, Picks, is_junk
+from relion_attn_picker.picks import JUNK, FloatArray, Picks, is_junk
 
 COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
@@ -96,6 +96,55 @@ def _round_scores(values: FloatArray) -> FloatArray:
     return rounded
 
 
+@dataclass(frozen=True)
+class RecordSummary:
+    """What a record says but for its candidates: see ``CandidateRecord``.
+
+    ``highest_junk`` is the highest score of a candidate that has a reason to be rejected; ``None``: none has.
+    """
+
+    found_with: str
+    selected_with: str
+    image_shape: tuple[int, int]
+    n_picks: int
+    mean_score: float
+    image_time: float | None
+    image_size: int | None
+    image_digest: str | None
+    highest_junk: float | None
+
+    @classmethod
+    def of_line(cls, line: Mapping[str, Any]) -> RecordSummary:
+        """Return the summary of a line with candidates."""
+        height, width = line["image_shape"]
+        names = line.get("details", [])
+        junk = 3 + names.index(JUNK) if JUNK in names else None
+        return cls(
+            line["found_with"],
+            line["selected_with"],
+            (height, width),
+            line["n_picks"],
+            _read_mean(line["mean_score"]),
+            line.get("image_time"),
+            line.get("image_size"),
+            line.get("image_digest"),
+            None if junk is None else max((each[2] for each in line["candidates"] if each[junk] > 0), default=None),
+        )
+
+    def reselected(self, line: Mapping[str, Any]) -> RecordSummary:
+        """Return the summary after another selection among the same candidates."""
+        return replace(
+            self,
+            selected_with=line["selected_with"],
+            n_picks=line["n_picks"],
+            mean_score=_read_mean(line["mean_score"]),
+        )
+
+
+def _read_mean(stored: float | None) -> float:
+    return float("nan") if stored is None else float(stored)
+
+
 def _selection_of(record: CandidateRecord) -> dict[str, Any]:
     return {
         "micrograph": record.micrograph,
@@ -114,8 +163,7 @@ class CandidateStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offsets: dict[str, int] = {}
-        self._selections: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, tuple[int, RecordSummary]] = {}
         if path.is_file():
             self._index_lines()
 
@@ -130,16 +178,15 @@ class CandidateStore:
     def _index_line(self, line: dict[str, Any], offset: int) -> None:
         name = line["micrograph"]
         if line.get("forgotten"):
-            self._drop(name)
+            self._known.pop(name, None)
         elif "candidates" in line:
-            self._offsets[name] = offset
-            self._selections.pop(name, None)
-        else:
-            self._selections[name] = {key: line[key] for key in ("selected_with", "n_picks", "mean_score")}
+            self._known[name] = offset, RecordSummary.of_line(line)
+        elif name in self._known:
+            self._note(line)
 
-    def _drop(self, name: str) -> None:
-        self._offsets.pop(name, None)
-        self._selections.pop(name, None)
+    def _note(self, line: Mapping[str, Any]) -> None:
+        offset, summary = self._known[line["micrograph"]]
+        self._known[line["micrograph"]] = offset, summary.reselected(line)
 
     def scores(self, borders: Mapping[str, float], reject_junk: bool = False) -> FloatArray:
         """Return the scores of all candidates that may be picks, ``(n,)``; micrographs that are not done have none.
@@ -148,26 +195,38 @@ class CandidateStore:
         ``reject_junk``, those of candidates that have a reason to be rejected are left out.
         """
         known = ((self.read(name), border) for name, border in borders.items())
-        inside = [record.inside(border) for record, border in known if record is not None]
+        inside = (record.inside(border) for record, border in known if record is not None)
         counted = (record.without_junk() if reject_junk else record for record in inside)
         return np.concatenate([np.zeros(0, dtype=np.float32), *(record.score for record in counted)])
 
     def __contains__(self, micrograph: str) -> bool:
-        return micrograph in self._offsets
+        return micrograph in self._known
+
+    def summary(self, micrograph: str) -> RecordSummary | None:
+        """Return the record of a micrograph but for its candidates, from memory; ``None`` if it is not done."""
+        known = self._known.get(micrograph)
+        return None if known is None else known[1]
 
     def read(self, micrograph: str) -> CandidateRecord | None:
         """Return the record of a micrograph, or ``None`` if it is not done."""
-        if micrograph not in self._offsets:
+        if micrograph not in self._known:
             return None
+        offset, summary = self._known[micrograph]
         with self._path.open("rb") as file:
-            file.seek(self._offsets[micrograph])
-            line = json.loads(file.readline()) | self._selections.get(micrograph, {})
-        names = line.pop("details", [])
-        values = np.array(line.pop("candidates"), dtype=np.float32).reshape(-1, 3 + len(names))
-        mean_score = line.pop("mean_score")
+            file.seek(offset)
+            line = json.loads(file.readline())
+        names = line.get("details", [])
+        values = np.array(line["candidates"], dtype=np.float32).reshape(-1, 3 + len(names))
         return CandidateRecord(
-            **{**line, "image_shape": tuple(line["image_shape"])},
-            mean_score=float("nan") if mean_score is None else mean_score,
+            micrograph=micrograph,
+            found_with=summary.found_with,
+            selected_with=summary.selected_with,
+            image_shape=summary.image_shape,
+            n_picks=summary.n_picks,
+            mean_score=summary.mean_score,
+            image_time=summary.image_time,
+            image_size=summary.image_size,
+            image_digest=summary.image_digest,
             yx=values[:, 1::-1],
             score=values[:, 2],
             details={name: values[:, 3 + place] for place, name in enumerate(names)},
@@ -190,20 +249,21 @@ class CandidateStore:
             "details": list(record.details),
             "candidates": candidates,
         }
-        self._offsets[record.micrograph] = self._append_line(_selection_of(record) | found)
-        self._selections.pop(record.micrograph, None)
+        line = _selection_of(record) | found
+        self._known[record.micrograph] = self._append_line(line), RecordSummary.of_line(line)
 
     def note_selection(self, record: CandidateRecord) -> None:
         """Add that other picks were selected among the candidates that are known of a micrograph."""
         line = _selection_of(record)
         self._append_line(line)
-        self._selections[line.pop("micrograph")] = line
+        if record.micrograph in self:
+            self._note(line)
 
     def forget(self, micrograph: str) -> None:
         """Add that nothing is known of a micrograph any more; one that is not done needs no such line."""
         if micrograph in self:
             self._append_line({"micrograph": micrograph, "forgotten": True})
-            self._drop(micrograph)
+            self._known.pop(micrograph)
 
     def _append_line(self, record: dict[str, Any]) -> int:
         """Add a line, and return where it begins."""

@@ -5,6 +5,7 @@ What this module does not do: it computes no ``α`` (``inference.attention``) an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,6 +30,8 @@ from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.report.attention_check import write_attention_check
 from relion_attn_picker.report.attention_image import AttentionPicture, draw_attention
+
+log = logging.getLogger(__name__)
 
 MAPS_FILE: Final = "attention.h5"
 
@@ -108,7 +111,8 @@ def run_attention(
     """Write the gates' maps of each micrograph, and with a truth the check of what the gates do.
 
     Into ``out`` go ``attention.h5``, for each micrograph a picture and an MRC file a level, and with a truth
-    ``attention.md``, ``attention.json`` and ``attention_check.png``.
+    ``attention.md``, ``attention.json`` and ``attention_check.png``. A micrograph that cannot be looked at is left out
+    with a warning.
 
     Returns
     -------
@@ -118,8 +122,8 @@ def run_attention(
     Raises
     ------
     InputError
-        If a micrograph cannot be read, the window does not lie within it, the diameter is absurd for it, or the truth
-        lists none of the micrographs.
+        If no micrograph, or none that the truth lists, can be looked at: it cannot be read, the window does not lie
+        within it, the diameter is absurd for it, or its junk mask does not fit.
     """
     listed, folder = request.micrographs, request.project_dir
     truth = None if request.truth is None else open_truth(request.truth, request.junk, listed, folder)
@@ -131,19 +135,31 @@ def run_attention(
         "particle_diameter": request.particle_diameter,
     }
     measured: dict[str, dict[str, dict[str, float]]] = {}
+    failures: list[InputError] = []
     make_folder(out)
     with AttentionFile(out / MAPS_FILE, settings) as maps_file:
         for micrograph, name in zip(listed, names, strict=True):
-            seen = see_micrograph(micrograph, request, network)
+            try:
+                seen = see_micrograph(micrograph, request, network)
+                known = None if truth is None else truth.read(micrograph, seen.shape)
+            except InputError as error:
+                log.warning("%s is left out: %s", micrograph.name, error)
+                failures.append(error)
+                continue
             maps_file.add(name, _describe(seen), seen.gates)
             write_maps(out, name, seen)
             draw_attention(out / f"{name}_attention.png", _picture(seen, request, drawn))
-            known = None if truth is None else truth.read(micrograph, seen.shape)
             if known is not None:
                 measured[micrograph.name] = measure_micrograph(seen, known, request.particle_diameter)
             report(seen)
+        if len(failures) == len(listed) == 1:
+            raise failures[0]
+        if len(failures) == len(listed):
+            raise InputError(f"None of the {len(listed)} micrographs could be looked at; the first: {failures[0]}")
     if truth is None:
         return None
+    if not measured:
+        raise InputError(f"None of the micrographs in {request.truth} could be looked at; the first: {failures[0]}")
     check = check_gates(measured)
     write_attention_check(out, check, {**settings, "command": request.command, "micrographs": len(measured)})
     return check

@@ -6,7 +6,6 @@ the columns and the geometry, ``relion`` the STAR files.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -36,7 +35,8 @@ from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
-from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, OPTIONS_FILE
+from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
+from relion_attn_picker.jobs.saved_options import has_saved_options, read_saved_options
 from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
@@ -259,23 +259,23 @@ def _read_exposure_picks(coordinates: Coordinates, name: str, exposure: Exposure
 
 def _compare_job(folder: Path, exposures: dict[str, Exposure]) -> float | None:
     """Compare what a job of this program knows of its micrographs with CryoSPARC; return its smallest distance in Å."""
-    if not (folder / OPTIONS_FILE).exists():
+    if not has_saved_options(folder):
         return None
-    saved = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+    saved = read_saved_options(folder)
     store = CandidateStore(folder / CANDIDATES_FILE)
     for name, exposure in exposures.items():
-        record = store.read(name)
-        if record is not None and record.image_shape != exposure.shape:
+        known = store.summary(name)
+        if known is not None and known.image_shape != exposure.shape:
             raise InputError(
-                f"{name} had {record.image_shape[1]}×{record.image_shape[0]} pixels when it was picked, but the "
+                f"{name} had {known.image_shape[1]}×{known.image_shape[0]} pixels when it was picked, but the "
                 f"exposure {exposure.path} has {exposure.shape[1]}×{exposure.shape[0]}: they are different files."
             )
-    if Path(saved["micrographs"]).exists():
-        listed = {m.name: m.optics.pixel_size for m in read_micrographs(Path(saved["micrographs"]))}
+    if Path(saved.micrographs).exists():
+        listed = {m.name: m.optics.pixel_size for m in read_micrographs(Path(saved.micrographs))}
         compare_pixel_sizes(
             {name: (listed[name], exposures[name].optics.pixel_size) for name in exposures if name in listed}
         )
-    return float(saved["min_distance"])
+    return saved.options.min_distance_or_default
 
 
 def _write_star(path: Path, entries: Sequence[ExposurePicks], flip_y: bool) -> Path | None:

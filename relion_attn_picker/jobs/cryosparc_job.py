@@ -22,13 +22,14 @@ import numpy as np
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.inference.weights import describe_weights
+from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.cryosparc import Table, as_columns
 from relion_attn_picker.io.cryosparc_exposures import EXPOSURE_SLOTS, Exposure, Exposures, read_exposures
 from relion_attn_picker.io.cryosparc_group import Result
 from relion_attn_picker.io.cryosparc_picks import PICK_SLOTS, ExposurePicks, make_pick_table
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.micrograph_list import OWN_LIST
-from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, read_job_results
+from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.picking_job import MicrographResult
 from relion_attn_picker.jobs.picking_session import JobSummary, PickingRequest, run_picking_job
 from relion_attn_picker.micrograph import Micrograph
@@ -257,7 +258,7 @@ def read_selected_picks(
     InputError
         If an image had another shape than its exposure.
     """
-    store = read_job_results(job.path, {m.name: m.optics.pixel_size for m in micrographs}, point).store
+    store = CandidateStore(job.path / CANDIDATES_FILE)
     picks = []
     for micrograph, exposure in zip(micrographs, exposures, strict=True):
         record = store.read(micrograph.name)

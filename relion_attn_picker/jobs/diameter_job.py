@@ -5,11 +5,11 @@ What this module does not do: what the scores say of a diameter is decided in ``
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from relion_attn_picker.inference.diameter import (
 from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints, is_hybrid
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.mrc import read_image
-from relion_attn_picker.jobs.pick_evaluation import OPTIONS_FILE
+from relion_attn_picker.jobs.saved_options import read_saved_options
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import ATTENTION, InferenceOptions
 
@@ -33,11 +33,8 @@ log = logging.getLogger(__name__)
 SAMPLE = 6
 """Micrographs that are looked at, unless the user says otherwise."""
 
-ESTIMATE_KEY = "diameter_estimate"
-"""Where a job's saved options hold the estimate."""
-
 PIXEL_SIZE_KEY = "pixel_size"
-"""Beside it: a pixel size that is mended later makes the estimate wrong."""
+"""Beside a saved estimate: a pixel size that is mended later makes the estimate wrong."""
 
 SEED = 1
 """Of the bootstrap: the same micrographs give the same answer."""
@@ -122,14 +119,14 @@ def estimate_once(
 def read_estimate(folder: Path, micrographs: Sequence[Micrograph]) -> DiameterEstimate | None:
     """Return the estimate that a picking job saved beside its options, if there is one for this pixel size."""
     try:
-        record = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))[ESTIMATE_KEY]
+        record: dict[str, Any] = dict(read_saved_options(folder).diameter_estimate or {})
         if record.pop(PIXEL_SIZE_KEY) != micrographs[0].optics.pixel_size:
             return None
         return DiameterEstimate(**record)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (InputError, ValueError, KeyError, TypeError):
         return None
 
 
-def describe_estimate(estimate: DiameterEstimate, micrographs: Sequence[Micrograph]) -> dict[str, dict[str, float]]:
+def describe_estimate(estimate: DiameterEstimate, micrographs: Sequence[Micrograph]) -> dict[str, float]:
     """Return what ``read_estimate`` reads, to be saved with a job's options."""
-    return {ESTIMATE_KEY: {**asdict(estimate), PIXEL_SIZE_KEY: micrographs[0].optics.pixel_size}}
+    return {**asdict(estimate), PIXEL_SIZE_KEY: micrographs[0].optics.pixel_size}

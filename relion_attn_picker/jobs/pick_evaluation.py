@@ -5,19 +5,16 @@ What this module does not do: it computes no figure itself; ``evaluation`` does.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.evaluation.evaluate import (
     ALL_CANDIDATES,
     EvaluatedMicrograph,
@@ -28,14 +25,15 @@ from relion_attn_picker.evaluation.evaluate import (
 from relion_attn_picker.evaluation.matching import lie_beside
 from relion_attn_picker.evaluation.orientation import SAMPLE, EvenSample
 from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
-from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
+from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.io.hdf5 import read_probability_map
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.reference import Reference, check_named, check_overlap, open_reference
-from relion_attn_picker.options import check_threshold
+from relion_attn_picker.jobs.saved_options import SavedOptions, has_saved_options, read_saved_options
+from relion_attn_picker.options import PickOptions, check_threshold
 from relion_attn_picker.picks import JUNK, FloatArray, is_junk
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.labels import PICKNAME
@@ -46,7 +44,6 @@ log = logging.getLogger(__name__)
 
 BOOTSTRAP_SEED = 1
 CANDIDATES_FILE = "candidates.jsonl"
-OPTIONS_FILE = "picking_options.json"
 SINGLE = "the micrograph"
 
 
@@ -192,7 +189,7 @@ def evaluate_files(
         micrograph in common, or one is of a single unnamed micrograph and the other of several.
     """
     folder = picks if picks.is_dir() else picks.parent
-    saved = json.loads((folder / OPTIONS_FILE).read_text()) if (folder / OPTIONS_FILE).exists() else None
+    saved = read_saved_options(folder) if has_saved_options(folder) else None
     if threshold is not None:
         _check_threshold(threshold, is_own=saved is not None)
     if micrographs_star is None and pixel_size is None and saved is not None:
@@ -203,11 +200,10 @@ def evaluate_files(
     project_dir = Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, list(listed))
     reference = open_reference(truth, project_dir, listed)
     if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
-        point = read_point(saved)
+        point = saved.point
         if threshold is not None:
             point = replace(point, threshold=threshold, expected=None)
-        results = replace(read_job_results(folder, listed, point), **_read_limits(saved))
-        return evaluate_job(results, reference, particle_diameter)
+        return evaluate_job(read_job_results(folder, listed, point, saved.options), reference, particle_diameter)
     return _evaluate_coordinates(
         open_coordinates(picks, project_dir, listed),
         reference,
@@ -227,9 +223,9 @@ def _check_threshold(threshold: float, *, is_own: bool) -> None:
         raise InputError("The threshold is nan: expected a number that scores can be compared with.")
 
 
-def _find_own_list(saved: Mapping[str, Any]) -> Path:
+def _find_own_list(saved: SavedOptions) -> Path:
     """Return the list of micrographs that a job with these saved options picked."""
-    path = Path(saved["micrographs"])
+    path = Path(saved.micrographs)
     if not path.exists():
         raise InputError(f"The job's list {path} is not here: give --micrographs or --pixel_size.")
     return path
@@ -245,45 +241,17 @@ def map_path(coordinate_path: Path) -> Path:
     return coordinate_path.with_name(coordinate_path.name.removesuffix("_autopick.star") + "_probability.h5")
 
 
-def read_point(saved: Mapping[str, Any]) -> OperatingPoint:
-    """Return the operating point that a job's saved options tell."""
-    curve, expected = saved.get("score_curve"), saved.get("expected")
-    return OperatingPoint(
-        saved["threshold"],
-        saved["threshold_reason"],
-        None if curve is None else ScoreCurve(tuple(curve["score"]), tuple(curve["value"])),
-        None if expected is None else Expectation(**expected),
-    )
-
-
-def _read_limits(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a job's saved options that leave out candidates, whatever their score."""
-    options = saved.get("options", {})
-    return {
-        "reject_junk": bool(options.get("reject_junk", False)),
-        "border": float(options.get("border", 0.0)),
-        "max_picks": options.get("max_picks"),
-    }
-
-
-def describe_point(point: OperatingPoint) -> dict[str, Any]:
-    """Return an operating point as what a job saves of it; ``read_point`` reads it."""
-    expected = point.expected
-    return {
-        "threshold": point.threshold,
-        "threshold_reason": point.reason,
-        "expected": asdict(expected) if expected is not None and not math.isnan(expected.precision) else None,
-        "score_curve": None if point.curve is None else point.curve.to_dict(),
-    }
-
-
-def read_job_results(folder: Path, listed: Mapping[str, float], point: OperatingPoint) -> JobResults:
+def read_job_results(
+    folder: Path, listed: Mapping[str, float], point: OperatingPoint, options: PickOptions
+) -> JobResults:
     """Return what the job in ``folder`` left of the micrographs in ``listed`` (name → Å per pixel)."""
     store = CandidateStore(folder / CANDIDATES_FILE)
-    done = [name for name in listed if store.read(name) is not None]
+    done = {name: pixel_size for name, pixel_size in listed.items() if name in store}
     maps = {name: map_path(folder / coordinate_name(name, PICKNAME).lstrip("/")) for name in done}
     kept = all(path.exists() for path in maps.values())
-    return JobResults(store, point, {name: listed[name] for name in done}, maps if kept else {})
+    return JobResults(
+        store, point, done, maps if kept else {}, options.reject_junk, options.border or 0.0, options.max_picks
+    )
 
 
 def _evaluate_coordinates(

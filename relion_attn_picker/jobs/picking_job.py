@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.inference.rejection import reason_name
-from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, round_candidates
+from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, RecordSummary, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.image_stamp import ImageStamp, is_changed, stamp_image
 from relion_attn_picker.io.mrc import read_header
@@ -65,6 +67,11 @@ PREPARED_AHEAD = 2
 
 MOST_PREPARERS = 8
 """However many threads there are: each image that waits, or is prepared, takes up to a gigabyte."""
+
+
+LOOK_AHEAD = 200
+"""Micrographs after the one at hand that are searched for such as need preparing: on Continue thousands may need none,
+and all of them at once would be searched before the first is told, and before a request to stop is seen."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,8 @@ class PickJob:
         )
         self._preparers = preparers
         self._stamps: dict[str, ImageStamp | None] = {}
+        self._fingerprints: dict[float, str] = {}
+        self._selected_with = settings.selected_with()
         self._contradictions: set[tuple[float, float]] = set()
         self._contradictions_lock = Lock()
         own_threshold = predictor.header.calibration.threshold
@@ -168,13 +177,17 @@ class PickJob:
         with ThreadPoolExecutor(max_workers=self._preparers) as pool:
             waiting: dict[str, Future[PreparedMicrograph]] = {}
             wanted = [m for m in self._micrographs if m.name not in left_out]
-            upcoming = (m for m in wanted if not self._has_candidates(m))
+            n_searched = 0
             try:
-                for micrograph in wanted:
+                for position, micrograph in enumerate(wanted):
                     if should_stop():
                         raise JobAborted("The job was asked to stop.")
-                    while len(waiting) <= self._preparers and (following := next(upcoming, None)) is not None:
-                        waiting[following.name] = pool.submit(self._prepare, following)
+                    reach = min(len(wanted), position + 1 + LOOK_AHEAD)
+                    while len(waiting) <= self._preparers and n_searched < reach:
+                        following = wanted[n_searched]
+                        n_searched += 1
+                        if not self._has_candidates(following):
+                            waiting[following.name] = pool.submit(self._prepare, following)
                     yield self._pick_or_reuse(micrograph, waiting.pop(micrograph.name, None))
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -182,11 +195,11 @@ class PickJob:
     def _pick_or_reuse(self, micrograph: Micrograph, future: Future[PreparedMicrograph] | None) -> MicrographResult:
         start = time.perf_counter()
         try:
-            record, skipped = self._pick(micrograph, future) if future else self._reuse(micrograph)
+            result = self._pick(micrograph, future) if future else self._reuse(micrograph)
         except InputError as error:
             self._withdraw(micrograph)
             return MicrographResult(micrograph, reason=str(error))
-        return replace(self._describe(micrograph, record), seconds=time.perf_counter() - start, skipped=skipped)
+        return replace(result, seconds=time.perf_counter() - start)
 
     def _withdraw(self, micrograph: Micrograph) -> None:
         """Remove what a run with other settings picked on a micrograph that cannot be picked any more.
@@ -199,12 +212,36 @@ class PickJob:
     def _describe(self, micrograph: Micrograph, record: CandidateRecord) -> MicrographResult:
         return describe_record(micrograph, record, self._settings.options, self._point)
 
+    def _describe_known(self, micrograph: Micrograph) -> MicrographResult:
+        """Return what came of a micrograph that was done before; its candidates are read only if some are rejected."""
+        summary = self.store.summary(micrograph.name)
+        if summary is None or self._rejects_some(summary):
+            record = self.store.read(micrograph.name)
+            assert record is not None
+            return self._describe(micrograph, record)
+        none = Picks(micrograph, np.zeros((0, 2), dtype=np.float32), np.zeros(0, dtype=np.float32))
+        return MicrographResult(micrograph, summary.n_picks, summary.mean_score, skipped=True, rejected=none)
+
+    def _rejects_some(self, summary: RecordSummary) -> bool:
+        """Tell whether a candidate may be rejected that would be a pick otherwise, as far as scores tell."""
+        if not self._settings.options.reject_junk or summary.highest_junk is None:
+            return False
+        merit = self._point.merit(np.array([summary.highest_junk], dtype=np.float32))
+        return bool(merit[0] >= self._point.threshold)
+
+    def _found_with(self, micrograph: Micrograph) -> str:
+        """Return ``JobSettings.found_with``, which depends on the pixel size alone, computed once for each."""
+        pixel_size = micrograph.optics.pixel_size
+        if pixel_size not in self._fingerprints:
+            self._fingerprints[pixel_size] = self._settings.found_with(micrograph)
+        return self._fingerprints[pixel_size]
+
     def _has_candidates(self, micrograph: Micrograph) -> bool:
-        record = self.store.read(micrograph.name)
-        if record is None or record.found_with != self._settings.found_with(micrograph):
+        known = self.store.summary(micrograph.name)
+        if known is None or known.found_with != self._found_with(micrograph):
             return False
         path = self._project_dir / micrograph.name
-        if is_changed(path, record.image_time, record.image_size, record.image_digest):
+        if is_changed(path, known.image_time, known.image_size, known.image_digest):
             log.info(" %s was written anew after it was picked: it is picked again.", micrograph.name)
             return False
         return not self._settings.write_maps or self._map_path(micrograph).exists()
@@ -214,7 +251,7 @@ class PickJob:
         self._compare_pixel_sizes(micrograph)
         return prepare_micrograph(micrograph, self._project_dir, self._predictor, self._settings.options)
 
-    def _pick(self, micrograph: Micrograph, future: Future[PreparedMicrograph]) -> tuple[CandidateRecord, bool]:
+    def _pick(self, micrograph: Micrograph, future: Future[PreparedMicrograph]) -> MicrographResult:
         prepared = future.result()
         answer = self._predictor.answer(prepared.image)
         candidates = find_candidates(answer, prepared, self._settings.options)
@@ -223,17 +260,24 @@ class PickJob:
             path = self._map_path(micrograph)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_probability_map(path, answer.probability_map)
-        return self._select(round_candidates(candidates), prepared.image_shape), False
+        record = self._select(round_candidates(candidates), prepared.image_shape)
+        return replace(self._describe(micrograph, record), skipped=False)
 
-    def _reuse(self, micrograph: Micrograph) -> tuple[CandidateRecord, bool]:
+    def _reuse(self, micrograph: Micrograph) -> MicrographResult:
         """Keep the picks of an earlier run, or select them anew from its candidates without reading the image."""
+        if self._is_selected(micrograph):
+            return self._describe_known(micrograph)
         record = self.store.read(micrograph.name)
         assert record is not None
-        if record.selected_with == self._settings.selected_with() and self._paths[micrograph.name].exists():
-            return record, True
         record = self._write(micrograph, record)
         self.store.note_selection(record)
-        return record, True
+        return self._describe(micrograph, record)
+
+    def _is_selected(self, micrograph: Micrograph) -> bool:
+        """Tell whether the picks of a micrograph are there as this job's settings select them."""
+        known = self.store.summary(micrograph.name)
+        is_same = known is not None and known.selected_with == self._selected_with
+        return is_same and self._paths[micrograph.name].exists()
 
     def _select(self, candidates: Picks, image_shape: tuple[int, int]) -> CandidateRecord:
         """Write the picks among new candidates, then the record that says so: in this order, for a kill in between."""
@@ -241,7 +285,7 @@ class PickJob:
         stamp = self._stamps.get(micrograph.name)
         record = CandidateRecord(
             micrograph=micrograph.name,
-            found_with=self._settings.found_with(micrograph),
+            found_with=self._found_with(micrograph),
             selected_with="",
             image_shape=image_shape,
             n_picks=0,
@@ -259,13 +303,15 @@ class PickJob:
 
     def _write(self, micrograph: Micrograph, record: CandidateRecord) -> CandidateRecord:
         """Write the picks among the candidates of a record, and return the record of it."""
-        record = replace(record, selected_with=self._settings.selected_with())
+        record = replace(record, selected_with=self._selected_with)
         return write_selection(self._paths[micrograph.name], micrograph, record, self._settings.options, self._point)
 
     def select_again(
         self, results: Sequence[MicrographResult], should_stop: Callable[[], bool] = lambda: False
     ) -> list[MicrographResult]:
         """Return the results with the picks that this job's threshold selects; no image is read.
+
+        Those whose picks are the same stay as they are.
 
         Raises
         ------
@@ -276,20 +322,18 @@ class PickJob:
         for result in results:
             if should_stop():
                 raise JobAborted("The job was asked to stop.")
-            if result.reason is None:
-                record, _ = self._reuse(result.micrograph)
-                described = self._describe(result.micrograph, record)
+            if result.reason is None and not self._is_selected(result.micrograph):
+                described = self._reuse(result.micrograph)
                 result = replace(described, seconds=result.seconds, skipped=result.skipped)
             selected.append(result)
         return selected
 
     def earlier_results(self, micrographs: Sequence[Micrograph]) -> list[MicrographResult]:
         """Return what earlier runs picked on micrographs that this one did not reach: an abort must not unlist them."""
-        records = ((micrograph, self.store.read(micrograph.name)) for micrograph in micrographs)
         return [
-            self._describe(micrograph, record)
-            for micrograph, record in records
-            if record is not None and self._paths[micrograph.name].exists()
+            self._describe_known(micrograph)
+            for micrograph in micrographs
+            if micrograph.name in self.store and self._paths[micrograph.name].exists()
         ]
 
     def coordinate_path(self, micrograph: Micrograph) -> Path:

@@ -6,16 +6,14 @@ writes no exit marker (``cli`` does).
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
@@ -25,29 +23,27 @@ from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, c
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import describe_weights, find_score_model
 from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.diameter_job import describe_estimate
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
-from relion_attn_picker.jobs.pick_evaluation import (
-    CANDIDATES_FILE,
-    OPTIONS_FILE,
-    describe_point,
-    evaluate_job,
-    read_point,
-)
+from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
 from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, share_threads, write_lists
 from relion_attn_picker.jobs.reference import open_reference_of
+from relion_attn_picker.jobs.saved_options import SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.pipeline import select_picks, select_rejected
 from relion_attn_picker.relion.job import JobDirectory
-from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.report.evaluation import write_evaluation
 from relion_attn_picker.report.example_pages import Example, plot_examples
 from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
+
+DECISIVE: Final = ("weights_sha256", "precision", "own_threshold", "sure_scores", "options")
+"""What of a job's saved options its operating point depends on, beside the scores."""
 
 MICROGRAPHS_SHOWN = 3
 """In the logfile."""
@@ -132,13 +128,14 @@ def run_picking_job(
     Raises
     ------
     InputError
-        If all micrographs failed, or more than ``request.max_failures``.
+        If all micrographs failed, or more than ``request.max_failures``, or another process is at work in the folder.
     JobAborted
         If ``should_stop()`` was true; the files of the micrographs done until then are written.
     """
-    session = PickingSession(job, request)
-    session.pick(request.micrographs, report, should_stop)
-    return session.finish()
+    with hold_folder(job.path):
+        session = PickingSession(job, request)
+        session.pick(request.micrographs, report, should_stop)
+        return session.finish()
 
 
 class PickingSession:
@@ -147,7 +144,8 @@ class PickingSession:
     Parameters
     ----------
     job, request
-        As for ``run_picking_job``; of ``request.micrographs`` only the names that the reference lists are looked at.
+        As for ``run_picking_job``, but whoever makes the session holds the folder (``io.folder_lock``). Of
+        ``request.micrographs`` only the names that the reference lists are looked at.
     """
 
     def __init__(self, job: JobDirectory, request: PickingRequest) -> None:
@@ -282,39 +280,32 @@ class PickingSession:
     def _find_saved_point(self) -> OperatingPoint | None:
         """Return the operating point that an earlier run of this job came to, if it was asked for the same."""
         try:
-            saved = json.loads((self._job.path / OPTIONS_FILE).read_text(encoding="utf-8"))
-            asked = json.loads(json.dumps(self._describe_request()))
-            if not self._depends_on_scores or any(saved[name] != value for name, value in asked.items()):
-                return None
-            return read_point(saved)
-        except (OSError, ValueError, KeyError, TypeError):  # none, or another version's: as if never picked
+            saved = read_saved_options(self._job.path)
+        except InputError:  # none, or another version's: as if never picked
             return None
+        asked = self._describe(saved.point)
+        same = all(getattr(saved, name) == getattr(asked, name) for name in DECISIVE)
+        return saved.point if self._depends_on_scores and same else None
 
-    def _describe_request(self) -> dict[str, Any]:
-        """Return what the operating point depends on, beside the scores."""
-        return {
-            "weights_sha256": self._settings.weights_digest,
-            "precision": self._settings.precision,
-            "own_threshold": self._own_threshold,
-            "sure_scores": self._sure_scores,
-            "options": asdict(self._settings.options),
-        }
+    def _describe(self, point: OperatingPoint) -> SavedOptions:
+        estimate = self._request.diameter_estimate
+        return SavedOptions(
+            command=self._request.command,
+            micrographs=self._request.micrographs_star,
+            weights=str(self._request.weights),
+            picker=describe_weights(self._request.weights),
+            weights_sha256=self._settings.weights_digest,
+            precision=self._settings.precision,
+            options=self._settings.options,
+            point=point,
+            own_threshold=self._own_threshold,
+            sure_scores=self._sure_scores,
+            diameter_estimate=None if estimate is None else describe_estimate(estimate, self._request.micrographs),
+        )
 
     def _save_settings(self) -> None:
         """Save what makes the results reproducible, beside them."""
-        record = {
-            "version": __version__,
-            "command": self._request.command,
-            "micrographs": self._request.micrographs_star,
-            "weights": str(self._request.weights),
-            "picker": describe_weights(self._request.weights),
-            **describe_point(self._point),
-            "min_distance": self._settings.options.min_distance_or_default,
-            **self._describe_request(),
-        }
-        if self._request.diameter_estimate is not None:
-            record |= describe_estimate(self._request.diameter_estimate, self._request.micrographs)
-        replace_file(self._job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
+        write_saved_options(self._job.path, self._describe(self._point))
 
     @property
     def _own_threshold(self) -> float:

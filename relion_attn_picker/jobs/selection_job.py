@@ -5,7 +5,6 @@ A new job has everything that a picking job has, its candidates included, and ca
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,18 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
 from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.job_settings import JobSettings
 from relion_attn_picker.jobs.pick_evaluation import (
     CANDIDATES_FILE,
-    OPTIONS_FILE,
     JobResults,
-    describe_point,
     evaluate_job,
-    read_point,
 )
 from relion_attn_picker.jobs.picking_job import (
     FAILED_FILE,
@@ -37,13 +33,19 @@ from relion_attn_picker.jobs.picking_job import (
 )
 from relion_attn_picker.jobs.picking_session import JobSummary
 from relion_attn_picker.jobs.reference import open_reference_of
+from relion_attn_picker.jobs.saved_options import (
+    OPTIONS_FILE,
+    SavedOptions,
+    has_saved_options,
+    read_saved_options,
+    write_saved_options,
+)
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pipeline import score_floor
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.job_files import read_failures
 from relion_attn_picker.relion.micrographs import read_micrographs
-from relion_attn_picker.relion.star import replace_file
 from relion_attn_picker.report.evaluation import write_evaluation
 
 log = logging.getLogger(__name__)
@@ -54,13 +56,13 @@ class EarlierJob:
     """A picking job to cut anew: its folder, what was saved of its options, and its list of micrographs."""
 
     folder: Path
-    saved: dict[str, Any]
+    saved: SavedOptions
     micrographs: Sequence[Micrograph]
 
     @property
     def options(self) -> PickOptions:
         """What counted as a pick."""
-        return PickOptions(**self.saved["options"])
+        return self.saved.options
 
     def options_with(self, changes: Mapping[str, Any]) -> PickOptions:
         """Return the options with some of them changed: a new way to cut takes the place of the earlier one.
@@ -71,7 +73,7 @@ class EarlierJob:
             If they cannot be meant, or need calibrated scores or candidates that this job has not.
         """
         cuts = ("threshold", "mode", "target_precision", "target_recall", "count_per_micrograph")
-        kept = self.saved["options"] | {"fit_threshold": True}
+        kept = asdict(self.saved.options) | {"fit_threshold": True}
         if any(name in changes for name in cuts):
             kept = {name: value for name, value in kept.items() if name not in cuts}
         options = PickOptions(**kept | dict(changes))
@@ -87,22 +89,23 @@ class EarlierJob:
     @property
     def point(self) -> OperatingPoint:
         """The operating point that it came to."""
-        return read_point(self.saved)
+        return self.saved.point
 
     @property
     def own_threshold(self) -> float:
         """The threshold of its weights, on their scores."""
-        return float(self.saved.get("own_threshold", self.saved["threshold"]))
+        return self.saved.own_threshold
 
     @property
     def picker(self) -> str:
         """What picked, in words for the user."""
-        return str(self.saved.get("picker", Path(self.saved["weights"]).name))
+        return self.saved.picker
 
     @property
     def lowest_score(self) -> float:
         """Candidates reach down to this score."""
-        return float(self.saved.get("lowest_score", score_floor(PickOptions(**self.saved["options"]))))
+        saved = self.saved
+        return score_floor(saved.options) if saved.lowest_score is None else saved.lowest_score
 
 
 def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
@@ -113,16 +116,16 @@ def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
     Raises
     ------
     InputError
-        If it is no picking job of this program, or its list of micrographs is gone.
+        If it is no picking job of this program, what it saved is damaged, or its list of micrographs is gone.
     """
     folder = path if path.is_dir() else path.parent
-    if not (folder / OPTIONS_FILE).is_file() or not (folder / CANDIDATES_FILE).is_file():
+    if not has_saved_options(folder) or not (folder / CANDIDATES_FILE).is_file():
         raise InputError(
             f"{path} does not belong to a picking job of attnpick: its folder has no {OPTIONS_FILE} and "
             f"{CANDIDATES_FILE}; give the autopick.star or coords_suffix_autopick.star of one."
         )
-    saved = json.loads((folder / OPTIONS_FILE).read_text())
-    return EarlierJob(folder, saved, read_micrographs(Path(saved["micrographs"]), pixel_size))
+    saved = read_saved_options(folder)
+    return EarlierJob(folder, saved, read_micrographs(Path(saved.micrographs), pixel_size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +159,20 @@ def run_selection_job(
     Raises
     ------
     InputError
-        If there are no candidates.
+        If there are no candidates, or another process is at work in the folder.
     JobAborted
         If ``should_stop()`` was true.
     """
+    with hold_folder(job.path):
+        return _run_held_job(job, request, report, should_stop)
+
+
+def _run_held_job(
+    job: JobDirectory,
+    request: SelectionRequest,
+    report: Callable[[int, MicrographResult], None],
+    should_stop: Callable[[], bool],
+) -> JobSummary:
     earlier = request.earlier
     candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
     point = _choose_point(request, candidates)
@@ -177,9 +190,9 @@ def run_selection_job(
             results.append(result)
             report(len(results), result)
     finally:
-        write_lists(job, earlier.saved["micrographs"], lambda micrograph: paths[micrograph.name], [*results, *failed])
+        write_lists(job, earlier.saved.micrographs, lambda micrograph: paths[micrograph.name], [*results, *failed])
     if not results:
-        raise InputError(f"{earlier.folder} has no candidates of the micrographs in {earlier.saved['micrographs']}.")
+        raise InputError(f"{earlier.folder} has no candidates of the micrographs in {earlier.saved.micrographs}.")
     if len(results) < len(sizes):
         log.warning("%d micrographs were not picked by %s and are left out.", len(sizes) - len(results), earlier.folder)
     evaluation = None
@@ -208,14 +221,13 @@ def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> Oper
     borders = borders_px(earlier.micrographs, request.options) if is_needed else {}
     scores = candidates.scores(borders, request.options.reject_junk)
     n_done = sum(name in candidates for name in names)
-    sure_scores = earlier.saved.get("sure_scores")
     return choose_point(
         scores,
         n_done,
         earlier.own_threshold,
         request.options,
         earlier.point.curve,
-        None if sure_scores is None else tuple(sure_scores),
+        earlier.saved.sure_scores,
     )
 
 
@@ -237,7 +249,7 @@ def _select_all(
 ) -> Iterator[MicrographResult]:
     """Cut one micrograph after the other, those that the earlier job has candidates of."""
     earlier = request.earlier
-    settings = JobSettings(request.options, earlier.saved["weights_sha256"], earlier.saved["precision"], point=point)
+    settings = JobSettings(request.options, earlier.saved.weights_sha256, earlier.saved.precision, point=point)
     for micrograph in earlier.micrographs:
         if should_stop():
             raise JobAborted("The job was asked to stop.")
@@ -253,12 +265,12 @@ def _select_all(
 def _save_settings(job: JobDirectory, request: SelectionRequest, point: OperatingPoint) -> None:
     """Save what makes the results reproducible: the earlier job's settings, with what was changed."""
     earlier = request.earlier
-    record = earlier.saved | {
-        "version": __version__,
-        "command": request.command,
-        **describe_point(point),
-        "options": asdict(request.options),
-        "lowest_score": earlier.lowest_score,
-        "selected_from": str(earlier.folder),
-    }
-    replace_file(job.path / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
+    saved = replace(
+        earlier.saved,
+        command=request.command,
+        point=point,
+        options=request.options,
+        lowest_score=earlier.lowest_score,
+        selected_from=str(earlier.folder),
+    )
+    write_saved_options(job.path, saved)

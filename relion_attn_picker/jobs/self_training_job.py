@@ -23,6 +23,7 @@ from pathlib import Path
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.labelled_data import read_labelled_sources, split_source
 from relion_attn_picker.jobs.pseudo_labels import (
     PseudoLabelSummary,
@@ -78,14 +79,22 @@ def run_self_training(
     ------
     InputError
         If the data cannot be used, unlabelled micrographs are labelled ones, no micrograph is held out, the teacher
-        cannot be used with these options, or the folder belongs to another experiment.
+        cannot be used with these options, the folder belongs to another experiment, or another process is at work in
+        it.
     """
     experiment = _prepare(folder, request, start_report)
+    with hold_folder(folder):
+        claim_folder(folder, request)
+        return _run_rounds(experiment, show)
+
+
+def _run_rounds(experiment: _Experiment, show: Callable[[Sequence[RoundRecord]], None]) -> list[RoundRecord]:
+    """Run the rounds that are not finished; return the records of all."""
     records = _read_finished_rounds(experiment)
     if records:
         log.info("Rounds 0 to %d were finished before.", records[-1].iteration)
         _publish(experiment, records)
-    while len(records) <= request.options.rounds and not _is_over(records):
+    while len(records) <= experiment.request.options.rounds and not _is_over(records):
         records.append(_run_round(experiment, experiment.folder_of(len(records)), records))
         _publish(experiment, records)
         show(records)
@@ -111,7 +120,7 @@ class _Experiment:
 
 
 def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartReport) -> _Experiment:
-    """Check everything that can be checked before the first hour of computing, and claim the folder."""
+    """Check everything that can be checked before the first hour of computing; nothing is written."""
     pools = open_pools(request)
     if request.teacher is not None:
         check_teacher(request.teacher, request)
@@ -122,7 +131,6 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
     ]
     if not held_out:
         raise InputError("No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set.")
-    claim_folder(folder, request)
     return _Experiment(folder, request, pools, held_out, start_report)
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.options import check_output_name
 from relion_attn_picker.relion import labels
 from relion_attn_picker.relion.paths import coordinate_name
 from relion_attn_picker.relion.star import write_table
@@ -74,8 +75,9 @@ class JobDirectory:
         Raises
         ------
         InputError
-            If the folder cannot be made or written to.
+            If the name is blank, or the folder cannot be made or written to.
         """
+        check_output_name(name, "The name of the job's folder")
         name = name.rstrip("/") + "/"
         path = Path(name)
         try:

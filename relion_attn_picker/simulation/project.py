@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import CtfParameters, Micrograph, OpticsGroup
 from relion_attn_picker.options import SimulationOptions
@@ -105,10 +106,21 @@ def write_project(
     ------
     InputError
         If the particle does not fit into the field or the pixels, or the folder holds a project already, or an
-        unfinished one of other options.
+        unfinished one of other options, or another process is at work in it.
     """
     _check_size(particle, options)
-    settings = _describe(particle, options, source, device)
+    with hold_folder(folder):
+        _write_into(folder, particle, options, _describe(particle, options, source, device), report, device)
+
+
+def _write_into(
+    folder: Path,
+    particle: BeadParticle,
+    options: SimulationOptions,
+    settings: dict[str, Any],
+    report: Callable[[SimulationProgress], None],
+    device: str,
+) -> None:
     done = open_project_folder(folder, settings)
     records, names = [], [_name_files(number) for number in range(1, options.count + 1)]
     with (folder / CONDITIONS_JSONL).open("a", encoding="utf-8") as log:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class AveragedNetwork:
@@ -33,12 +33,8 @@ class AveragedNetwork:
         """Take in ``network`` after step ``step`` (1 for the first)."""
         decay = min(self._decay, (1 + step) / (10 + step))
         current = network.state_dict()
-        mean: list[Tensor] = []
-        new: list[Tensor] = []
         for name, tensor in self.network.state_dict().items():
             if tensor.is_floating_point():
-                mean.append(tensor)
-                new.append(current[name])
+                tensor.lerp_(current[name], 1 - decay)
             else:
                 tensor.copy_(current[name])
-        torch._foreach_lerp_(mean, new, 1 - decay)

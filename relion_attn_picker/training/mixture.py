@@ -47,12 +47,6 @@ class Mixture:
     options: CropOptions
     normalization: Normalization
 
-    @classmethod
-    def of_file(cls, crops: CropFile, fields: FieldSource | None = None) -> Mixture:
-        """Return the mixture of a crop file and, if given, of fields cut in the same manner."""
-        attributes = crops.attributes
-        return cls(crops, fields, CropOptions(**attributes["options"]), Normalization(**attributes["normalization"]))
-
     def __post_init__(self) -> None:
         if self.crops is None and self.fields is None:
             raise InputError("There is nothing to train on: give labelled micrographs, or simulate some.")

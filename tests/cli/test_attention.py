@@ -82,6 +82,34 @@ def test_maps_pictures_and_attributes_of_a_list(attend, project: Path, capsys: p
     assert not (project / "out/attention.md").exists()
 
 
+def test_micrograph_that_cannot_be_read_is_left_out(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / NAMES[0]).write_bytes(b"torn")
+    assert attend("micrographs.star", "--count", "2", "--truth", "truth.star") == 0
+    told = capsys.readouterr()
+    assert told.err.startswith(f"WARNING: {NAMES[0]} is left out: ")
+    assert "b.mrc: mean α" in told.out
+    with h5py.File(project / "out/attention.h5") as file:
+        assert list(file) == ["b"]
+    assert json.loads((project / "out/attention.json").read_text())["settings"]["micrographs"] == 1
+
+
+def test_no_micrograph_can_be_read(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in NAMES:
+        (project / name).write_bytes(b"torn")
+    assert attend("micrographs.star", "--count", "2") == 1
+    assert (
+        "ERROR: None of the 2 micrographs could be looked at; the first: Micrographs/a.mrc" in capsys.readouterr().err
+    )
+    assert list((project / "out").iterdir()) == []
+
+
+def test_no_micrograph_of_the_truth_can_be_read(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_coordinate_index(project / "truth.star", NAMES[:1], ["a_truth.star"])
+    (project / NAMES[0]).write_bytes(b"torn")
+    assert attend("micrographs.star", "--count", "2", "--truth", "truth.star") == 1
+    assert "ERROR: None of the micrographs in truth.star could be looked at; the first: " in capsys.readouterr().err
+
+
 def test_mrc_files_cover_the_micrograph_or_the_window(attend, project: Path) -> None:
     assert attend("Micrographs/a.mrc") == 0
     for name in LEVELS:

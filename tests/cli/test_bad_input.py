@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from relion_attn_picker.cli import group
 from relion_attn_picker.cli._errors import print_error
+from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs import picking_job
 
@@ -178,6 +181,19 @@ def test_job_folder_where_nothing_can_be_made(project: Project) -> None:
     assert run.code == 1
     assert run.err.startswith("ERROR: The job folder /proc/job001/ cannot be made")
     assert "Traceback" not in run.err
+
+
+@pytest.mark.parametrize(
+    "arguments", ["select External/job001 --threshold 0.9", "evaluate External/job001 micrographs.star --diameter 100"]
+)
+def test_damaged_options_of_the_job(project: Project, capsys: pytest.CaptureFixture[str], arguments: str) -> None:
+    project.run().assert_succeeded()
+    (project.job / "picking_options.json").write_text('{"version": "1')
+    assert run_plain_command(group, arguments.split()) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("ERROR: External/job001/picking_options.json is not what a picking job of attnpick writes")
+    project.run().assert_succeeded()  # Continue writes it anew
+    assert json.loads((project.job / "picking_options.json").read_text())["options"]["particle_diameter"] == 100
 
 
 @pytest.mark.parametrize("name", ["candidates.jsonl", "picking_options.json.partial"])

@@ -15,7 +15,7 @@ from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.mrc import read_image, write_image
 from relion_attn_picker.jobs import picking_job, picking_session
-from relion_attn_picker.jobs.pick_evaluation import read_point
+from relion_attn_picker.jobs.saved_options import read_point
 from relion_attn_picker.relion.job import JobDirectory
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 from relion_attn_picker.cli._picking import ProgressLines
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import OperatingPoint
-from relion_attn_picker.jobs import picking_job, picking_session
+from relion_attn_picker.jobs import picking_job, picking_session, saved_options
 from relion_attn_picker.relion.job import JobDirectory
 from tests.conftest import hold_elsewhere
 
@@ -140,18 +140,18 @@ def test_signal_that_a_library_turns_into_its_own_error(project: Project, monkey
         except Exception as error:
             raise InputError("The file cannot be read.") from error
 
-    monkeypatch.setattr(picking_session, "describe_point", be_stopped)
+    monkeypatch.setattr(saved_options, "describe_point", be_stopped)
     run = project.run()
     assert (run.code, run.markers) == ABORTED
 
 
 def test_nohup_is_respected(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    describe_point = picking_session.describe_point
+    describe_point = saved_options.describe_point
 
     def hang_up(point: OperatingPoint) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGHUP)
         return describe_point(point)
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    monkeypatch.setattr(picking_session, "describe_point", hang_up)
+    monkeypatch.setattr(saved_options, "describe_point", hang_up)
     project.run().assert_succeeded()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.cli import group
+from relion_attn_picker.cli._job_command import run_job_command
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.cli.external import command as external
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.point_set import MicrographPoints, gather
@@ -34,6 +36,18 @@ INTO_A_FOLDER = {
     "convert to a job": "convert t.star PLACE --to relion",
     "release": "model release WEIGHTS PLACE/x.safetensors",
     "pick": "pick m.star --diameter 100 --weights WEIGHTS --gpu cpu --j 1 --out PLACE",
+}
+BLANK = {name: command for name, command in COMMANDS.items() if command.endswith(" PLACE")} | {
+    "simulate": COMMANDS["simulate"],
+    "convert": "convert t.star PLACE --to relion",
+    "diameter": "diameter m.star --out PLACE",
+    "calibrate": "calibrate --data m.star t.star 100 --out PLACE",
+    "release": "model release WEIGHTS PLACE",
+    "select": "select PLACE --threshold 0.5",
+    "cryosparc exposures": "cryosparc exposures m.cs --out PLACE",
+    "cryosparc export": "cryosparc export t.star --exposures m.cs --out PLACE",
+    "cryosparc import": "cryosparc import p.cs --out PLACE",
+    "cryosparc run": "cryosparc run --project P1 --workspace W1 --job J1 --diameter 100 --out PLACE",
 }
 
 
@@ -83,3 +97,24 @@ def test_folder_that_takes_no_file(
     command: str, tiny_pair: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert_refused(run(command, "/proc", tiny_pair), capsys.readouterr().err, "/proc")
+
+
+@pytest.mark.parametrize("place", ["", "  "])
+@pytest.mark.parametrize("command", BLANK.values(), ids=BLANK)
+def test_blank_place_is_no_place(
+    command: str, place: str, tiny_pair: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(Path().iterdir())
+    assert run(command, place, tiny_pair) == 1
+    assert re.fullmatch(
+        r"ERROR: (--out|TARGET|OUT|JOB) is empty: expected the folder or file for the results; give .*\n",
+        capsys.readouterr().err,
+    )
+    assert set(Path().iterdir()) == before
+
+
+def test_blank_folder_of_a_job(capsys: pytest.CaptureFixture[str]) -> None:
+    before = set(Path().iterdir())
+    assert run_job_command(external, ["--o", " ", "--in_mics", "m.star", "--diameter", "100"], "--o") == 1
+    assert capsys.readouterr().err.startswith("ERROR: The name of the job's folder is empty: expected ")
+    assert set(Path().iterdir()) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -32,7 +33,12 @@ from relion_attn_picker.evaluation.comparison import (
     summarize,
     tell_difference,
 )
-from relion_attn_picker.evaluation.cross_fitting import choose_settings, choose_thresholds, deal_folds
+from relion_attn_picker.evaluation.cross_fitting import (
+    choose_pixel_thresholds,
+    choose_settings,
+    choose_thresholds,
+    deal_folds,
+)
 from relion_attn_picker.evaluation.metrics import MicrographMatches, pool_matches, score_matches
 from relion_attn_picker.evaluation.pixel_histograms import count_pixels, find_best_pixel_threshold
 from relion_attn_picker.evaluation.recommendation import recommend, recommend_speed
@@ -178,6 +184,16 @@ def test_thresholds_and_settings_are_chosen_on_other_micrographs() -> None:
     assert np.bincount(deal_folds(12)).tolist() == [3, 3, 2, 2, 2]
     good, bad = make_runs(6, (3.0,), 5)[0].matches, make_runs(6, (0.0,), 5)[0].matches
     assert choose_settings({"bad": bad, "good": good}) == ["good"] * 5
+
+
+def test_memory_of_cross_fitting_grows_with_the_micrographs_alone() -> None:
+    histogram = count_pixels(np.linspace(-3, 3, 100)[None], np.arange(100)[None] > 60)
+    tracemalloc.start()
+    thresholds = choose_pixel_thresholds([histogram] * 3000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert thresholds == [find_best_pixel_threshold([histogram])] * 3000
+    assert peak < 40e6  # a list of the others for each micrograph takes 58 MB alone
 
 
 def test_pixel_figures_against_scikit_learn(rng: np.random.Generator) -> None:

@@ -113,7 +113,7 @@ def test_window_shows_what_the_whole_shows(window: Window, rng: np.random.Genera
         top, left = np.rint((np.array(seen.origin) - all_of_it.origin) / all_of_it.spacing).astype(int)
         height, width = seen.values.shape
         np.testing.assert_allclose(seen.values, all_of_it.values[top : top + height, left : left + width], atol=1e-3)
-        np.testing.assert_allclose(seen.to_micrograph(np.zeros((1, 2))), all_of_it.to_micrograph([[top, left]]))
+        np.testing.assert_allclose(all_of_it.from_micrograph([seen.origin]), [[top, left]], atol=1e-6)
         corners = seen.from_micrograph(
             [[window.top, window.left], [window.top + window.height - 1, window.left + window.width - 1]]
         )

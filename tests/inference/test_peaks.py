@@ -84,16 +84,15 @@ def test_equal_peaks_are_ordered_by_place() -> None:
     np.testing.assert_allclose(peaks.yx, [[10, 10], [10, 40], [40, 10]], atol=1e-3)
 
 
-def test_peak_on_the_outline_is_found_and_border_leaves_it_out() -> None:
+def test_peak_on_the_outline_is_found() -> None:
     probability_map = gaussians((50, 60), np.array([[0.0, 30.0], [25.0, 30.0]]), np.array([0.9, 0.8]), 3.0)
     assert len(find_peaks(probability_map, 0.5, 5).score) == 2
-    np.testing.assert_allclose(find_peaks(probability_map, 0.5, 5, border_px=4).yx, [[25, 30]], atol=0.01)
 
 
-def test_max_peaks_keeps_the_highest() -> None:
+def test_highest_peak_comes_first() -> None:
     yx = np.array([[10.0, 10.0], [30.0, 30.0], [10.0, 40.0]])
-    peaks = find_peaks(gaussians((50, 50), yx, np.array([0.6, 0.9, 0.7]), 3.0), 0.3, 5, max_peaks=2)
-    np.testing.assert_allclose(peaks.yx, [[30, 30], [10, 40]], atol=1e-2)
+    peaks = find_peaks(gaussians((50, 50), yx, np.array([0.6, 0.9, 0.7]), 3.0), 0.3, 5)
+    np.testing.assert_allclose(peaks.yx, [[30, 30], [10, 40], [10, 10]], atol=1e-2)
 
 
 def test_ten_thousand_peaks() -> None:

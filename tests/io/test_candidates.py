@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 
@@ -117,3 +118,30 @@ def test_forgotten_micrograph_is_as_if_never_done(tmp_path: Path) -> None:
         assert ("a.mrc" in each, "b.mrc" in each, each.read("a.mrc")) == (False, True, None)
     store.append(record("a.mrc"))
     assert CandidateStore(path).read("a.mrc") is not None
+
+
+def test_summary_is_the_record_without_its_candidates(tmp_path: Path) -> None:
+    path = tmp_path / "candidates.jsonl"
+    store = CandidateStore(path)
+    judged = {"junk": np.array([0, 2, 1], dtype=np.float32)}
+    stamped = dataclasses.replace(record("a.mrc"), details=judged, image_time=1.5, image_size=7, image_digest="d")
+    store.append(stamped)
+    store.append(record("b.mrc", n_picks=0))
+    store.note_selection(dataclasses.replace(record("a.mrc", n_picks=1), selected_with="c"))
+    store.note_selection(record("not done.mrc"))
+    for each in (store, CandidateStore(path)):
+        summary, read = each.summary("a.mrc"), each.read("a.mrc")
+        assert summary is not None
+        assert read is not None
+        assert summary.selected_with == "c"
+        assert summary.highest_junk == pytest.approx(read.score[1])
+        for field in dataclasses.fields(summary):
+            if field.name != "highest_junk":
+                assert getattr(summary, field.name) == getattr(read, field.name)
+        empty = each.summary("b.mrc")
+        assert empty is not None
+        assert math.isnan(empty.mean_score)
+        assert empty.highest_junk is None
+        assert each.summary("not done.mrc") is None
+    store.forget("a.mrc")
+    assert store.summary("a.mrc") is None

@@ -11,7 +11,8 @@ import pytest
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs.pick_evaluation import describe_point, evaluate_files, read_point
+from relion_attn_picker.jobs.pick_evaluation import evaluate_files
+from relion_attn_picker.jobs.saved_options import describe_point, read_point
 from relion_attn_picker.report.evaluation import format_evaluation
 
 HEAD = "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"

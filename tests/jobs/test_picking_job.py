@@ -14,15 +14,18 @@ import pytest
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.inference.answers import NetworkAnswer
+from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs import picking_job, picking_session
 from relion_attn_picker.jobs.picking_job import PREPARED_AHEAD, JobSettings, PickJob, share_threads
-from relion_attn_picker.jobs.picking_session import PickingRequest
+from relion_attn_picker.jobs.picking_session import PickingRequest, run_picking_job
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
 from relion_attn_picker.relion.job import JobDirectory
+from tests.conftest import hold_elsewhere
 
 OPTICS = OpticsGroup(1, "opticsGroup1", 4.0)
 OPTIONS = PickOptions(particle_diameter=100)
@@ -72,6 +75,18 @@ def micrographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Microgr
 
 def make_job(micrographs: list[Micrograph], predictor: CountingPredictor) -> PickJob:
     return PickJob(JobDirectory.open("job"), micrographs, Path(), predictor, JobSettings(OPTIONS, "digest", "auto"))
+
+
+def make_request(micrographs: list[Micrograph], gpu: str = "cpu") -> PickingRequest:
+    Path("none.safetensors").write_bytes(b"")
+    return PickingRequest(
+        micrographs=micrographs,
+        project_dir=Path(),
+        micrographs_star="micrographs.star",
+        weights=Path("none.safetensors"),
+        options=OPTIONS,
+        inference=InferenceOptions(gpu=gpu, threads=16),
+    )
 
 
 def test_order_is_that_of_the_list(micrographs: list[Micrograph]) -> None:
@@ -140,19 +155,23 @@ def test_session_takes_its_preparers_from_the_options(
     monkeypatch.setattr(picking_session, "is_on_gpu", lambda gpu: gpu == "0")
     monkeypatch.setattr(picking_session, "load_predictor", load)
     monkeypatch.setattr(picking_job, "ThreadPoolExecutor", lambda max_workers: (most.append(max_workers), Pool(1))[1])
-    Path("none.safetensors").write_bytes(b"")
     for gpu in ("cpu", "0"):
-        request = PickingRequest(
-            micrographs=micrographs[:2],
-            project_dir=Path(),
-            micrographs_star="micrographs.star",
-            weights=Path("none.safetensors"),
-            options=OPTIONS,
-            inference=InferenceOptions(gpu=gpu, threads=16),
-        )
+        request = make_request(micrographs[:2], gpu)
         session = picking_session.PickingSession(JobDirectory.open(f"job_{gpu}"), request)
         session.pick(micrographs[:2], lambda number, result: None, lambda: False)
     assert (loaded, most) == ([16, 2], [2, 8])
+
+
+def test_folder_that_another_process_picks_into(micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picking_session, "load_predictor", lambda path, inference: CountingPredictor())
+    job, request = JobDirectory.open("job"), make_request(micrographs[:2])
+    with hold_elsewhere(job.path) as holder:
+        with pytest.raises(InputError, match=f"is being worked in by process {holder.pid} on "):
+            run_picking_job(job, request, lambda number, result: None, lambda: False)
+        assert [path.name for path in job.path.iterdir()] == [".attnpick.lock"]
+        holder.communicate("")
+    with hold_folder(job.path):  # as the command does: a process does not refuse itself
+        assert len(run_picking_job(job, request, lambda number, result: None, lambda: False).results) == 2
 
 
 def test_stop_is_asked_before_each_micrograph(micrographs: list[Micrograph]) -> None:
@@ -164,6 +183,34 @@ def test_stop_is_asked_before_each_micrograph(micrographs: list[Micrograph]) -> 
     assert len(results) == 3
     again = make_job(micrographs, CountingPredictor())
     assert [result.skipped for result in again.run()] == [True] * 3 + [False] * 27
+
+
+def test_continue_reads_no_candidates_of_what_is_done(
+    micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = list(make_job(micrographs, CountingPredictor()).run())
+    again = make_job(micrographs, CountingPredictor())
+    monkeypatch.setattr(CandidateStore, "read", lambda *_: pytest.fail("candidates are read"))
+    results = list(again.run())
+    assert [(each.n_picks, each.mean_score) for each in results] == [(each.n_picks, each.mean_score) for each in done]
+    assert all(each.skipped and each.rejected is not None and not len(each.rejected) for each in results)
+    assert again.select_again(results) == results
+    assert [each.n_picks for each in again.earlier_results(micrographs)] == [each.n_picks for each in results]
+
+
+def test_not_all_that_is_done_is_searched_before_the_first_is_told(
+    micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(make_job(micrographs[:25], CountingPredictor()).run())
+    searched: list[str] = []
+    is_changed = picking_job.is_changed
+    monkeypatch.setattr(picking_job, "is_changed", lambda path, *_: searched.append(path.name) or is_changed(path, *_))
+    monkeypatch.setattr(picking_job, "LOOK_AHEAD", 5, raising=False)
+    run = make_job(micrographs, CountingPredictor()).run()
+    assert next(run).skipped
+    assert searched == [each.name for each in micrographs[:6]]
+    assert [result.skipped for result in run] == [True] * 24 + [False] * 5
+    assert searched == [each.name for each in micrographs[:25]]
 
 
 def test_error_of_one_micrograph_is_its_reason(micrographs: list[Micrograph]) -> None:

@@ -24,6 +24,7 @@ from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
 from relion_attn_picker.training.fit import Progress
 from relion_attn_picker.training_options import CropOptions, SelfTrainingOptions, TrainOptions
+from tests.conftest import hold_elsewhere
 
 FIRST, SECOND = "iteration_1_self_training", "iteration_2_self_training"
 ANY_STUDENT = 0.999
@@ -255,6 +256,14 @@ def test_weights_of_another_origin_are_not_overwritten(request_: SelfTrainingReq
     with pytest.raises(InputError, match=r"holds best\.safetensors, but no self_training\.json"):
         run_self_training(tmp_path, request_)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_folder_that_another_process_works_in(request_: SelfTrainingRequest, tmp_path: Path) -> None:
+    with hold_elsewhere(tmp_path) as holder:
+        with pytest.raises(InputError, match=f"is being worked in by process {holder.pid} on "):
+            run_self_training(tmp_path, request_)
+        assert [path.name for path in tmp_path.iterdir()] == [".attnpick.lock"]
+        holder.communicate("")
 
 
 def test_no_unlabelled_micrographs(request_: SelfTrainingRequest, tmp_path: Path) -> None:

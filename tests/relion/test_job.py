@@ -45,6 +45,12 @@ def test_name_ends_in_one_slash(given: str) -> None:
     assert JobDirectory.open(given).name == JOB
 
 
+@pytest.mark.parametrize("given", ["", " "])
+def test_blank_name_is_not_the_root(given: str) -> None:
+    with pytest.raises(InputError, match="The name of the job's folder is empty"):
+        JobDirectory.open(given)
+
+
 def test_open_leaves_the_markers_to_whoever_holds_the_folder() -> None:
     Path(JOB).mkdir(parents=True)
     for marker in MARKERS:

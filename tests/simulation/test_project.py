@@ -20,6 +20,7 @@ from relion_attn_picker.simulation import project
 from relion_attn_picker.simulation.micrograph import SimulatedMicrograph
 from relion_attn_picker.simulation.particles import PROTEIN_SCATTERING, BeadParticle, make_particle
 from relion_attn_picker.simulation.project import SimulationProgress, coarsen_mask, round_counts, write_project
+from tests.conftest import hold_elsewhere
 
 SMALL = SimulationOptions(count=2, shape=(200, 240), pixel_size=4.0, seed=5)
 
@@ -197,6 +198,14 @@ def test_project_is_made_on_the_device_that_is_asked_for(tmp_path: Path, monkeyp
     write_project(tmp_path, ball(), SMALL, device="cuda:1")
     assert places == ["cuda:1", "cuda:1"]
     assert json.loads((tmp_path / "simulation.json").read_text())["made_on"] == "a GPU"
+
+
+def test_folder_that_another_process_simulates_into(tmp_path: Path) -> None:
+    with hold_elsewhere(tmp_path) as holder:
+        with pytest.raises(InputError, match=f"is being worked in by process {holder.pid} on "):
+            write_project(tmp_path, ball(), SMALL)
+        assert [path.name for path in tmp_path.iterdir()] == [".attnpick.lock"]
+        holder.communicate("")
 
 
 def test_interrupted_project_of_other_options(tmp_path: Path) -> None:

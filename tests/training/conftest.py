@@ -7,7 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from relion_attn_picker.training.crops import LabelledImage, LabelledSource
+from relion_attn_picker.io.hdf5 import CropFile
+from relion_attn_picker.model_spec import Normalization
+from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource
+from relion_attn_picker.training.mixture import Mixture
+from relion_attn_picker.training_options import CropOptions
 
 
 def make_labelled_image(seed: int, shape: tuple[int, int] = (220, 260)) -> LabelledImage:
@@ -20,6 +24,12 @@ def make_labelled_image(seed: int, shape: tuple[int, int] = (220, 260)) -> Label
     for y, x in yx:
         image[np.hypot(rows - y, columns - x) < 10] -= 25
     return LabelledImage(image, 5.0, 100.0, yx, np.zeros((0, 2), dtype=np.float32))
+
+
+def mix(crops: CropFile, fields: FieldSource | None = None) -> Mixture:
+    """Mix a crop file and, if given, fields cut in the same manner."""
+    attributes = crops.attributes
+    return Mixture(crops, fields, CropOptions(**attributes["options"]), Normalization(**attributes["normalization"]))
 
 
 @pytest.fixture

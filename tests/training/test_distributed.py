@@ -25,7 +25,6 @@ from relion_attn_picker.training.distributed import World, current_world, distri
 from relion_attn_picker.training.fit import device_of, fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.losses import LOSSES
-from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.validation import prepare_validation_set
 from relion_attn_picker.training_options import CropOptions, TrainOptions
 
@@ -45,9 +44,9 @@ train(Path(sys.argv[2]), Path(sys.argv[3]))
 
 def train(crops: Path, folder: Path) -> None:
     """Train in ``folder``, and keep what one batch gives in double precision: gradients, batch-norm statistics."""
-    from conftest import make_labelled_image
+    from conftest import make_labelled_image, mix
 
-    mixture = Mixture.of_file(CropFile(crops))
+    mixture = mix(CropFile(crops))
     source = LabelledSource("discs", "", [lambda: make_labelled_image(1)])
     world = current_world()
     with join_world(world):

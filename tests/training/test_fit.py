@@ -27,6 +27,7 @@ from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.state import new_state
 from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set
 from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
+from tests.training.conftest import mix
 
 CPU = InferenceOptions(gpu="cpu", precision="float32", threads=1)
 OPTIONS = TrainOptions(
@@ -41,7 +42,7 @@ class KilledError(Exception):
 @pytest.fixture
 def crops(source: LabelledSource, tmp_path: Path) -> Mixture:
     write_crops(tmp_path / "crops.h5", [source], CropOptions(crop_size=64, crops_per_source=12), Normalization())
-    return Mixture.of_file(CropFile(tmp_path / "crops.h5"))
+    return mix(CropFile(tmp_path / "crops.h5"))
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_fewer_crops_than_a_batch(crops: Mixture, sets: list[ValidationSet], tmp
 
 def test_fewer_labels_than_a_batch(source: LabelledSource, sets: list[ValidationSet], tmp_path: Path) -> None:
     write_crops(tmp_path / "crops.h5", [source], CropOptions(crop_size=64, crops_per_source=12), Normalization())
-    few = Mixture.of_file(CropFile(tmp_path / "crops.h5"))
+    few = mix(CropFile(tmp_path / "crops.h5"))
     with pytest.raises(InputError, match=r"There are 8 labelled particles for batches of 9: label or simulate more or"):
         fit(tmp_path / "run", few, sets, replace(OPTIONS, batch_size=9), CPU)
     assert not (tmp_path / "run").exists()
@@ -272,7 +273,7 @@ def test_network_learns_to_find_discs(source: LabelledSource, sets: list[Validat
     path = tmp_path / "crops.h5"
     write_crops(path, [source], CropOptions(crop_size=80, crops_per_source=120), Normalization())
     options = replace(OPTIONS, steps=140, validate_every=140, input_size=64, warmup_steps=5)
-    fit(tmp_path / "run", Mixture.of_file(CropFile(path)), sets, options, CPU)
+    fit(tmp_path / "run", mix(CropFile(path)), sets, options, CPU)
     curves = read_curves(tmp_path / "run")
     assert curves["average_precision"][-1] > 0.9
 

@@ -24,6 +24,7 @@ from relion_attn_picker.training.crops import FieldSource, LabelledImage, Labell
 from relion_attn_picker.training.loader import choose_workers, iterate_batches
 from relion_attn_picker.training.mixture import CropDealer, Mixture, Schedule
 from relion_attn_picker.training_options import CropOptions, TrainOptions
+from tests.training.conftest import mix
 
 SMALL = CropOptions(crop_size=64, crops_per_source=24, seed=4)
 OPTIONS = TrainOptions(batch_size=4, input_size=48, crops_per_field=3, seed=9)
@@ -62,7 +63,7 @@ def test_schedule_meets_the_weights_at_any_length(weights: list[float]) -> None:
 def test_every_epoch_of_a_source_visits_each_crop_once(crops: CropFile, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     monkeypatch.setattr(CropFile, "read", lambda self, index: read.append(index))
-    dealer = CropDealer(Mixture.of_file(crops), 4, 3, seed=1)
+    dealer = CropDealer(mix(crops), 4, 3, seed=1)
     for step in range(24):  # 96 crops: 48 of each source
         for slot in range(4):
             dealer.deal(step, slot)
@@ -87,7 +88,7 @@ def test_no_field_is_made_twice_and_no_batch_has_two_crops_of_one() -> None:
 
 def test_mixture_holds_the_share_of_simulation(crops: CropFile) -> None:
     fields = simulate_on_the_fly(open_simulation(None, 3), 0.5, other_weights=2.0)
-    mixture = Mixture.of_file(crops, fields)
+    mixture = mix(crops, fields)
     assert [source["weight"] for source in mixture.sources] == [1.0, 1.0, 2.0]
     with pytest.raises(InputError, match="share of simulated crops is 1: expected between 0 and 1 beside other data"):
         simulate_on_the_fly(open_simulation(None, 3), 1.0, other_weights=2.0)
@@ -96,7 +97,7 @@ def test_mixture_holds_the_share_of_simulation(crops: CropFile) -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_number_of_workers_changes_nothing(workers: int, crops: CropFile) -> None:
     fields = simulate_on_the_fly(open_simulation(None, 3), 0.25, other_weights=2.0)
-    maker = BatchMaker(Mixture.of_file(crops, fields), OPTIONS)
+    maker = BatchMaker(mix(crops, fields), OPTIONS)
     expected = list(iterate_batches(maker, 2, 8, workers=0))
     made = list(iterate_batches(maker, 2, 8, workers=workers))
     assert len(made) == 6
@@ -203,7 +204,7 @@ def test_gpu_gets_workers_unless_a_number_is_given(cores: int, expected: int, mo
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc tells the environment of a process")
 def test_libraries_of_a_worker_are_loaded_with_one_thread(crops: CropFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    batches = iterate_batches(BatchMaker(Mixture.of_file(crops), OPTIONS), 0, 100, workers=1)
+    batches = iterate_batches(BatchMaker(mix(crops), OPTIONS), 0, 100, workers=1)
     next(batches)
     (worker,) = multiprocessing.active_children()
     began_with = Path(f"/proc/{worker.pid}/environ").read_text().split("\0")

@@ -21,10 +21,10 @@ from relion_attn_picker.training.crops import LabelledSource, cut_crop, write_cr
 from relion_attn_picker.training.fit import check_beginning
 from relion_attn_picker.training.loader import iterate_batches
 from relion_attn_picker.training.losses import LOSSES
-from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.targets import TARGETS, draw_target, draw_weights
 from relion_attn_picker.training.validation import prepare_validation_set
 from relion_attn_picker.training_options import LOSS_NAMES, TARGET_NAMES, CropOptions, TrainOptions
+from tests.training.conftest import mix
 
 NOTHING = np.zeros((0, 2), dtype=np.float32)
 SMALL_CROPS = CropOptions(crop_size=64, crops_per_source=12, seed=4)
@@ -212,7 +212,7 @@ def test_crop_file_cut_short(size: int, source: LabelledSource, tmp_path: Path) 
 def test_batches_depend_on_seed_and_step_alone(source: LabelledSource, tmp_path: Path) -> None:
     write_crops(tmp_path / "crops.h5", [source], SMALL_CROPS, Normalization())
     options = TrainOptions(batch_size=5, input_size=48, seed=9)
-    crops = Mixture.of_file(CropFile(tmp_path / "crops.h5"))
+    crops = mix(CropFile(tmp_path / "crops.h5"))
     whole = list(iterate_batches(BatchMaker(crops, options), 0, 6))
     resumed = list(iterate_batches(BatchMaker(crops, options), 4, 6))
     for one, other in zip(whole[4:], resumed, strict=True):

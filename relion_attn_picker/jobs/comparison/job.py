@@ -17,6 +17,7 @@ from relion_attn_picker.evaluation.comparison_result import Comparison, CostRow,
 from relion_attn_picker.evaluation.recommendation import AIMS, Recommendation, recommend, recommend_speed
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.comparison.analysis import CONTENDERS, HEADLINE, AnalysedSet, analyse_set
 from relion_attn_picker.jobs.comparison.claims import judge_claims
 from relion_attn_picker.jobs.comparison.costs import count_parameters, measure_networks, summarize_inference
@@ -85,14 +86,24 @@ def run_comparison(
     Raises
     ------
     InputError
-        If sets or checkpoints cannot be compared.
+        If sets or checkpoints cannot be compared, or another process is at work in the folder.
     """
-    plan = request.training
-    test_sets = open_test_sets(_leave_held_out(request.data, plan))
-    by_share = _find_pairs(folder, request, start_report)
+    test_sets = open_test_sets(_leave_held_out(request.data, request.training))
+    given = _pair_given(request)
+    with hold_folder(folder):
+        pairs = given if request.training is None else _train_pairs(folder, request.training, start_report)
+        return _compare(folder, request, test_sets, pairs)
+
+
+def _compare(
+    folder: Path,
+    request: ComparisonRequest,
+    test_sets: Sequence[LabelledTestSet],
+    by_share: Mapping[float, Sequence[NetworkPair]],
+) -> Comparison:
     whole = max(by_share)
     pairs = by_share[whole]
-    warn_of_training_sets(pairs, test_sets if plan is None else [])
+    warn_of_training_sets(pairs, test_sets if request.training is None else [])
     picked = {
         share: _pick_all(folder / "cache", test_sets, each, request.inference) for share, each in by_share.items()
     }
@@ -125,15 +136,19 @@ def _leave_held_out(data: Sequence[TrainingData], plan: TrainingPlan | None) -> 
     return kept
 
 
-def _find_pairs(
-    folder: Path, request: ComparisonRequest, start_report: Callable[[], Callable[[Progress], None]]
-) -> dict[float, list[NetworkPair]]:
-    given = bool(request.attention or request.standard)
-    if given and request.training is not None:
-        raise InputError("Checkpoints and --train_data are both given: give one of the two.")
+def _pair_given(request: ComparisonRequest) -> dict[float, list[NetworkPair]]:
+    """Return the pairs of given checkpoints, none where they are to be trained."""
     if request.training is None:
         return {WHOLE: pair_checkpoints(request.attention, request.standard)}
-    trained = train_pairs(folder / "training", request.training, start_report)
+    if request.attention or request.standard:
+        raise InputError("Checkpoints and --train_data are both given: give one of the two.")
+    return {}
+
+
+def _train_pairs(
+    folder: Path, plan: TrainingPlan, start_report: Callable[[], Callable[[Progress], None]]
+) -> dict[float, list[NetworkPair]]:
+    trained = train_pairs(folder / "training", plan, start_report)
     return {
         share: pair_checkpoints([pair.attention for pair in pairs], [pair.standard for pair in pairs])
         for share, pairs in trained.items()

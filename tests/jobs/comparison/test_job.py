@@ -19,7 +19,7 @@ from relion_attn_picker.jobs.comparison import analysis, job, picking
 from relion_attn_picker.jobs.comparison.job import ComparisonRequest
 from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
 from relion_attn_picker.options import NETWORKS
-from tests.conftest import write_tiny_checkpoint
+from tests.conftest import hold_elsewhere, write_tiny_checkpoint
 
 Compare = Callable[..., int]
 
@@ -136,7 +136,7 @@ def test_checkpoints_that_make_no_pairs(
 ) -> None:
     assert compare(*checkpoints[keep]) == 1
     assert sentence in capsys.readouterr().err
-    assert not Path("out/comparison.md").exists()
+    assert not Path("out").exists()
 
 
 def test_one_pair_tells_what_it_cannot_know(
@@ -157,6 +157,16 @@ def test_only_the_last_micrographs(
     assert "--last is given 2 times for 1 sets: once, or once for each" in capsys.readouterr().err
     assert compare(*checkpoints[:4], "--last", "0") == 1
     assert "--last is 0: expected 1 or more" in capsys.readouterr().err
+
+
+def test_folder_that_another_process_compares_in(
+    compare: Compare, checkpoints: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hold_elsewhere(Path("out")) as holder:
+        assert compare(*checkpoints[:2], "--no_costs") == 1
+        assert [path.name for path in Path("out").iterdir() if path.suffix != ".log"] == [".attnpick.lock"]
+        holder.communicate("")
+    assert f"out is being worked in by process {holder.pid} on " in capsys.readouterr().err
 
 
 def test_network_given_twice_or_as_another(

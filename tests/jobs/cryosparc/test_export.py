@@ -170,6 +170,14 @@ def test_uids_are_new_each_time(project: Path) -> None:
     np.testing.assert_array_equal(uids[2], uids[3])
 
 
+def test_damaged_options_of_the_job(project: Path) -> None:
+    picks = write_job(MARK)
+    (picks / "picking_options.json").write_text('{"version": "1')
+    with pytest.raises(InputError, match=r"picks/picking_options\.json is not what a picking job of attnpick writes"):
+        export_picks(picks, read_exposure_files([CSG]), Path("out"))
+    assert not Path("out").exists()
+
+
 def test_coordinates_without_scores(project: Path) -> None:
     """Manual picks: a group with ``location`` only, and back without scores."""
     Path("picks").mkdir()
