@@ -108,15 +108,8 @@ def test_cryosparc_columns_stay_in_their_rooms(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_text_files_have_an_encoding(path: Path) -> None:
     """Otherwise it is that of the machine: a file with an Å could not be read on another one."""
-    if str(path.relative_to(PACKAGE)) not in WITHOUT_ENCODING:
-        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-        assert not [
-            call.lineno for call in calls if opens_text(call) and "encoding" not in {k.arg for k in call.keywords}
-        ]
-
-
-WITHOUT_ENCODING = {"jobs/pick_evaluation.py", "jobs/selection_job.py", "training/fit.py"}
-"""Still to be mended."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if opens_text(call) and "encoding" not in {k.arg for k in call.keywords}]
 
 
 def opens_text(call: ast.Call) -> bool:

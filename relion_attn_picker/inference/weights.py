@@ -10,7 +10,7 @@ from relion_attn_picker.evaluation.calibration import ScoreModel
 from relion_attn_picker.inference.hybrid_folder import check_hybrid, is_hybrid, read_hybrid
 from relion_attn_picker.io.calibration_file import CALIBRATION_NAME, find_score_record
 from relion_attn_picker.io.checkpoint import read_header
-from relion_attn_picker.model_spec import BEST_NAME as BEST_NAME
+from relion_attn_picker.model_spec import BEST_NAME
 from relion_attn_picker.options import ATTENTION, HYBRID
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.relion.labels import TEXT_LABELS
-from relion_attn_picker.replacing import replace_file as replace_file
+from relion_attn_picker.replacing import replace_file
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -22,10 +22,10 @@ from torch import nn
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import DeviceError, InputError, JobAborted
 from relion_attn_picker.inference.devices import choose_device, choose_precision, device_name, tell_device
-from relion_attn_picker.inference.weights import BEST_NAME
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.model_spec import Normalization
+from relion_attn_picker.model_spec import BEST_NAME, Normalization
 from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.distributed import (
     World,
@@ -353,10 +353,8 @@ def _claim_folder(
         return str(present["precision"])
     precision = choose_precision(precision, device)
     make_folder(folder)
-    partial = folder / f"{OPTIONS_NAME}.partial"
     record |= {"version": __version__, "precision": precision}
-    partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    partial.replace(path)
+    replace_file(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
     return precision
 
 

@@ -23,9 +23,6 @@ from relion_attn_picker.jobs.comparison.claims import judge_claims
 from relion_attn_picker.jobs.comparison.costs import count_parameters, measure_networks, summarize_inference
 from relion_attn_picker.jobs.comparison.picking import PickedSet, pick_set
 from relion_attn_picker.jobs.comparison.request import (
-    ATTENTION,
-    NETWORKS,
-    STANDARD,
     LabelledTestSet,
     NetworkPair,
     open_test_sets,
@@ -34,7 +31,7 @@ from relion_attn_picker.jobs.comparison.request import (
 )
 from relion_attn_picker.jobs.comparison.training import WHOLE, TrainingPlan, train_pairs
 from relion_attn_picker.jobs.labelled_data import TrainingData, count_held_out, read_labels
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD, InferenceOptions
 from relion_attn_picker.report.comparison import write_comparison
 from relion_attn_picker.training.fit import Progress
 from relion_attn_picker.training_options import TrainOptions

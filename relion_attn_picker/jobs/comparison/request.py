@@ -24,9 +24,7 @@ from relion_attn_picker.jobs.labelled_data import TrainingData, read_labels
 from relion_attn_picker.jobs.set_names import name_sets
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import CheckpointHeader
-from relion_attn_picker.options import ATTENTION as ATTENTION
-from relion_attn_picker.options import NETWORKS as NETWORKS
-from relion_attn_picker.options import STANDARD as STANDARD
+from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.simulation.project_folder import CONDITIONS_JSONL
 
