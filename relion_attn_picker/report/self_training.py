@@ -9,7 +9,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,12 @@ def write_rounds(folder: Path, records: Sequence[RoundRecord]) -> None:
     draw_rounds(folder / PICTURE_NAME, records)
 
 
+LIMIT: Final = (
+    "Rounds are judged on the labelled micrographs that were held out, and on nothing else: whether the pseudo-labels "
+    "are particles, their pictures show."
+)
+
+
 def format_rounds(records: Sequence[RoundRecord]) -> str:
     """Return the rounds as a Markdown table that also reads well in a terminal, and a line on each round's verdict."""
     lines = format_table([HEADINGS, *(_format_row(record) for record in records)])
@@ -92,6 +98,8 @@ def format_rounds(records: Sequence[RoundRecord]) -> str:
         rows = [[f"{record.iteration}", *(_format_set(record, name) for name in names)] for record in records]
         lines += format_table([["round", *names], *rows])
     lines += ["", *(f"- round {record.iteration}: {record.remark}" for record in records)]
+    if any(record.n_positive for record in records):
+        lines += ["", LIMIT]
     return "\n".join(lines)
 
 

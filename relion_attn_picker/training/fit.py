@@ -124,7 +124,7 @@ def fit(
         trainer = Trainer(state, options, device, precision, world)
         saver = Saver(folder, run.save_every)
         if start is not None and not state.rows:
-            _validate(keeper, saver, state, world)
+            _tell_start(_validate(keeper, saver, state, world))
         workers = choose_workers(run.workers, device)
         batches = iterate_batches(maker, state.step, state.step if state.finished else options.steps, workers)
         _take_steps(batches, trainer, keeper, saver, state, options, world, report)
@@ -281,6 +281,11 @@ def learning_rate_factor(step: int, options: TrainOptions) -> float:
         return (step + 1) / options.warmup_steps
     done = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _tell_start(scores: ValidationScores | None) -> None:
+    if scores is not None:
+        log.info("the starting weights: AP %.3f F1 %.3f at %.2f", scores.average_precision, scores.f1, scores.threshold)
 
 
 def _validate(keeper: Keeper, saver: Saver, state: TrainingState, world: World) -> ValidationScores | None:
