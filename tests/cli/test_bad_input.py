@@ -47,7 +47,7 @@ def test_list_without_micrographs(project: Project) -> None:
 
 def test_list_without_pixel_size(project: Project) -> None:
     text = project.star.read_text().replace("_rlnMicrographPixelSize", "_rlnSomething")
-    assert_list_refused(project, text, "no rlnMicrographPixelSize: give --angpix")
+    assert_list_refused(project, text, "no rlnMicrographPixelSize: give --pixel_size")
 
 
 def test_list_without_pixel_size_but_angpix(project: Project) -> None:

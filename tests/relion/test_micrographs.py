@@ -181,7 +181,7 @@ MESSAGES = {
     ),
     "no pixel size": (
         table("optics", LISTED[1:], "1") + table("micrographs", LISTED, "a.mrc 1"),
-        "its optics table has no rlnMicrographPixelSize: give --angpix in Å per pixel.",
+        "its optics table has no rlnMicrographPixelSize: give --pixel_size in Å per pixel.",
     ),
     "optics only": (
         table("optics", OPTICS, GROUP_1),
