@@ -179,7 +179,7 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, picker: Picker, o
 
 def _refuse_options_of_data_sets(options: PickOptions) -> None:
     given = {
-        f"The mode {options.mode}": options.mode != "balanced" and options.threshold is None,
+        f"The mode {options.mode}": options.mode != "balanced",
         "A target precision": options.target_precision is not None,
         "A target recall": options.target_recall is not None,
         "A count per micrograph": options.count_per_micrograph is not None,

@@ -159,7 +159,7 @@ def test_figures_of_merit_are_probabilities_where_the_weights_are_calibrated(sim
     model = find_score_model(find_weights("attention", None))
     assert model is not None and len(merits) > 5
     np.testing.assert_allclose(merits.score, model.curve().probability(scores.score))
-    options = PickOptions(particle_diameter=160, threshold=0.9, mode="precision")
+    options = PickOptions(particle_diameter=160, threshold=0.9)
     assert pick_micrograph(micrograph, simulated, picker, options).score.min() >= 0.9
 
 

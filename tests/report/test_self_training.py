@@ -36,7 +36,8 @@ def test_table_has_one_row_a_round() -> None:
     assert cells(lines[2]) == ["0", *"––––––", "0.800", "0.700", "0.600", "0.30", "yes"]
     assert cells(lines[3]) == ["1", "0", "0.600", "0.100", "3", "40", "50", "0.700", "0.600", "0.500", "0.30", "no"]
     assert cells(lines[4]) == ["2", "0", "0.600", "0.100", "0", "0", "0", *"––––", "no"]
-    assert lines[-3:] == ["- round 0: supervised", "- round 1: worse", "- round 2: nothing found"]
+    assert lines[-5:-2] == ["- round 0: supervised", "- round 1: worse", "- round 2: nothing found"]
+    assert lines[-1].startswith("Rounds are judged on the labelled micrographs that were held out, and on nothing else")
 
 
 def test_several_held_out_sets_have_a_table_of_their_own() -> None:
