@@ -74,7 +74,9 @@ def test_interrupted_scale_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     pair = NetworkPair(*(write_tiny_checkpoint(tmp_path / f"{name}.safetensors", name) for name in NETWORKS))
     (tmp_path / "set").mkdir()
-    cache = picking._Cache(tmp_path / "set", LabelledTestSet("one", 100.0, [], [], [], tmp_path, {}), pair, "float32")
+    cache = picking._Cache(
+        tmp_path / "set", LabelledTestSet("one", 100.0, [], [], [], tmp_path, {}, label_digest=""), pair, "float32"
+    )
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "replace", interrupted)
         cache.write_scale(LogitScale(2.0, 0.5))
