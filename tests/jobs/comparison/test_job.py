@@ -130,7 +130,7 @@ def test_report_of_given_checkpoints(
     [
         (slice(0, 2), "There is no --standard checkpoint to compare the attention network with"),
         (slice(0, 6), "--attention is given 2 times and --standard 1 times"),
-        (slice(0, 0), "There is no --attention checkpoint"),
+        (slice(2, 4), "There is no --attention checkpoint"),
     ],
 )
 def test_checkpoints_that_make_no_pairs(
