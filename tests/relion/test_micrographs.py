@@ -124,9 +124,9 @@ BAD = {
     ),
     "no_pixel_size": (
         table("optics", LISTED[1:], "1") + table("micrographs", LISTED, "a.mrc 1"),
-        "--angpix",
+        "--pixel_size",
     ),
-    "relion_3_0_without_pixel_size": (table("", ["rlnMicrographName"], "a.mrc"), "--angpix"),
+    "relion_3_0_without_pixel_size": (table("", ["rlnMicrographName"], "a.mrc"), "--pixel_size"),
     "movies": (table("optics", OPTICS, GROUP_1) + table("movies", ["rlnMicrographMovieName"], "a.tif"), "movie"),
     "particles": (
         table("optics", OPTICS, GROUP_1) + table("particles", ["rlnImageName", "rlnMicrographName"], "1@a.mrcs a.mrc"),

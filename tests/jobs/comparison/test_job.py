@@ -165,7 +165,7 @@ def test_folder_that_another_process_compares_in(
     compare: Compare, checkpoints: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with hold_elsewhere(Path("out")) as holder:
-        assert compare(*checkpoints[:2], "--no_costs") == 1
+        assert compare(*checkpoints[:4], "--no_costs") == 1
         assert [path.name for path in Path("out").iterdir() if path.suffix != ".log"] == [".attnpick.lock"]
         holder.communicate("")
     assert f"out is being worked in by process {holder.pid} on " in capsys.readouterr().err
