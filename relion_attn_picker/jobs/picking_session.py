@@ -26,9 +26,10 @@ from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.diameter_job import describe_estimate
+from relion_attn_picker.jobs.job_lists import write_lists
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
-from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, share_threads, write_lists
+from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, share_threads
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.micrograph import Micrograph
@@ -36,6 +37,7 @@ from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.pipeline import select_picks, select_rejected
 from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.labels import LOGFILE
 from relion_attn_picker.report.evaluation import write_evaluation
 from relion_attn_picker.report.example_pages import Example, plot_examples
 from relion_attn_picker.report.logfile import write_logfile
@@ -353,7 +355,7 @@ class PickingSession:
         merit = None if self._scores is None else self._point.merit(self._scores)
         pages = plot_examples(merit, self._point.threshold, examples)
         counts, means = [result.n_picks for result in done], [result.mean_score for result in done]
-        write_logfile(self._job.path / "logfile.pdf", counts, means, pages)
+        write_logfile(self._job.path / LOGFILE, counts, means, pages)
 
     def _show(self, micrograph: Micrograph) -> Example:
         """Return a micrograph that is done as something to show."""

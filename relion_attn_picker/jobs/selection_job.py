@@ -17,6 +17,7 @@ from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
+from relion_attn_picker.jobs.job_lists import write_lists
 from relion_attn_picker.jobs.job_settings import JobSettings
 from relion_attn_picker.jobs.pick_evaluation import (
     CANDIDATES_FILE,
@@ -28,7 +29,6 @@ from relion_attn_picker.jobs.picking_job import (
     MicrographResult,
     borders_px,
     describe_record,
-    write_lists,
     write_selection,
 )
 from relion_attn_picker.jobs.picking_session import JobSummary

@@ -45,7 +45,7 @@ def plot_examples(merit: FloatArray | None, threshold: float, examples: Iterable
     Parameters
     ----------
     merit
-        Figures of merit of all candidates of the job, ``(n,)``, if they are known.
+        Figures of merit of all candidates that may be picks, ``(n,)``, if they are known.
     threshold
         Lowest figure of merit of a pick.
     examples

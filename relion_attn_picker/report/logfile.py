@@ -58,8 +58,10 @@ def write_logfile(path: Path, counts: Sequence[int], mean_scores: Sequence[float
 
 
 def plot_scores(merit: NDArray[np.float32], threshold: float) -> Figure:
-    """Return a page with the histogram of the figures of merit ``(n,)`` of all candidates, and the threshold."""
-    figure, axes = _start_page("Figures of merit of all candidates", "figure of merit", "number of candidates")
+    """Return a page with the histogram of the figures of merit ``(n,)`` of candidates, and the threshold."""
+    figure, axes = _start_page(
+        "Figures of merit of all candidates but the rejected", "figure of merit", "number of candidates"
+    )
     axes.hist(merit, bins=50, range=(0, 1), color="0.6")
     kept = int((merit >= threshold).sum())
     label = f"threshold {threshold:.3g}: {kept} of {len(merit)} candidates reach it"

@@ -18,7 +18,7 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._errors import print_error
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs import picking_job
+from relion_attn_picker.jobs import job_lists
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project
@@ -228,7 +228,7 @@ def test_no_room_for_the_marker(project: Project) -> None:
         (project.job / "RELION_JOB_EXIT_FAILURE").mkdir(exist_ok=True)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(picking_job, "write_logfile", take_its_place)
+        patch.setattr(job_lists, "write_logfile", take_its_place)
         run = project.run()
     assert run.code == 1
     assert "a folder stands where a file is needed" in run.err

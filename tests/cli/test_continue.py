@@ -14,7 +14,7 @@ import pytest
 from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.mrc import read_image, write_image
-from relion_attn_picker.jobs import picking_job, picking_session
+from relion_attn_picker.jobs import job_lists, picking_job, picking_session
 from relion_attn_picker.jobs.saved_options import read_point
 from relion_attn_picker.relion.job import JobDirectory
 
@@ -231,13 +231,18 @@ def kill(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("owner", ["CandidateStore.append", "write_picks", "write_coordinate_index"])
-def test_kill_at_any_step(project: Project, owner: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "attribute"),
+    [
+        (picking_job.CandidateStore, "append"),
+        (picking_job, "write_picks"),
+        (job_lists, "write_coordinate_index"),
+    ],
+)
+def test_kill_at_any_step(project: Project, place: object, attribute: str) -> None:
     """Before the record, before the coordinates, before the lists."""
     expected = run_fresh_first(project)
     with pytest.MonkeyPatch.context() as patch:
-        target, _, attribute = f"picking_job.{owner}".rpartition(".")
-        place = picking_job if target == "picking_job" else picking_job.CandidateStore
         patch.setattr(place, attribute, kill)
         assert project.run().code == 2
     project.run().assert_succeeded()
