@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -203,13 +202,12 @@ def test_disk_full(project: Project, name: str) -> None:
     project.run().assert_failed_with("the disk is full: free some space")
 
 
-def test_disk_too_full_for_stdout(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_too_full_for_stdout(project: Project) -> None:
     with Path("/dev/full").open("w") as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        run = project.run()
-        sys.stdout.close()
-        monkeypatch.undo()
-        os.chdir(project.folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            run = project.run()
+            sys.stdout.close()
         with pytest.raises(OSError, match="No space"):
             full.close()
     run.assert_failed_with("the disk is full")

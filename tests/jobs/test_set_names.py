@@ -8,8 +8,6 @@ import pytest
 
 from relion_attn_picker.jobs.set_names import name_sets
 
-HERE = str(Path.cwd()).split("/")[-1]
-
 
 @pytest.mark.parametrize(
     ("lists", "names"),
@@ -24,11 +22,16 @@ HERE = str(Path.cwd()).split("/")[-1]
         (["/A/b/near.star", "/A/b/far.star", "/C/b/m.star"], ["A/b/near", "A/b/far", "C/b"]),
         (["/A/b/m.star", "/A/b/m.star", "/A/c/m.star"], ["b/m", "b/m (2)", "c"]),
         (["/A/b/../b/m.star", "/C/b/m.star"], ["A/b", "C/b"]),
-        ([f"../{HERE}/m.star", "m.star"], [f"{HERE}/m", f"{HERE}/m (2)"]),
     ],
 )
 def test_names_of_sets(lists: list[str], names: list[str]) -> None:
     assert name_sets([Path(each) for each in lists]) == names
+
+
+def test_one_list_by_two_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert name_sets([Path("../here/m.star"), Path("m.star")]) == ["here/m", "here/m (2)"]
 
 
 def test_name_that_other_data_have() -> None:
