@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from relion_attn_picker.inference.peaks import find_peaks, smooth_values, suppress_neighbours
+from relion_attn_picker.inference.peaks import discount_outline, find_maxima, smooth_values, suppress_neighbours
 from relion_attn_picker.options import ATTENTION, STANDARD
 from relion_attn_picker.picks import FloatArray, Peaks, ProbabilityMap
 
@@ -180,8 +180,9 @@ def combine_maps(
     """Find the peaks that two networks make together.
 
     The peaks that the strategy looks at are candidates. Both logits (its proposer's there, the other network's highest
-    within ``combination.reach_px``) give each its score by the rule, and of candidates closer than
-    ``min_distance_px`` the highest survives, whichever map it is from; among equal scores attention's does.
+    within ``combination.reach_px``) give each its score by the rule, those on the outline lose half of their odds, and
+    of candidates closer than ``min_distance_px`` the highest survives, whichever map it is from; among equal scores
+    attention's does.
 
     Parameters
     ----------
@@ -205,6 +206,7 @@ def combine_maps(
     strategy = STRATEGIES[combination.strategy]
     found = [_judge_peaks(maps, proposer, combination, score_floor) for proposer in strategy.rules]
     yx, score, seen = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    score = discount_outline(yx, score, attention.values.shape)
     order = np.argsort(-score, kind="stable")
     order = order[score[order] >= score_floor]
     kept = order[suppress_neighbours(yx[order], min_distance_px)]
@@ -260,7 +262,7 @@ def _judge_peaks(
     maps: dict[str, ProbabilityMap], proposer: str, combination: Combination, score_floor: float
 ) -> tuple[FloatArray, FloatArray, Logits]:
     """Return the proposer's peaks ``(n, 2)``, their scores ``(n,)`` and both networks' logits there ``(n, 2)``."""
-    peaks = find_peaks(maps[proposer], score_floor, min_distance_px=0, smoothing_px=0)
+    peaks = find_maxima(maps[proposer], score_floor)
     seen = {
         name: to_logits(_highest_near(maps[name].values, peaks.yx, combination.reach_px))
         for name in (ATTENTION, STANDARD)

@@ -5,12 +5,17 @@ What this module does not do: it knows neither Å nor micrographs; ``pipeline`` 
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import center_of_mass, gaussian_filter, label, maximum_filter
 from scipy.spatial import cKDTree
 
 from relion_attn_picker.picks import FloatArray, Peaks, ProbabilityMap
+
+OUTLINE_ODDS: Final = 0.5
+"""Odds of a peak on a map's outermost pixels are multiplied by this: see ``discount_outline``."""
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
@@ -27,8 +32,9 @@ def find_peaks(
     """Find the local maxima of a probability map.
 
     The map is smoothed lightly, every pixel that none of its eight neighbours exceeds is a candidate (a plateau counts
-    once, at its centre), a parabola through each candidate's neighbours gives its sub-pixel centre, and of candidates
-    closer than ``min_distance_px`` the highest survives. Ties go to the smaller y, then the smaller x: the same map
+    once, at its centre), a parabola through each candidate's neighbours gives its sub-pixel centre, candidates on the
+    outline lose half of their odds (``discount_outline``), and of candidates closer than ``min_distance_px`` the
+    highest survives. Ties go to the smaller y, then the smaller x: the same map
     always gives the same peaks.
 
     Parameters
@@ -36,7 +42,7 @@ def find_peaks(
     probability_map
         Map of shape ``(h, w)``.
     threshold
-        Lowest score of a peak; the score is the smoothed map at the candidate's pixel.
+        Lowest score of a peak; the score is the smoothed map at the candidate's pixel, off the outline.
     min_distance_px
         Smallest distance between two peaks, map pixels.
     smoothing_px
@@ -48,13 +54,37 @@ def find_peaks(
         Highest first.
     """
     smooth = smooth_values(probability_map.values, smoothing_px)
-    candidates = _local_maxima(smooth, threshold)
-    score = smooth[candidates[:, 0], candidates[:, 1]]
-    order = np.lexsort((candidates[:, 1], candidates[:, 0], -score))
-    candidates, score = candidates[order], score[order]
-    centres = _refine_centres(smooth, candidates)
-    kept = suppress_neighbours(centres, min_distance_px)
-    return Peaks(centres[kept], score[kept].astype(np.float32), probability_map.pixel_size)
+    maxima = find_maxima(ProbabilityMap(smooth, probability_map.pixel_size), threshold)
+    score = discount_outline(maxima.yx, maxima.score, smooth.shape)
+    order = np.argsort(-score, kind="stable")
+    order = order[score[order] >= threshold]
+    kept = order[suppress_neighbours(maxima.yx[order], min_distance_px)]
+    return Peaks(maxima.yx[kept], score[kept], probability_map.pixel_size)
+
+
+def find_maxima(probability_map: ProbabilityMap, threshold: float) -> Peaks:
+    """Return every local maximum of at least ``threshold``, highest first, as it stands in the map.
+
+    What ``find_peaks`` begins with, for whoever has more to say of the maxima before some of them are left out.
+    """
+    values = probability_map.values
+    pixels = _local_maxima(values, threshold)
+    score = values[pixels[:, 0], pixels[:, 1]]
+    order = np.lexsort((pixels[:, 1], pixels[:, 0], -score))
+    return Peaks(_refine_centres(values, pixels[order]), score[order].astype(np.float32), probability_map.pixel_size)
+
+
+def discount_outline(yx: FloatArray, score: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Return the scores ``(n,)`` of maxima ``(n, 2)`` with half the odds for those on the outermost pixels.
+
+    Such a maximum was seen from one side only. It may be a centre, or the slope towards a centre beyond the edge, and
+    which of the two cannot be told: it counts half. The network is taught those slopes, as its targets go on across
+    the edges of its crops, and there are many: all particles that reach into the image end on these few pixels.
+    """
+    last = np.asarray(shape) - 1
+    is_outermost = np.any((yx == 0) | (yx == last), axis=1)
+    discounted: FloatArray = np.where(is_outermost, OUTLINE_ODDS * score / (1 - (1 - OUTLINE_ODDS) * score), score)
+    return discounted.astype(np.float32)
 
 
 def smooth_values(values: FloatArray, smoothing_px: float = SMOOTHING_PX) -> FloatArray:

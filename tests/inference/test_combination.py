@@ -66,12 +66,15 @@ def combine_by_hand(strategy: str, attention: FloatArray, standard: FloatArray, 
         every = [(y, x) for y in range(height) for x in range(width) if table[y][x] >= log_odds(FLOOR)]
         return [(y, x) for y, x in every if all(table[y][x] >= table[i][j] for i, j in window(y, x, 1.5))]
 
+    def discount(y: int, x: int) -> float:
+        return log_odds(2 / 3) if y in (0, height - 1) or x in (0, width - 1) else 0.0
+
     found = []
     of_attention, of_standard = RULES[strategy]
     for y, x in peaks(a):
-        found.append((y, x, of_attention(a[y][x], max(s[i][j] for i, j in window(y, x, reach)))))
+        found.append((y, x, of_attention(a[y][x], max(s[i][j] for i, j in window(y, x, reach))) - discount(y, x)))
     for y, x in peaks(s) if of_standard else []:
-        found.append((y, x, of_standard(max(a[i][j] for i, j in window(y, x, reach)), s[y][x])))
+        found.append((y, x, of_standard(max(a[i][j] for i, j in window(y, x, reach)), s[y][x]) - discount(y, x)))
     return np.array([each for each in found if each[2] >= log_odds(FLOOR)])
 
 

@@ -89,6 +89,29 @@ def test_peak_on_the_outline_is_found() -> None:
     assert len(find_peaks(probability_map, 0.5, 5).score) == 2
 
 
+@pytest.mark.parametrize("place", [(0, 30), (49, 30), (25, 0), (25, 59), (0, 0), (49, 59)])
+def test_odds_on_the_outline_are_halved(place: tuple[int, int]) -> None:
+    values = np.zeros((50, 60), np.float32)
+    values[place] = 0.8  # odds of 4
+    (peak,) = find_peaks(ProbabilityMap(values, 1.0), 0.5, 5, smoothing_px=0).score
+    assert peak == pytest.approx(2 / 3)  # odds of 2
+    assert len(find_peaks(ProbabilityMap(values, 1.0), 0.7, 5, smoothing_px=0).score) == 0
+
+
+def test_odds_one_pixel_inside_are_as_they_were() -> None:
+    values = np.zeros((50, 60), np.float32)
+    values[1, 58] = 0.8
+    (peak,) = find_peaks(ProbabilityMap(values, 1.0), 0.5, 5, smoothing_px=0).score
+    assert peak == pytest.approx(0.8)
+
+
+def test_half_sure_peak_on_the_outline_gives_way_to_a_surer_one_inside() -> None:
+    values = np.zeros((50, 60), np.float32)
+    values[0, 30], values[4, 30] = 0.8, 0.7
+    (centre,) = find_peaks(ProbabilityMap(values, 1.0), 0.5, 6, smoothing_px=0).yx
+    np.testing.assert_allclose(centre, [4, 30])
+
+
 def test_highest_peak_comes_first() -> None:
     yx = np.array([[10.0, 10.0], [30.0, 30.0], [10.0, 40.0]])
     peaks = find_peaks(gaussians((50, 50), yx, np.array([0.6, 0.9, 0.7]), 3.0), 0.3, 5)
