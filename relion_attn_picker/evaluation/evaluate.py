@@ -252,7 +252,7 @@ def evaluate_picks(
         orientation=check_orientation(sample.items, particle_diameter / 2),
         reliability=_compare_reliability([each.raw_score for each in matched], pooled),
         n_ignored=sum(n_ignored) if n_ignored else None,
-        edges=check_edges([each.edge_picks for each in matched], particle_diameter),
+        edges=check_edges([each.edge_picks for each in matched], particle_diameter, threshold),
     )
 
 
@@ -286,7 +286,7 @@ def _match_micrograph(
         None
         if ignored_yx is None or not len(ignored_yx)
         else _count_picks(everything, threshold) - _count_picks(micrograph, threshold),
-        _collect_edge_picks(micrograph, wide, particle_diameter, threshold),
+        _collect_edge_picks(micrograph, wide, particle_diameter),
     )
 
 
@@ -336,13 +336,12 @@ def _sample_picks(micrograph: EvaluatedMicrograph, threshold: float) -> Orientat
 
 
 def _collect_edge_picks(
-    micrograph: EvaluatedMicrograph, matches: MicrographMatches, particle_diameter: float, threshold: float
+    micrograph: EvaluatedMicrograph, matches: MicrographMatches, particle_diameter: float
 ) -> EdgePicks | None:
     if micrograph.image_shape is None:
         return None
-    is_pick = micrograph.score >= threshold
     frame = LabelledFrame(micrograph.true_yx, micrograph.image_shape, particle_diameter / micrograph.pixel_size)
-    return EdgePicks(frame, micrograph.predicted_yx[is_pick], matches.is_true_positive[is_pick])
+    return EdgePicks(frame, micrograph.predicted_yx, matches)
 
 
 def _match_in_angstrom(micrograph: EvaluatedMicrograph, radius: float) -> MicrographMatches:

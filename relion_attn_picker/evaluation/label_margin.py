@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.evaluation.matching import FloatVector, Points
-from relion_attn_picker.evaluation.metrics import divide
+from relion_attn_picker.evaluation.metrics import MicrographMatches, pool_matches, score_matches
 
 LARGEST: Final = 1.5
 """Diameters: a box that was extracted whole reaches about one diameter from its centre, seldom more than this."""
@@ -43,18 +43,18 @@ class LabelledFrame:
 
 @dataclass(frozen=True)
 class EdgePicks:
-    """The picks ``(k, 2)`` of a labelled micrograph, and which of them are right, ``(k,)``."""
+    """All candidates ``(k, 2)`` of a labelled micrograph, and what became of them."""
 
     frame: LabelledFrame
     yx: Points
-    is_right: NDArray[np.bool_]
+    matches: MicrographMatches
 
 
 @dataclass(frozen=True)
 class EdgeCheck:
     """What the picks within ``margin`` Å of the edges, where next to no label lies, do to the figures.
 
-    ``precision`` and ``f1`` are those of the picks without them.
+    ``precision``, ``f1`` and ``best_f1``, of any threshold, are those without them.
     """
 
     margin: float
@@ -62,6 +62,7 @@ class EdgeCheck:
     n_wrong: int
     precision: float
     f1: float
+    best_f1: float
 
 
 def find_label_margin(frames: Sequence[LabelledFrame]) -> float:
@@ -101,26 +102,30 @@ def _inner_area(margin: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[
     return inner
 
 
-def check_edges(picks: Sequence[EdgePicks | None], particle_diameter: float) -> EdgeCheck | None:
+def check_edges(picks: Sequence[EdgePicks | None], particle_diameter: float, threshold: float) -> EdgeCheck | None:
     """Return what wrong picks near the edges do to the figures; ``None`` without any, or if a micrograph is ``None``.
 
-    ``particle_diameter`` is in Å; picks are right or wrong as they were matched among all picks.
+    ``particle_diameter`` is in Å, candidates of at least ``threshold`` are picks; they are right or wrong as they were
+    matched among all candidates.
     """
     known = [each for each in picks if each is not None]
     margin = find_label_margin([each.frame for each in known]) if len(known) == len(picks) else 0.0
     if margin == 0.0:
         return None
     is_near = [edge_distance(each.yx, each.frame.shape) < margin * each.frame.diameter_px for each in known]
-    near, right = np.concatenate(is_near), np.concatenate([each.is_right for each in known])
-    n_wrong = int((near & ~right).sum())
+    every = pool_matches([each.matches for each in known])
+    near_picks = np.concatenate(is_near) & (every.score >= threshold)
+    n_wrong = int((near_picks & ~every.is_true_positive).sum())
     if n_wrong == 0:
         return None
-    kept, matched = int((~near).sum()), int((right & ~near).sum())
-    n_true = sum(len(each.frame.yx) for each in known)
+    without = score_matches(
+        pool_matches([each.matches.take(~near) for each, near in zip(known, is_near, strict=True)]), threshold
+    )
     return EdgeCheck(
         margin=margin * particle_diameter,
-        n_picks=int(near.sum()),
+        n_picks=int(near_picks.sum()),
         n_wrong=n_wrong,
-        precision=divide(matched, kept),
-        f1=divide(2 * matched, kept + n_true),
+        precision=without.precision,
+        f1=without.f1,
+        best_f1=without.best_f1,
     )

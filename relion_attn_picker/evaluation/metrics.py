@@ -43,6 +43,10 @@ class MicrographMatches:
     distance: FloatVector
     n_true: int
 
+    def take(self, kept: BoolVector) -> MicrographMatches:
+        """Return the matches of only those candidates that are ``kept``, ``(n,)``; all particles still count."""
+        return MicrographMatches(self.score[kept], self.is_true_positive[kept], self.distance[kept], self.n_true)
+
 
 @dataclass(frozen=True)
 class PrecisionRecallCurve:

@@ -144,7 +144,8 @@ def _format_edges(edges: EdgeCheck) -> Iterator[str]:
     """Say that labels stop before the edges, and what the picks beyond them do to the figures."""
     told = f"labels stop {edges.margin:.0f} Å before the edges; {edges.n_picks} picks lie beyond, {edges.n_wrong} wrong"
     yield _format_row("edges", told)
-    yield _format_row("", f"without them: precision {_format(edges.precision)}, F1 {_format(edges.f1)}")
+    without = f"precision {_format(edges.precision)}, F1 {_format(edges.f1)}, best F1 {_format(edges.best_f1)}"
+    yield _format_row("", f"without them: {without}")
 
 
 def _format_shift(check: OrientationCheck) -> str:
