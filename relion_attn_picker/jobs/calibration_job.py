@@ -35,8 +35,10 @@ from relion_attn_picker.io.calibration_file import (
     MemberCalibration,
     write_calibration,
 )
+from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
+from relion_attn_picker.jobs.set_names import may_be_one_set
 from relion_attn_picker.options import ATTENTION, MIN_DISTANCE_DIAMETERS, SCORE_FLOOR, STANDARD
 from relion_attn_picker.picks import FloatArray, Peaks
 from relion_attn_picker.replacing import copy_file
@@ -117,6 +119,7 @@ def calibrate(
     names, sets = [], []
     for name, images in data_sets:
         names.append(name)
+        _warn_of_training_data(checkpoints, name, len(images))
         sets.append([_look(predictor, image) for image in images])
         log.info("%s: %d micrographs, %d particles", name, len(sets[-1]), sum(len(each.yx) for each in sets[-1]))
     _check_enough(sets)
@@ -142,6 +145,28 @@ def calibrate(
         hybrid,
         {**made_with, "data_sets": names},
     )
+
+
+def _warn_of_training_data(checkpoints: Mapping[str, Path], name: str, count: int) -> None:
+    """Warn if a set has the name of one that a network was trained on, and more micrographs than were held out there.
+
+    It is no error: in RELION projects, each set is called after the number of a job.
+    """
+    for path in checkpoints.values():
+        trained_with = read_header(path).trained_with
+        validation = trained_with.get("validation") or {}
+        for trained_on in (str(source.get("name")) for source in trained_with.get("data") or []):
+            held_out = validation.get(trained_on, {}).get("micrographs", 0)
+            if may_be_one_set(trained_on, name) and count > held_out:
+                log.warning(
+                    "%s was trained on a set named %s%s: if these %d micrographs are of it, what the calibration "
+                    "promises will be too good; calibrate on others%s.",
+                    path,
+                    trained_on,
+                    f", all but the last {held_out}" if held_out else "",
+                    count,
+                    f", or give --last {held_out}" if held_out else "",
+                )
 
 
 def _look(predictor: HybridPredictor, image: LabelledImage) -> LookedAt:

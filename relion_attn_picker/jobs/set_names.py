@@ -33,6 +33,11 @@ def name_sets(lists: Sequence[Path], taken: Collection[str] = ()) -> list[str]:
     return _number_equals(names, taken)
 
 
+def may_be_one_set(first: str, second: str) -> bool:
+    """Tell whether two names of sets are equal, but for more folders above that one of them tells."""
+    return f"/{first}".endswith(f"/{second}") or f"/{second}".endswith(f"/{first}")
+
+
 def _tell_apart(path: Path, others: Sequence[Path], taken: Collection[str]) -> str:
     """Return as many of the last folders of a list as no list of another folder, and nothing that is taken, shares."""
     folder = path.parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from relion_attn_picker.inference.hybrid_folder import read_hybrid
 from relion_attn_picker.inference.predictor import load_pair, load_predictor
 from relion_attn_picker.inference.weights import find_score_model
 from relion_attn_picker.io.calibration_file import CalibrationFile
+from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
 from relion_attn_picker.jobs.calibration_job import calibrate, make_hybrid_folder
 from relion_attn_picker.jobs.calibration_sets import CalibrationSets
 from relion_attn_picker.jobs.simulated_data import SESSION_FIELDS, open_simulation
+from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.simulation.conditions import SAME_IN_A_SESSION, draw_conditions, vary_conditions
 from relion_attn_picker.training.crops import LabelledImage
@@ -121,6 +124,25 @@ def test_hybrid_folder_that_was_interrupted_is_completed(
     assert not list(tmp_path.iterdir())
     make_hybrid_folder(tmp_path, tiny_pair, calibration)
     assert read_hybrid(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "count", "warns"), [("a/mine", 3, True), ("mine", 2, False), ("others", 3, False)])
+def test_micrographs_that_the_networks_may_know(
+    name: str, count: int, warns: bool, tmp_path: Path, rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The attention network was trained on the set "mine", all but the last two micrographs."""
+    pair = {each: write_tiny_checkpoint(tmp_path / f"{each}.safetensors", each) for each in ("attention", "standard")}
+    checkpoint = read_checkpoint(pair["attention"])
+    model = build_model(checkpoint.header.spec)
+    checkpoint.load_into(model, pair["attention"])
+    trained_with = {"data": [{"name": "mine"}], "validation": {"mine": {"micrographs": 2}}}
+    write_checkpoint(pair["attention"], model, replace(checkpoint.header, trained_with=trained_with))
+    run(pair, [(name, [draw_micrograph(rng) for _ in range(count)])])
+    told = [each.getMessage() for each in caplog.records if "was trained on" in each.getMessage()]
+    assert len(told) == warns
+    if warns:
+        assert "attention.safetensors was trained on a set named mine, all but the last 2: if these 3 micro" in told[0]
+        assert told[0].endswith("calibrate on others, or give --last 2.")
 
 
 def test_too_few_micrographs(tiny_pair: dict[str, Path], rng: np.random.Generator) -> None:

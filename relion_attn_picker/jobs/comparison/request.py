@@ -21,7 +21,7 @@ from relion_attn_picker.inference.weights import weights_in
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.jobs.labelled_data import TrainingData, read_labels
-from relion_attn_picker.jobs.set_names import name_sets
+from relion_attn_picker.jobs.set_names import may_be_one_set, name_sets
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import CheckpointHeader
 from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD
@@ -217,13 +217,8 @@ def warn_of_training_sets(pairs: Sequence[NetworkPair], sets: Sequence[LabelledT
             for each in sets:
                 if any(source.get("label_digest") == each.label_digest for source in trained_on):
                     log.warning("%s was trained on %s: figures on what a network has seen flatter it.", path, each.name)
-                elif any(_may_be_one(str(source.get("name")), each.name) for source in trained_on):
+                elif any(may_be_one_set(str(source.get("name")), each.name) for source in trained_on):
                     log.warning(
                         "%s was trained on a set named %s: if it shows the same micrographs, the figures flatter it.",
                         path, each.name,
                     )  # fmt: skip
-
-
-def _may_be_one(first: str, second: str) -> bool:
-    """Tell whether two names of sets are equal, but for more folders above that one of them tells."""
-    return f"/{first}".endswith(f"/{second}") or f"/{second}".endswith(f"/{first}")
