@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.mrc import read_header
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 OWN_LIST = "micrographs.star"
 """Name of the list that is written for MRC files."""
+
+MOST_ENLARGED: Final = 2.0
+"""Times their own width that micrographs may get for the network without a word; binned ones get 1.2 to 1.5 times."""
 
 COMPARED_BYTES = 4096
 """Of each block that two files of one name are compared by: three times the header of an MRC file, then pixels."""
@@ -204,3 +208,25 @@ def list_images(
         raise damaged[0]
     groups = {size: OpticsGroup(index, f"opticsGroup{index}", size) for index, size in enumerate(sizes, start=1)}
     return [Micrograph(name, groups[known.get(name, next(iter(sizes)))]) for name in names]
+
+
+def warn_of_enlargement(
+    micrographs: Sequence[Micrograph], particle_diameter: float, particle_diameter_px: float
+) -> None:
+    """Warn where so small a diameter makes the network look at far larger images than the files hold.
+
+    ``particle_diameter`` is in Å, ``particle_diameter_px`` in network pixels. A radius, or a number of pixels, given
+    for a diameter in Å looks like this, and takes many times the memory and time.
+    """
+    coarsest = max((micrograph.optics.pixel_size for micrograph in micrographs), default=0.0)
+    times = particle_diameter_px * coarsest / particle_diameter
+    if times > MOST_ENLARGED:
+        log.warning(
+            "A particle of %g Å has only %.1f pixels of %g Å: the micrographs are enlarged to %.1f times their width "
+            "and height, which takes %.0f times the memory and time; is the diameter right, and in Å?",
+            particle_diameter,
+            particle_diameter / coarsest,
+            coarsest,
+            times,
+            times**2,
+        )

@@ -28,6 +28,7 @@ from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.diameter_job import describe_estimate
 from relion_attn_picker.jobs.job_lists import write_lists
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
+from relion_attn_picker.jobs.micrograph_list import warn_of_enlargement
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
 from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, share_threads
 from relion_attn_picker.jobs.reference import open_reference_of
@@ -210,6 +211,9 @@ class PickingSession:
         JobAborted
             If ``should_stop()`` was true; the lists are written all the same.
         """
+        if not self._micrographs:
+            header = self._predictor.header
+            warn_of_enlargement(micrographs, self._request.options.particle_diameter, header.particle_diameter_px)
         self._micrographs = micrographs
         picking = self._picking = self._make_picking()
         done_before = set(self._results)

@@ -52,6 +52,11 @@ def test_success(real_project: Project) -> None:
         assert (picks[:, :2] == picks[:, :2].round()).all()
 
 
+def test_diameter_far_below_the_scale_of_the_network(project: Project) -> None:
+    run = project.run_only(*project.arguments, "--diameter", "25", "--threshold", "0.9", "--j", "1").assert_succeeded()
+    assert run.err.count("is the diameter right, and in Å?") == 1
+
+
 def test_lists_name_everything_as_relion_does(project: Project) -> None:
     project.run().assert_succeeded()
     rows = [line.split() for line in (project.job / "autopick.star").read_text().splitlines() if ".mrc" in line]

@@ -9,7 +9,8 @@ import pytest
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs.micrograph_list import find_project_dir, list_micrographs
+from relion_attn_picker.jobs.micrograph_list import find_project_dir, list_micrographs, warn_of_enlargement
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.micrographs import read_micrographs
 
 
@@ -139,3 +140,20 @@ def test_images_that_are_only_named_so(folder: Path, caplog: pytest.LogCaptureFi
     write_image(folder / "mics/alone_DW.mrc", np.arange(12, dtype=np.float32).reshape(3, 4), 2.0)
     list_micrographs(["mics/*.mrc"], None, Path("out"))
     assert "stands beside" not in caplog.text
+
+
+@pytest.mark.parametrize(("particle_diameter", "warns"), [(47.0, True), (49.0, False)])
+def test_micrographs_that_are_much_enlarged(
+    particle_diameter: float, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of 2 and 4 Å per pixel the second counts, and a particle of 48 Å has half of the network's 24 pixels there."""
+    micrographs = [Micrograph(f"{size}.mrc", OpticsGroup(1, "opticsGroup1", size)) for size in (2.0, 4.0)]
+    warn_of_enlargement(micrographs, particle_diameter, 24.0)
+    assert len(caplog.messages) == warns
+    if warns:
+        assert caplog.messages[0].startswith("A particle of 47 Å has only 11.8 pixels of 4 Å: the micrographs are")
+
+
+def test_no_micrographs_are_not_enlarged(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_enlargement([], 100.0, 24.0)
+    assert not caplog.messages
