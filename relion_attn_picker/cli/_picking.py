@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relion_attn_picker.cli._options import PickingChoices
+from relion_attn_picker.errors import JobAborted
 from relion_attn_picker.inference.rejection import describe_reason
 from relion_attn_picker.inference.weights import describe_weights, find_weights
 from relion_attn_picker.jobs.diameter_job import estimate_once
@@ -62,7 +63,13 @@ def watch_into_job(
         sessions.append(_WatchedSession(job, request))
         return sessions[0]
 
-    watch(GrowingList(inputs, choices.pixel_size, job.path), start, options, job.abort_requested)
+    try:
+        watch(GrowingList(inputs, choices.pixel_size, job.path), start, options, job.abort_requested)
+    except JobAborted:
+        if sessions:
+            print(" Watching has ended. The same command without --watch picks what is left,", end="")
+            print(" and chooses the threshold from the scores of all micrographs.", flush=True)
+        raise
     print_summary(job, sessions[0].finish(job.abort_requested))
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.errors import JobAborted
 
 if TYPE_CHECKING:
     from relion_attn_picker.inference.operating_point import OperatingPoint
@@ -207,6 +208,25 @@ def test_rounds_of_a_watched_session(
         *("a.mrc", "b.mrc", "c.mrc"),
     ]
     assert "from 3 micrographs is 36" in out
+    project.run().assert_succeeded()
+    assert texts(Path("picks")) == texts(project.job)
+
+
+def test_watching_that_is_stopped_is_finished_without_watching(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from relion_attn_picker.jobs import watching
+
+    def stop(*_: object) -> None:
+        raise JobAborted("The job was asked to stop.")
+
+    for name in project.centres:
+        os.utime(name, (1, 1))
+    monkeypatch.setattr(watching, "_wait", stop)
+    assert pick(project, "Micrographs/*.mrc", "--out", "picks", "--watch", "1") == 2
+    assert "The same command without --watch picks what is left, and chooses" in capsys.readouterr().out
+    project.add("Micrographs/c.mrc")
+    assert pick(project, "Micrographs/*.mrc", "--out", "picks") == 0
     project.run().assert_succeeded()
     assert texts(Path("picks")) == texts(project.job)
 
