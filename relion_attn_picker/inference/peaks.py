@@ -14,6 +14,9 @@ from scipy.spatial import cKDTree
 
 from relion_attn_picker.picks import FloatArray, Peaks, ProbabilityMap
 
+PEAKS_VERSION: Final = 2
+"""Counts up when a map gives other peaks than before: a continued job then looks again."""
+
 OUTLINE_ODDS: Final = 0.5
 """Odds of a peak on a map's outermost pixels are multiplied by this: see ``discount_outline``."""
 
@@ -34,8 +37,7 @@ def find_peaks(
     The map is smoothed lightly, every pixel that none of its eight neighbours exceeds is a candidate (a plateau counts
     once, at its centre), a parabola through each candidate's neighbours gives its sub-pixel centre, candidates on the
     outline lose half of their odds (``discount_outline``), and of candidates closer than ``min_distance_px`` the
-    highest survives. Ties go to the smaller y, then the smaller x: the same map
-    always gives the same peaks.
+    highest survives. Ties go to the smaller y, then the smaller x: the same map always gives the same peaks.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relion_attn_picker.inference.hybrid_folder import hybrid_files, is_hybrid
 from relion_attn_picker.inference.operating_point import OperatingPoint
+from relion_attn_picker.inference.peaks import PEAKS_VERSION
 from relion_attn_picker.inference.rejection import RULES_VERSION
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.micrograph import Micrograph
@@ -49,6 +50,7 @@ class JobSettings:
             self.options.particle_diameter,
             self.options.min_distance_or_default,
             score_floor(self.options),
+            PEAKS_VERSION,
             RULES_VERSION,
             micrograph.optics.pixel_size,
         )

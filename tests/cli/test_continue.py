@@ -14,7 +14,7 @@ import pytest
 from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.mrc import read_image, write_image
-from relion_attn_picker.jobs import job_lists, picking_job, picking_session
+from relion_attn_picker.jobs import job_lists, job_settings, picking_job, picking_session
 from relion_attn_picker.jobs.saved_options import read_point
 from relion_attn_picker.relion.job import JobDirectory
 
@@ -58,6 +58,17 @@ def test_nothing_to_do(project: Project, read_names: list[str]) -> None:
     assert read_names == []
     assert "1/2 a.mrc 12 picks done before\n2/2 b.mrc 12 picks done before\n" in out
     assert project.picks_text() == before
+
+
+@pytest.mark.parametrize("version", ["PEAKS_VERSION", "RULES_VERSION"])
+def test_candidates_of_earlier_rules_are_looked_for_again(
+    project: Project, read_names: list[str], monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    project.run().assert_succeeded()
+    read_names.clear()
+    monkeypatch.setattr(job_settings, version, 1)
+    project.run().assert_succeeded()
+    assert sorted(read_names) == [A, B]
 
 
 @pytest.mark.parametrize("more", ["--threshold 0.2", "--threshold 0.99", "--border 250", "--max_picks 5"])

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from relion_attn_picker.evaluation.pixel_histograms import BINS, PixelHistogram, count_pixels
 from relion_attn_picker.evaluation.pixels import draw_discs
 from relion_attn_picker.inference.combination import LogitScale, to_logits
-from relion_attn_picker.inference.peaks import find_peaks
+from relion_attn_picker.inference.peaks import PEAKS_VERSION, find_peaks
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.io.digest import file_digest
@@ -147,7 +147,7 @@ class _Cache:
         self._made_with = [
             *(file_digest(pair.path_of(name)) for name in NETWORKS),
             {name: asdict(setting) for name, setting in SETTINGS.items()},
-            (test_set.particle_diameter, precision, SCORE_FLOOR, MIN_DISTANCE_DIAMETERS, BINS),
+            (test_set.particle_diameter, precision, SCORE_FLOOR, MIN_DISTANCE_DIAMETERS, PEAKS_VERSION, BINS),
         ]
         self._truth = {each.name: yx for each, yx in zip(test_set.micrographs, test_set.yx, strict=True)}
 
