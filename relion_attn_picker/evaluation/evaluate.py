@@ -239,7 +239,6 @@ def evaluate_picks(
     wide, narrow = [each.wide for each in matched], [each.narrow for each in matched]
     rows = tuple(MicrographRow(each.name, score_matches(each.wide, threshold)) for each in matched)
     pooled = pool_matches(wide)
-    n_ignored = [each.n_ignored for each in matched if each.n_ignored is not None]
     return Evaluation(
         particle_diameter=particle_diameter,
         threshold=float(threshold),
@@ -251,7 +250,7 @@ def evaluate_picks(
         chance_precision=_average_coverage(matched, rows),
         orientation=check_orientation(sample.items, particle_diameter / 2),
         reliability=_compare_reliability([each.raw_score for each in matched], pooled),
-        n_ignored=sum(n_ignored) if n_ignored else None,
+        n_ignored=_add_known(each.n_ignored for each in matched),
         edges=check_edges([each.edge_picks for each in matched], particle_diameter, threshold),
     )
 
@@ -307,6 +306,12 @@ def _leave_out_ignored(micrograph: EvaluatedMicrograph, radius: float) -> Evalua
         score=micrograph.score[kept],
         raw_score=None if micrograph.raw_score is None else micrograph.raw_score[kept],
     )
+
+
+def _add_known(counts: Iterable[int | None]) -> int | None:
+    """Add up what is known; ``None`` if nothing is."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def _count_picks(micrograph: EvaluatedMicrograph, threshold: float) -> int:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -152,10 +152,8 @@ def run_attention(
             if known is not None:
                 measured[micrograph.name] = measure_micrograph(seen, known, request.particle_diameter)
             report(seen)
-        if len(failures) == len(listed) == 1:
-            raise failures[0]
         if len(failures) == len(listed):
-            raise InputError(f"None of the {len(listed)} micrographs could be looked at; the first: {failures[0]}")
+            _refuse_all(failures)
     if truth is None:
         return None
     if not measured:
@@ -163,6 +161,13 @@ def run_attention(
     check = check_gates(measured)
     write_attention_check(out, check, {**settings, "command": request.command, "micrographs": len(measured)})
     return check
+
+
+def _refuse_all(failures: Sequence[InputError]) -> NoReturn:
+    """Raise what is wrong with the only micrograph, or that none of several could be looked at."""
+    if len(failures) == 1:
+        raise failures[0]
+    raise InputError(f"None of the {len(failures)} micrographs could be looked at; the first: {failures[0]}")
 
 
 def see_micrograph(micrograph: Micrograph, request: AttentionRequest, network: AttentionNetwork) -> SeenMicrograph:

@@ -116,10 +116,11 @@ def calibrate(
     InputError
         If there are too few labels.
     """
+    trainings = {path: read_header(path).trained_with for path in checkpoints.values()}
     names, sets = [], []
     for name, images in data_sets:
         names.append(name)
-        _warn_of_training_data(checkpoints, name, len(images))
+        _warn_of_training_data(trainings, name, len(images))
         sets.append([_look(predictor, image) for image in images])
         log.info("%s: %d micrographs, %d particles", name, len(sets[-1]), sum(len(each.yx) for each in sets[-1]))
     _check_enough(sets)
@@ -147,13 +148,12 @@ def calibrate(
     )
 
 
-def _warn_of_training_data(checkpoints: Mapping[str, Path], name: str, count: int) -> None:
+def _warn_of_training_data(trainings: Mapping[Path, Mapping[str, Any]], name: str, count: int) -> None:
     """Warn if a set has the name of one that a network was trained on, and more micrographs than were held out there.
 
     It is no error: in RELION projects, each set is called after the number of a job.
     """
-    for path in checkpoints.values():
-        trained_with = read_header(path).trained_with
+    for path, trained_with in trainings.items():
         validation = trained_with.get("validation") or {}
         for trained_on in (str(source.get("name")) for source in trained_with.get("data") or []):
             held_out = validation.get(trained_on, {}).get("micrographs", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,13 @@ import torch
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.jobs import simulated_data
-from relion_attn_picker.jobs.simulated_data import open_simulation, place_simulation, simulate_on_the_fly
+from relion_attn_picker.jobs.simulated_data import (
+    STREAMS,
+    open_simulation,
+    place_simulation,
+    simulate_on_the_fly,
+    simulate_source,
+)
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.simulation.micrograph import SimulatedMicrograph
 from relion_attn_picker.training.batches import BatchMaker
@@ -64,3 +71,42 @@ def test_batches_of_fields_from_a_gpu_repeat() -> None:
     one, again = (BatchMaker(mixture, options).make(3) for _ in range(2))
     assert torch.equal(one.images, again.images)
     assert float(one.images.std()) == pytest.approx(1, abs=0.5)
+
+
+def test_no_two_purposes_share_a_field() -> None:
+    simulation = open_simulation(None, 5)
+    fields = [simulation.make_field(purpose, 0).image for purpose in STREAMS]
+    assert len({field.tobytes() for field in fields}) == len(STREAMS)
+
+
+def test_excluded_structures(tmp_path: Path) -> None:
+    for name in ("ferritin_1.npz", "other.npz"):
+        (tmp_path / name).touch()
+    simulation = open_simulation(tmp_path, 1, ["Ferritin"])
+    assert simulation.structures is not None
+    assert simulation.structures.count == 1
+    assert "without ferritin_1.npz" in simulation.description
+    with pytest.raises(InputError, match="feritin"):
+        open_simulation(tmp_path, 1, ["feritin"])
+
+
+def test_nothing_to_exclude_from() -> None:
+    with pytest.raises(InputError, match="--exclude ferritin has nothing to leave out: give --structures"):
+        open_simulation(None, 1, ["ferritin"])
+
+
+def test_seed_of_a_simulation_that_is_none() -> None:
+    with pytest.raises(InputError, match="The seed is -1: expected 0 or more"):
+        open_simulation(None, -1)
+
+
+def test_simulated_source_is_reproducible() -> None:
+    first, again = (simulate_source(open_simulation(None, 5), 2) for _ in range(2))
+    for one, other in zip(first.micrographs, again.micrographs, strict=True):
+        np.testing.assert_array_equal(one().image, other().image)
+    assert first.description == "procedural particles of 57 to 600 Å, seed 5, 2 fields"
+
+
+def test_folder_without_bead_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no bead files"):
+        open_simulation(tmp_path, 5)
