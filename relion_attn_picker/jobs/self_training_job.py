@@ -38,7 +38,7 @@ from relion_attn_picker.model_spec import BEST_NAME, Normalization
 from relion_attn_picker.replacing import copy_file, replace_file
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds
 from relion_attn_picker.training.crops import LabelledSource
-from relion_attn_picker.training.fit import Progress
+from relion_attn_picker.training.fit import Progress, require_particles
 from relion_attn_picker.training.self_training import choose_thresholds, judge_student
 from relion_attn_picker.training.validation import ValidationSet, list_figures, prepare_validation_set, validate
 
@@ -131,6 +131,8 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
     ]
     if not held_out:
         raise InputError("No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set.")
+    for each in held_out:
+        require_particles(each)
     return _Experiment(folder, request, pools, held_out, start_report)
 
 
