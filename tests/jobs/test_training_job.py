@@ -246,6 +246,9 @@ def test_study_recipe_and_shortening() -> None:
     shorter_crops, shorter = follow_recipe("study", {"seed": 5, "base_features": 16}, shorten=100)
     assert (shorter_crops.crops_per_source, shorter.steps) == (700, round(options.steps / 100))
     assert shorter.base_features == 16
+    assert follow_recipe("study", {"epochs": 10.0}, shorten=100)[1].steps == round(10 * 700 / 64)
+    given = {"epochs": 10.0, "crops_per_source": 1600}
+    assert follow_recipe("study", given, shorten=100)[1].steps == follow_recipe("study", given)[1].steps == 250
     with pytest.raises(InputError, match="Both --steps and --epochs are given"):
         follow_recipe("small", {"steps": 5, "epochs": 2.0})
     with pytest.raises(InputError, match=r"--shorten is 0\.5: expected a factor of 1 or more"):
