@@ -115,6 +115,15 @@ def test_released_pair_is_compared_if_nothing_is_given(compare: Compare, monkeyp
     ]
 
 
+@pytest.mark.parametrize("option", ["--seeds 5", "--sizes 0.5", "--base-features 64", "--recipe small", "--exclude a"])
+def test_options_of_a_training_where_there_is_none(
+    compare: Compare, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(*option.split()) == 1
+    name = option.split()[0].replace("base-f", "base_f")
+    assert f"{name} is for networks that are trained here: give --train_data" in capsys.readouterr().err
+
+
 def test_report_of_given_checkpoints(
     compare: Compare, checkpoints: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
