@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
 from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.self_training_job import run_self_training
-from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, UnlabelledData
+from relion_attn_picker.jobs.self_training_request import CLAIM_NAME, SelfTrainingRequest, UnlabelledData, claim_folder
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
@@ -251,6 +252,17 @@ def test_other_options_in_the_same_folder_are_refused(
     with pytest.raises(InputError, match=sentence):
         run_self_training(tmp_path, replace(request_, **changed))
     assert results(tmp_path) == before
+
+
+def test_true_labels_that_have_changed_are_refused(request_: SelfTrainingRequest, tmp_path: Path) -> None:
+    """The teacher's figures were measured with the old ones."""
+    claim_folder(tmp_path, request_, ["other labels"])
+    with pytest.raises(InputError, match=r"holds a self-training with other labels \(see self_training.json\)"):
+        run_self_training(tmp_path, request_)
+    claim = json.loads((tmp_path / CLAIM_NAME).read_text())
+    del claim["labels"]
+    (tmp_path / CLAIM_NAME).write_text(json.dumps(claim))
+    claim_folder(tmp_path, request_, ["an earlier version wrote none"])
 
 
 def test_weights_of_another_origin_are_not_overwritten(request_: SelfTrainingRequest, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.cli.train import labelled_sets
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
@@ -259,6 +260,11 @@ def test_study_recipe_and_shortening() -> None:
 def test_training_options_that_cannot_be_meant(option: str, value: int) -> None:
     with pytest.raises(InputError, match=f"is {value}: expected"):
         TrainOptions(**{option: value})  # type: ignore[arg-type]
+
+
+def test_nothing_labelled_to_hold_out() -> None:
+    with pytest.raises(InputError, match="--hold_out is for labelled micrographs, and there are none: leave it out"):
+        labelled_sets((), (2,), ())
 
 
 def test_labels_outside_the_image(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
