@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs.attention_job import name_outputs
 from relion_attn_picker.jobs.attention_truth import open_truth, read_junk
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
@@ -277,6 +278,19 @@ def test_help_says_what_comes_out(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "attention.h5" in out
     assert "X Y W H" in out
+
+
+@pytest.mark.parametrize(
+    ("names", "outputs"),
+    [
+        (["m/a.mrc", "m/b.mrc"], ["a", "b"]),
+        (["m/a.mrc", "n/a.mrc"], ["m_a", "n_a"]),
+        (["m/a.mrc", "m/a.mrcs", "m/b.mrc"], ["m_a", "m_a_2", "m_b"]),
+        (["m/n_a.mrc", "m_n/a.mrc", "o/a.mrc"], ["m_n_a", "m_n_a_2", "o_a"]),
+    ],
+)
+def test_no_two_micrographs_write_one_file(names: list[str], outputs: list[str]) -> None:
+    assert name_outputs(names) == outputs
 
 
 def test_micrographs_of_one_name_in_two_folders(attend, project: Path) -> None:
