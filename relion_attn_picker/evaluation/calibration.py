@@ -286,7 +286,7 @@ def _fit_curve(samples: Sequence[tuple[FloatVector, NDArray[np.bool_]]]) -> tupl
 
 
 def _slope(log_slope: float) -> float:
-    return float(np.clip(np.exp(log_slope), *SLOPES))
+    return float(np.exp(np.clip(log_slope, *np.log(SLOPES))))
 
 
 def adapt(model: ScoreModel, score: FloatArray) -> ScoreCurve:

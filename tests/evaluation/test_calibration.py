@@ -121,6 +121,12 @@ def test_saved_curve_rises_where_rounding_makes_values_equal(
     assert ScoreCurve.from_dict(record).value == saved
 
 
+@pytest.mark.filterwarnings("error")
+def test_scores_of_two_values_alone() -> None:
+    model = fit_score_model([(np.repeat(np.float32([1.0, 0.05]), 30), np.arange(60) < 30)])
+    assert ScoreCurve.from_dict(model.curve().to_dict())
+
+
 def test_saved_curve_of_an_earlier_version_may_have_equal_values() -> None:
     assert ScoreCurve.from_dict({"score": [0.1, 0.5, 0.9], "value": [0.2, 1.0, 1.0]}).value == (0.2, 0.999999, 1.0)
     with pytest.raises(ValueError, match="rising"):
