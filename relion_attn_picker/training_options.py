@@ -195,7 +195,8 @@ def follow_recipe(name: str, given: Mapping[str, Any], shorten: float = 1.0) -> 
         Fields of ``CropOptions`` and ``TrainOptions`` by name, and ``epochs``. Without ``crop_size``, crops are stored
         a quarter larger than ``input_size``.
     shorten
-        Factor by which the recipe's crops, steps and what is counted in steps are divided; not what is given.
+        Factor by which the recipe's crops, steps and what is counted in steps are divided; not what is given. Epochs
+        that are given are of the crops that there are then.
 
     Raises
     ------
@@ -214,11 +215,11 @@ def follow_recipe(name: str, given: Mapping[str, Any], shorten: float = 1.0) -> 
         crops = replace(crops, crop_size=max(64, train.input_size * 5 // 4))
     epochs = values.get("epochs")
     require(epochs is None or 0 < epochs < float("inf"), f"epochs is {epochs}: expected more than 0, such as 10.")
+    epoch_size = crops.crops_per_source
     if epochs is None and recipe.epochs is not None and "steps" not in values:
-        epochs = recipe.epochs / shorten
+        epochs, epoch_size = recipe.epochs / shorten, values.get("crops_per_source", recipe.crops.crops_per_source)
     if epochs is None:
         return crops, train
-    epoch_size = values.get("crops_per_source", recipe.crops.crops_per_source)
     return crops, replace(train, steps=max(1, round(epochs * epoch_size / train.batch_size)))
 
 

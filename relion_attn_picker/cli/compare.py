@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from relion_attn_picker.cli import train
 from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME
@@ -17,6 +18,11 @@ from relion_attn_picker.options import NETWORKS, InferenceOptions
 
 NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
 """Options of ``attnpick train`` that mean something else here: both architectures start anew with seeds 1, 2, ..."""
+
+OF_EVERY_RUN: Final = ("gpu", "precision", "threads", "workers", "save_every")
+"""Options of ``attnpick train`` that say how networks run, whether they are trained here or not."""
+
+SAY_THAT_NETWORKS_ARE_TRAINED: Final = ("train_data", "simulated", "on_the_fly")
 
 
 @click.command(
@@ -112,12 +118,27 @@ def _read_plan(options: dict[str, Any]) -> Any:
     """Return how both networks are trained; ``None`` if nothing to train on is given."""
     data, seeds, sizes = options.pop("train_data"), options.pop("seeds"), options.pop("sizes")
     if not data and not options["simulated"] and options["on_the_fly"] is None:
+        _refuse_idle_options()
         return None
     from relion_attn_picker.jobs.comparison.training import TrainingPlan
 
     request = train.read_request({**options, "data": data, "start_from": None, "architecture": None, "seed": 1})
     request.pop("start_from")
     return TrainingPlan(**request, seeds=seeds, shares=_read_shares(sizes))
+
+
+def _refuse_idle_options() -> None:
+    """Refuse options of a training where there is none: they would have no effect."""
+    context = click.get_current_context()
+    of_training = {each.name for each in train.command.params} | {"seeds", "sizes"}
+    of_training -= {*NOT_OURS, *OF_EVERY_RUN, *SAY_THAT_NETWORKS_ARE_TRAINED}
+    for each in context.command.params:
+        is_given = context.get_parameter_source(str(each.name)) is ParameterSource.COMMANDLINE
+        if each.name in of_training and is_given:
+            raise InputError(
+                f"{each.opts[0]} is for networks that are trained here: give --train_data, --simulated or --on_the_fly "
+                "too, or leave it out."
+            )
 
 
 def _read_shares(text: str) -> tuple[float, ...]:

@@ -179,6 +179,8 @@ def labelled_sets(
     """
     from relion_attn_picker.jobs.labelled_data import TrainingData
 
+    if hold_out and not data:
+        raise InputError(f"{hold_out_name} is for labelled micrographs, and there are none: leave it out.")
     if len(hold_out) not in (0, 1, len(data)):
         raise InputError(
             f"{hold_out_name} is given {len(hold_out)} times for {len(data)} sets: once, or once for each."

@@ -63,6 +63,10 @@ KNOTS: Final = np.round(np.concatenate([np.arange(0.05, 0.98, 0.02), [0.98, 0.99
 CURVE_DECIMALS: Final = 6
 """Of the probabilities of a curve: one that was saved and read again gives the same figures of merit."""
 
+SLOPES: Final = (0.1, 10.0)
+"""Least and greatest slope of the one curve for all sets: where no score of a wrong candidate reaches that of a right
+one, the likeliest slope is infinite."""
+
 Sample = tuple[FloatArray, NDArray[np.bool_]]
 """Scores ``(n,)`` of the candidates of one labelled data set, and which are right ``(n,)``."""
 
@@ -114,7 +118,8 @@ class ScoreModel:
 
     def curve(self) -> ScoreCurve:
         """Return ``probability`` as a curve."""
-        return ScoreCurve(tuple(KNOTS), tuple(self.probability(KNOTS)))
+        value = tuple(self.probability(KNOTS).tolist())
+        return ScoreCurve(tuple(KNOTS.tolist()), value if _is_rising(value) else _round_rising(value))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the model as what JSON can hold."""
@@ -156,8 +161,8 @@ class ScoreCurve:
     value: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        rising = all(np.all(np.diff(values) > 0) for values in (self.score, self.value))
-        if len(self.score) != len(self.value) or len(self.score) < 2 or not rising:
+        is_rising = _is_rising(self.score) and _is_rising(self.value)
+        if len(self.score) != len(self.value) or len(self.score) < 2 or not is_rising:
             raise ValueError("A curve of scores needs two knots or more, rising in score and in probability.")
 
     def probability(self, score: FloatArray) -> FloatArray:
@@ -167,8 +172,37 @@ class ScoreCurve:
         return result
 
     def to_dict(self) -> dict[str, list[float]]:
-        """Return the curve as what JSON can hold; ``ScoreCurve(**record)`` with tuples rebuilds it."""
-        return {"score": list(self.score), "value": [round(value, CURVE_DECIMALS) for value in self.value]}
+        """Return the curve as what JSON can hold; ``from_dict`` rebuilds it."""
+        return {"score": list(self.score), "value": list(_round_rising(self.value))}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> ScoreCurve:
+        """Rebuild a curve from ``to_dict``'s record, or from one of earlier versions, whose rounding made values equal.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If a field is missing or misshapen.
+        """
+        score, value = tuple(record["score"]), tuple(record["value"])
+        has_equals = not _is_rising(value) and bool(np.all(np.diff(value) >= 0))
+        return cls(score, _round_rising(value) if has_equals else value)
+
+
+def _is_rising(values: Sequence[float]) -> bool:
+    return bool(np.all(np.diff(values) > 0))
+
+
+def _round_rising(values: Sequence[float]) -> tuple[float, ...]:
+    """Return probabilities that never fall, rounded to ``CURVE_DECIMALS`` so that each is above the one before.
+
+    Those that rounding makes equal are moved upwards by its steps, and where they would pass 1, downwards.
+    """
+    unit = 10**CURVE_DECIMALS
+    place, order = np.rint(np.asarray(values) * unit), np.arange(len(values))
+    lowest_first = np.maximum.accumulate(place - order) + order
+    highest = np.minimum(lowest_first, unit - order[::-1])
+    return tuple(round(float(each) / unit, CURVE_DECIMALS) for each in highest)
 
 
 def logit(score: FloatArray | FloatVector) -> FloatVector:
@@ -243,12 +277,16 @@ def _fit_curve(samples: Sequence[tuple[FloatVector, NDArray[np.bool_]]]) -> tupl
 
     def cross_entropy(values: FloatVector) -> float:
         losses = [
-            np.logaddexp(0, -(2.0 * right - 1) * (np.exp(values[0]) * x + values[1])).mean() for x, right in samples
+            np.logaddexp(0, -(2.0 * right - 1) * (_slope(values[0]) * x + values[1])).mean() for x, right in samples
         ]
         return float(np.mean(losses))
 
     log_slope, offset = minimize(cross_entropy, np.array([0.7, 0.0]), method="Nelder-Mead").x
-    return float(np.exp(log_slope)), float(offset)
+    return _slope(log_slope), float(offset)
+
+
+def _slope(log_slope: float) -> float:
+    return float(np.exp(np.clip(log_slope, *np.log(SLOPES))))
 
 
 def adapt(model: ScoreModel, score: FloatArray) -> ScoreCurve:

@@ -81,7 +81,8 @@ def _average_precision(counts: PickCounts, reach: float = 1.0) -> FloatVector:
 
 
 def _best_f1(counts: PickCounts) -> FloatVector:
-    return np.asarray(_divide(2 * counts.found, counts.candidates + counts.n_true[:, None]).max(axis=1))
+    f1 = _divide(2 * counts.found, counts.candidates + counts.n_true[:, None])
+    return np.asarray(np.fmax.reduce(f1, axis=1))  # without particles, levels above all candidates have none
 
 
 def _precision_at_recall(counts: PickCounts) -> FloatVector:

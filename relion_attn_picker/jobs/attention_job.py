@@ -5,6 +5,7 @@ What this module does not do: it computes no ``α`` (``inference.attention``) an
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,12 +210,22 @@ def write_maps(out: Path, name: str, seen: SeenMicrograph) -> None:
 
 
 def name_outputs(names: Sequence[str]) -> list[str]:
-    """Return a short name for the files of each micrograph: its stem, with its folders where two have the same."""
+    """Return a short name for the files of each micrograph: its stem, with its folders where two have the same.
+
+    Files of one folder that differ by what follows the stem get a number.
+    """
     paths = [PurePosixPath(name) for name in names]
     stems = [path.stem for path in paths]
     if len(set(stems)) == len(stems):
         return stems
-    return ["_".join(part for part in path.with_suffix("").parts if part != "/") for path in paths]
+    own: list[str] = []
+    for path in paths:
+        name = wanted = "_".join(part for part in path.with_suffix("").parts if part != "/")
+        numbers = itertools.count(2)
+        while name in own:
+            name = f"{wanted}_{next(numbers)}"
+        own.append(name)
+    return own
 
 
 def _choose_circles(request: AttentionRequest, truth: Truth | None) -> NamedPoints | None:

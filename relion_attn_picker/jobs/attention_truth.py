@@ -134,9 +134,15 @@ def open_truth(path: Path, junk: Path | None, micrographs: Sequence[Micrograph],
             "%s does not list %d of %d micrographs: the check is without.", path, len(missing), len(micrographs)
         )
     junk = _find_junk(path, junk)
-    beside = None if junk is None else junk.parent / IGNORED_STAR
-    ignored = None if beside is None or not beside.is_file() else open_points(beside, micrographs, project_dir)
-    return Truth(particles, ignored, junk)
+    beside = _find_ignored(path, junk)
+    return Truth(particles, None if beside is None else open_points(beside, micrographs, project_dir), junk)
+
+
+def _find_ignored(truth: Path, junk: Path | None) -> Path | None:
+    """Return the list of ignored particles beside the truth, as an evaluation takes it, or else beside the junk."""
+    folders = [truth if truth.is_dir() else truth.parent, *([] if junk is None else [junk.parent])]
+    found = [path for path in (folder / IGNORED_STAR for folder in folders) if path.is_file()]
+    return next((path for path in found if path.resolve() != truth.resolve()), None)
 
 
 def _find_junk(truth: Path, given: Path | None) -> Path | None:

@@ -7,6 +7,7 @@ not do: it trains nothing, and it cannot know whether the networks have seen the
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -183,6 +184,11 @@ def _check_enough(sets: Sequence[Sequence[LookedAt]]) -> None:
             f"There are {count} labelled micrographs to calibrate with: expected 2 or more, half to choose on and half "
             "to measure on; label more, or add --simulated."
         )
+    if sum(len(each.yx) > 0 for data_set in sets for each in data_set) == 1:
+        raise InputError(
+            f"Only one of the {count} labelled micrographs has particles: expected 2 or more, one to choose on and "
+            "one to measure on; label more, or add --simulated."
+        )
 
 
 def _match_all(contender: Contender, sets: Sequence[Sequence[LookedAt]]) -> Matches:
@@ -214,14 +220,30 @@ def _mean_precision(matches: Matches) -> float:
 
 
 def _halves(matches: Matches) -> Iterator[tuple[Matches, Matches]]:
-    """Yield a half of the micrographs to choose on and the other to measure on, then the other way round."""
-    numbered = [
-        [(place + number, each) for number, each in enumerate(data_set)] for place, data_set in enumerate(matches)
+    """Yield a half of the micrographs to choose on and the other to measure on, then the other way round.
+
+    In each set every other one is of the same half, unless all that have particles would come into one: then these are
+    dealt in turns.
+    """
+    numbers = [[place + number for number, _ in enumerate(data_set)] for place, data_set in enumerate(matches)]
+    if len({n % 2 for own, data_set in zip(numbers, matches, strict=True) for n in _of_particles(own, data_set)}) < 2:
+        turns = itertools.count()
+        numbers = [[next(turns) if each.n_true else 0 for each in data_set] for data_set in matches]
+    halves = [
+        [
+            [each for n, each in zip(own, data_set, strict=True) if n % 2 == half]
+            for own, data_set in zip(numbers, matches, strict=True)
+        ]
+        for half in (0, 1)
     ]
-    halves = [[[each for n, each in data_set if n % 2 == half] for data_set in numbered] for half in (0, 1)]
     even, odd = ([data_set for data_set in half if data_set] for half in halves)
     yield even, odd
     yield odd, even
+
+
+def _of_particles(numbers: Sequence[int], data_set: Sequence[MicrographMatches]) -> list[int]:
+    """Return the numbers of those micrographs that have particles."""
+    return [number for number, each in zip(numbers, data_set, strict=True) if each.n_true]
 
 
 def _row(name: str, choices: Mapping[AnyChoice, Matches]) -> dict[str, Any]:

@@ -45,6 +45,9 @@ class CalibrationSets:
             )
         if self.simulated < 0:
             raise InputError(f"The number of simulated sessions is {self.simulated}: expected 0 or more.")
+        if not self.simulated and (self.structures is not None or self.exclude):
+            given = "--exclude" if self.structures is None else "--structures"
+            raise InputError(f"{given} is for simulated micrographs: give --simulated too.")
 
     def read(self) -> Iterator[tuple[str, list[LabelledImage]]]:
         """Yield name and micrographs of one set after the other.

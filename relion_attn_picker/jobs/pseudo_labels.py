@@ -243,10 +243,12 @@ def _summarize(folder: Path, pool: UnlabelledPool, failures: dict[str, str]) -> 
     return summary
 
 
-def open_pseudo_labels(folder: Path, pool: UnlabelledPool) -> LabelledSource:
+def open_pseudo_labels(folder: Path, pool: UnlabelledPool, label_margin: float) -> LabelledSource:
     """Return the micrographs that have pseudo-labels in ``folder`` as something to train on.
 
-    A micrograph without one sure particle is left out: its emptiness may be the teacher's failure.
+    A micrograph without one sure particle is left out: its emptiness may be the teacher's failure. Its band along the
+    edges of ``label_margin`` particle diameters, the teacher's own, has no pseudo-label (``make_pseudo_labels``): what
+    a student says there is as little to be trusted as what its teacher says.
     """
     labelled = [
         (micrograph, yx, _read_points(folder, micrograph, IGNORED))
@@ -261,7 +263,8 @@ def open_pseudo_labels(folder: Path, pool: UnlabelledPool) -> LabelledSource:
     description = f"{n_particles} pseudo-labels of {pool.particle_diameter:g} Å on {len(readers)} micrographs"
     names = [micrograph.name for micrograph, _, _ in labelled]
     digest = digest_labels(names, [yx for _, yx, _ in labelled], [ignored for _, _, ignored in labelled])
-    return LabelledSource(f"{pool.name}, pseudo-labels", description, readers, label_digest=digest)
+    name = f"{pool.name}, pseudo-labels"
+    return LabelledSource(name, description, readers, label_digest=digest, label_margin=label_margin)
 
 
 def _read_labelled(

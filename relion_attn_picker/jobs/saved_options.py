@@ -123,7 +123,7 @@ def read_point(record: Mapping[str, Any]) -> OperatingPoint:
     return OperatingPoint(
         float(record["threshold"]),
         _text(record, "threshold_reason"),
-        None if curve is None else ScoreCurve(tuple(curve["score"]), tuple(curve["value"])),
+        None if curve is None else ScoreCurve.from_dict(curve),
         None if expected is None else Expectation(**expected),
     )
 

@@ -38,7 +38,7 @@ from relion_attn_picker.model_spec import BEST_NAME, Normalization
 from relion_attn_picker.replacing import copy_file, replace_file
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds
 from relion_attn_picker.training.crops import LabelledSource
-from relion_attn_picker.training.fit import Progress
+from relion_attn_picker.training.fit import Progress, require_particles
 from relion_attn_picker.training.self_training import choose_thresholds, judge_student
 from relion_attn_picker.training.validation import ValidationSet, list_figures, prepare_validation_set, validate
 
@@ -84,7 +84,7 @@ def run_self_training(
     """
     experiment = _prepare(folder, request, start_report)
     with hold_folder(folder):
-        claim_folder(folder, request)
+        claim_folder(folder, request, experiment.label_digests)
         return _run_rounds(experiment, show)
 
 
@@ -110,6 +110,7 @@ class _Experiment:
     pools: Sequence[UnlabelledPool]
     held_out: Sequence[ValidationSet]
     start_report: StartReport
+    label_digests: Sequence[str]
 
     def folder_of(self, iteration: int) -> Path:
         return self.folder / f"iteration_{iteration}_{'self_training' if iteration else 'supervised'}"
@@ -124,14 +125,17 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
     pools = open_pools(request)
     if request.teacher is not None:
         check_teacher(request.teacher, request)
+    labelled = read_labelled_sources(request.labelled)
     held_out = [
         prepare_validation_set(source, request.crops.particle_diameter_px, Normalization())
-        for whole, data in zip(read_labelled_sources(request.labelled), request.labelled, strict=True)
+        for whole, data in zip(labelled, request.labelled, strict=True)
         if (source := split_source(whole, data.hold_out)[1]).micrographs
     ]
     if not held_out:
         raise InputError("No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set.")
-    return _Experiment(folder, request, pools, held_out, start_report)
+    for each in held_out:
+        require_particles(each)
+    return _Experiment(folder, request, pools, held_out, start_report, [each.label_digest for each in labelled])
 
 
 def _read_finished_rounds(experiment: _Experiment) -> list[RoundRecord]:
@@ -201,7 +205,7 @@ def _run_self_training_round(experiment: _Experiment, own: Path, earlier: Sequen
     if not record.n_positive:
         return record
     sources = [
-        open_pseudo_labels(folder, pool)
+        open_pseudo_labels(folder, pool, picker.predictor.header.label_margin)
         for folder, pool, count in zip(folders, experiment.pools, counts, strict=True)
         if count.n_positive
     ]

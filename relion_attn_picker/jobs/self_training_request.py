@@ -28,6 +28,8 @@ from relion_attn_picker.training.crops import FieldSource, LabelledSource
 from relion_attn_picker.training_options import CropOptions, RunOptions, SelfTrainingOptions, TrainOptions
 
 CLAIM_NAME = "self_training.json"
+LABELS = "labels"
+"""What earlier versions did not write."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,10 @@ def check_teacher(path: Path, request: SelfTrainingRequest) -> None:
         )
 
 
-def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
+def claim_folder(folder: Path, request: SelfTrainingRequest, label_digests: Sequence[str]) -> None:
     """Write what the experiment is, or refuse a folder that holds another one.
+
+    Rounds can only be compared while they are judged by the same true labels; ``label_digests`` tell those of each set.
 
     Raises
     ------
@@ -142,6 +146,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
         and {"micrographs": len(request.simulated.micrographs), "description": request.simulated.description},
         "fields": request.fields and {"description": request.fields.description, "weight": request.fields.weight},
         "teacher": request.teacher and file_digest(request.teacher),
+        LABELS: list(label_digests),
     }
     path = folder / CLAIM_NAME
     if not path.exists():
@@ -153,7 +158,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest) -> None:
         make_folder(folder)
         replace_file(path, json.dumps({"version": __version__, **record}, indent=1, default=str) + "\n")
         return
-    present = json.loads(path.read_text(encoding="utf-8"))
+    present = {LABELS: list(label_digests), **json.loads(path.read_text(encoding="utf-8"))}
     for name, value in json.loads(json.dumps(record, default=str)).items():
         if present.get(name) != value:
             raise InputError(

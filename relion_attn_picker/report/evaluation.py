@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relion_attn_picker.evaluation.bootstrap import Interval
-from relion_attn_picker.evaluation.evaluate import Evaluation, RadiusEvaluation
+from relion_attn_picker.evaluation.evaluate import ALL_CANDIDATES, Evaluation, RadiusEvaluation
 from relion_attn_picker.evaluation.label_margin import EdgeCheck
 from relion_attn_picker.evaluation.orientation import OrientationCheck
 from relion_attn_picker.evaluation.pixels import PixelScores
@@ -122,8 +122,8 @@ def _format_lines(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.expected is not None:
         yield _format_row("promised", "precision {:.3f}, recall {:.3f}".format(*evaluation.expected))
     if evaluation.reliability is not None:
-        before, after = (each.expected_error for each in evaluation.reliability)
-        yield _format_row("calibration error", f"{after:.3f} (network's own scores: {before:.3f})")
+        before, after = (_format(each.expected_error) for each in evaluation.reliability)
+        yield _format_row("calibration error", f"{after} (network's own scores: {before})")
     if evaluation.chance_precision is not None:
         yield _format_row("random picks", f"precision {evaluation.chance_precision:.3f}")
     if evaluation.edges is not None:
@@ -173,7 +173,7 @@ def _count_micrographs(check: OrientationCheck) -> str:
 
 
 def _format_operating_point(evaluation: Evaluation) -> str:
-    cut = f"threshold {evaluation.threshold:.4g}" if math.isfinite(evaluation.threshold) else "all picks"
+    cut = "all picks" if evaluation.threshold == ALL_CANDIDATES else f"threshold {evaluation.threshold:.4g}"
     return f"particle diameter d = {evaluation.particle_diameter:.4g} Å, {cut}"
 
 

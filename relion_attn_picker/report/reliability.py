@@ -20,7 +20,7 @@ def draw_reliability(path: Path, before: Reliability, after: Reliability) -> Non
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as promised")
     for reliability, name, marker in ((before, "network's scores", "x"), (after, "calibrated scores", "o")):
         filled = reliability.count > 0
-        label = f"{name}, expected error {reliability.expected_error:.3f}"
+        label = f"{name}, expected error {reliability.expected_error:.3f}" if filled.any() else f"{name}, none"
         axes.plot(reliability.promised[filled], reliability.achieved[filled], marker=marker, label=label)
     axes.set(ylim=(0, 1.02), ylabel="share of right candidates", xlim=(0, 1))
     axes.grid(alpha=0.3)

@@ -55,7 +55,7 @@ class LabelledSource:
     training crops, relative to the other sources'. ``label_digest`` tells labels that were read from files from
     others (``digest_labels``); it is empty where nobody can edit them. ``is_simulated`` tells what to advise where
     particles are missing. ``label_margin`` is how many particle diameters before the edges of the whole micrographs
-    the labels stop (``evaluation.label_margin``): what is read is what lies inside.
+    the labels stop (``evaluation.label_margin``): of true labels, what is read is what lies inside.
     """
 
     name: str

@@ -191,13 +191,25 @@ def check_beginning(
                 f"Several sets of validation micrographs are named {each.name}, under which the figures of each are "
                 "kept: give each a name of its own."
             )
-        if not any(len(micrograph.yx) for micrograph in each.micrographs):
-            raise InputError(
-                f"None of the {len(each.micrographs)} simulated fields to validate with shows a particle: simulate "
-                "more of them."
-                if each.is_simulated
-                else f"No particle is labelled on the validation micrographs of {each.name}: hold out others, or more."
-            )
+        require_particles(each)
+
+
+def require_particles(validation_set: ValidationSet) -> None:
+    """Refuse micrographs without any particle: no figure could be measured on them.
+
+    Raises
+    ------
+    InputError
+        If the set has none.
+    """
+    if not any(len(micrograph.yx) for micrograph in validation_set.micrographs):
+        raise InputError(
+            f"None of the {len(validation_set.micrographs)} simulated fields to validate with shows a particle: "
+            "simulate more of them."
+            if validation_set.is_simulated
+            else f"No particle is labelled on the validation micrographs of {validation_set.name}: hold out others, or "
+            "more."
+        )
 
 
 class Trainer:

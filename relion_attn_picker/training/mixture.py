@@ -25,7 +25,8 @@ from relion_attn_picker.training.crops import FieldSource, cut_crops, describe_s
 from relion_attn_picker.training_options import CropOptions
 
 PATTERN_LENGTH = 120
-"""Slots after which the order of the sources repeats: weights are met to a part in this many."""
+"""Slots after which the order of the sources repeats: weights are met to a part in this many. More sources than this
+have a multiple of it, so that each has its turn."""
 
 
 @dataclass(frozen=True)
@@ -84,24 +85,33 @@ class Schedule:
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
-        share = np.array(weights, dtype=np.float64) / sum(weights)
-        counts = np.floor(share * PATTERN_LENGTH).astype(int)
-        for source in np.argsort(-(share * PATTERN_LENGTH - counts), kind="stable")[: PATTERN_LENGTH - counts.sum()]:
-            counts[source] += 1
+        self._length = -(-len(weights) // PATTERN_LENGTH) * PATTERN_LENGTH
+        counts = _divide_slots(np.array(weights, dtype=np.float64) / sum(weights), self._length)
         due = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
         owner = np.repeat(np.arange(len(counts)), counts)
         self._pattern = owner[np.lexsort((owner, due))]
-        self._before = np.zeros((PATTERN_LENGTH + 1, len(counts)), dtype=np.int64)
+        self._before = np.zeros((self._length + 1, len(counts)), dtype=np.int64)
         self._before[1:] = np.cumsum(self._pattern[:, None] == np.arange(len(counts)), axis=0)
 
     def source(self, position: int) -> int:
         """Return the source of a position in the endless sequence of slots."""
-        return int(self._pattern[position % PATTERN_LENGTH])
+        return int(self._pattern[position % self._length])
 
     def count_before(self, position: int, source: int) -> int:
         """Return how many of the positions before this one are the source's."""
-        cycles, rest = divmod(position, PATTERN_LENGTH)
+        cycles, rest = divmod(position, self._length)
         return int(cycles * self._before[-1, source] + self._before[rest, source])
+
+
+def _divide_slots(share: NDArray[np.float64], length: int) -> NDArray[np.int64]:
+    """Return how many of ``length`` slots each source has, by largest remainders; none has no slot at all."""
+    counts = np.floor(share * length).astype(np.int64)
+    for source in np.argsort(-(share * length - counts), kind="stable")[: length - counts.sum()]:
+        counts[source] += 1
+    for source in np.flatnonzero(counts == 0):
+        counts[source] += 1
+        counts[np.argmax(counts)] -= 1
+    return counts
 
 
 class CropDealer:

@@ -14,10 +14,11 @@ from matplotlib.image import imread
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs.attention_truth import read_junk
+from relion_attn_picker.jobs.attention_job import name_outputs
+from relion_attn_picker.jobs.attention_truth import open_truth, read_junk
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
-from relion_attn_picker.relion.micrographs import write_micrographs
+from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
 
 SHAPE = (300, 400)
 PIXEL_SIZE = 4.0
@@ -144,6 +145,27 @@ def test_check_against_a_truth_uses_the_junk_beside_it(
     assert imread(project / "out/attention_check.png").shape[1] > 1000
 
 
+@pytest.mark.parametrize("junk", [None, "elsewhere/Junk"])
+def test_ignored_particles_beside_the_truth_count_without_junk_there(project: Path, junk: str | None) -> None:
+    (project / "elsewhere").mkdir()
+    (project / "Junk").rename(project / "elsewhere/Junk")
+    micrographs = read_micrographs(project / "micrographs.star")
+    truth = open_truth(project / "truth.star", None if junk is None else Path(junk), micrographs, project)
+    known = truth.read(micrographs[0], SHAPE)
+    assert known is not None
+    np.testing.assert_allclose(known.ignored_yx, [[20.0, 380.0]])
+    assert (known.junk is None) == (junk is None)
+
+
+def test_ignored_particles_beside_the_junk(project: Path) -> None:
+    (project / "elsewhere").mkdir()
+    for path in ("Junk", "ignored.star"):
+        (project / path).rename(project / "elsewhere" / path)
+    micrographs = read_micrographs(project / "micrographs.star")
+    truth = open_truth(project / "truth.star", project / "elsewhere/Junk", micrographs, project)
+    assert truth.ignored is not None
+
+
 def test_one_micrograph_is_told_to_be_too_few(attend, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert attend(str(project / "Micrographs/b.mrc"), "--truth", "truth.star") == 0  # found by its file's name
     out = capsys.readouterr().out
@@ -256,6 +278,19 @@ def test_help_says_what_comes_out(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "attention.h5" in out
     assert "X Y W H" in out
+
+
+@pytest.mark.parametrize(
+    ("names", "outputs"),
+    [
+        (["m/a.mrc", "m/b.mrc"], ["a", "b"]),
+        (["m/a.mrc", "n/a.mrc"], ["m_a", "n_a"]),
+        (["m/a.mrc", "m/a.mrcs", "m/b.mrc"], ["m_a", "m_a_2", "m_b"]),
+        (["m/n_a.mrc", "m_n/a.mrc", "o/a.mrc"], ["m_n_a", "m_n_a_2", "o_a"]),
+    ],
+)
+def test_no_two_micrographs_write_one_file(names: list[str], outputs: list[str]) -> None:
+    assert name_outputs(names) == outputs
 
 
 def test_micrographs_of_one_name_in_two_folders(attend, project: Path) -> None:

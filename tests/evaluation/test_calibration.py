@@ -18,6 +18,7 @@ from relion_attn_picker.evaluation.calibration import (
     fit_score_model,
     measure_reliability,
 )
+from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.options import SCORE_FLOOR
 
 
@@ -86,6 +87,59 @@ def test_round_trip_through_json(model: ScoreModel) -> None:
     np.testing.assert_allclose(
         adapt(again, score).probability(score), adapt(model, score).probability(score), atol=1e-3
     )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gap", [(0.2, 0.8), (0.06, 0.07), (0.9, 0.97)])
+def test_scores_that_tell_all_right_from_all_wrong(gap: tuple[float, float], rng: np.random.Generator) -> None:
+    """The likeliest curve is then a step: it is as steep as a curve can be that still orders the scores."""
+    right, wrong = rng.uniform(gap[1], 0.99, 60), rng.uniform(SCORE_FLOOR, gap[0], 200)
+    score, is_right = np.concatenate([right, wrong]).astype(np.float32), np.arange(260) < 60
+    model = fit_score_model([(score, is_right)])
+    curve = model.curve()
+    assert adapt(model, np.empty(0, np.float32)) == curve
+    saved = ScoreCurve.from_dict(json.loads(json.dumps(curve.to_dict())))
+    np.testing.assert_allclose(saved.value, curve.value, atol=1e-4)
+    if gap == (0.2, 0.8):
+        assert curve.probability(score[is_right]).min() > 0.99
+        assert curve.probability(score[~is_right]).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("value", "saved"),
+    [
+        ((0.2, 0.9999996, 0.9999999), (0.2, 0.999999, 1.0)),
+        ((1e-9, 2e-9, 0.5), (0.0, 1e-6, 0.5)),
+        ((0.3, 0.3000001, 0.300001), (0.3, 0.300001, 0.300002)),
+        ((0.1, 0.4, 0.9), (0.1, 0.4, 0.9)),
+    ],
+)
+def test_saved_curve_rises_where_rounding_makes_values_equal(
+    value: tuple[float, ...], saved: tuple[float, ...]
+) -> None:
+    record = ScoreCurve((0.1, 0.5, 0.9), value).to_dict()
+    assert ScoreCurve.from_dict(record).value == saved
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_of_two_values_alone() -> None:
+    model = fit_score_model([(np.repeat(np.float32([1.0, 0.05]), 30), np.arange(60) < 30)])
+    assert ScoreCurve.from_dict(model.curve().to_dict())
+
+
+def test_saved_curve_of_an_earlier_version_may_have_equal_values() -> None:
+    assert ScoreCurve.from_dict({"score": [0.1, 0.5, 0.9], "value": [0.2, 1.0, 1.0]}).value == (0.2, 0.999999, 1.0)
+    with pytest.raises(ValueError, match="rising"):
+        ScoreCurve.from_dict({"score": [0.1, 0.5, 0.9], "value": [0.2, 1.0, 0.9]})
+
+
+@pytest.mark.parametrize("variant", ["attention", "standard", "hybrid"])
+def test_curves_of_released_weights_can_be_saved(variant: str) -> None:
+    """A job saves one before it has looked at anything, and in the end if it finds nothing."""
+    model = find_score_model(find_weights(variant, None))
+    assert model is not None
+    curve = ScoreCurve.from_dict(json.loads(json.dumps(model.curve().to_dict())))
+    np.testing.assert_allclose(curve.value, model.curve().value, atol=3e-6)
 
 
 def test_too_few_labels(rng: np.random.Generator) -> None:

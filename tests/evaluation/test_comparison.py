@@ -42,6 +42,7 @@ from relion_attn_picker.evaluation.cross_fitting import (
 from relion_attn_picker.evaluation.metrics import MicrographMatches, pool_matches, score_matches
 from relion_attn_picker.evaluation.pixel_histograms import count_pixels, find_best_pixel_threshold
 from relion_attn_picker.evaluation.recommendation import recommend, recommend_speed
+from relion_attn_picker.evaluation.weighted_figures import compute_pick_figures
 
 
 def make_matches(rng: np.random.Generator, skill: float, n: int = 80) -> MicrographMatches:
@@ -259,3 +260,15 @@ def test_recommendation_prefers_one_network_where_two_gain_nothing() -> None:
     assert speed is not None
     assert speed.choice == "standard"
     assert recommend_speed({"attention": math.nan}) is None
+
+
+def test_weighted_micrographs_without_particles_have_the_figures_of_the_same_drawn_out() -> None:
+    """Both are without particles, and the second, which is not drawn, has the higher candidate."""
+    low, high = (
+        MicrographMatches(np.float32([score]), np.array([False]), np.array([np.nan]), 0) for score in (0.3, 0.9)
+    )
+    weighted = compute_pick_figures([low, high], [0.1, 0.1], np.array([[2.0, 0.0]]))
+    drawn = compute_pick_figures([low, low], [0.1, 0.1], None)
+    assert weighted["best_f1"] == drawn["best_f1"] == 0
+    for name, figure in weighted.items():
+        np.testing.assert_equal(figure, drawn[name], err_msg=name)

@@ -153,6 +153,22 @@ def test_too_few_micrographs(tiny_pair: dict[str, Path], rng: np.random.Generato
         run(tiny_pair, [("one", [empty, empty])])
 
 
+@pytest.mark.parametrize("order", ["fef", "fefe", "ff"])
+def test_particles_that_would_all_be_in_one_half(order: str, tiny_pair: dict[str, Path]) -> None:
+    """Of "fef" the second micrograph is empty: the first and the third, of one half, are dealt to both."""
+    rng = np.random.default_rng(3)
+    full = iter([draw_micrograph(rng) for _ in range(2)])
+    empty = LabelledImage(rng.normal(0, 1, (SIDE, SIDE)).astype(np.float32), PIXEL_SIZE, DIAMETER, NOTHING, NOTHING)
+    found = run(tiny_pair, [("one", [next(full) if each == "f" else empty for each in order])])
+    assert all(0 < row["average_precision"] <= 1 for row in found.hybrid.table)
+
+
+def test_one_micrograph_with_particles(tiny_pair: dict[str, Path], rng: np.random.Generator) -> None:
+    empty = LabelledImage(rng.normal(0, 1, (SIDE, SIDE)).astype(np.float32), PIXEL_SIZE, DIAMETER, NOTHING, NOTHING)
+    with pytest.raises(InputError, match="Only one of the 3 labelled micrographs has particles: expected 2 or more"):
+        run(tiny_pair, [("one", [empty, draw_micrograph(rng), empty])])
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -160,6 +176,8 @@ def test_too_few_micrographs(tiny_pair: dict[str, Path], rng: np.random.Generato
         ({"simulated": -1}, "sessions is -1: expected 0 or more"),
         ({"data": [("a", "b", 1.0)], "last": [1, 2]}, "--last is 1 2 for 1 sets"),
         ({"simulated": 2, "last": [0]}, "--last is 0 for 0 sets: expected 1 or more"),
+        ({"data": [("a", "b", 1.0)], "structures": "c"}, "--structures is for simulated micrographs: give --simulated"),
+        ({"data": [("a", "b", 1.0)], "exclude": ["c"]}, "--exclude is for simulated micrographs: give --simulated too"),
     ],
 )
 def test_sets_that_cannot_be_meant(given: dict[str, object], sentence: str) -> None:

@@ -31,6 +31,7 @@ from relion_attn_picker.model_spec import CheckpointHeader, ModelSpec
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import write_micrographs
+from relion_attn_picker.training.crops import describe_source
 from relion_attn_picker.training.self_training import Thresholds
 
 PIXEL_SIZE, DIAMETER = 5.0, 100.0
@@ -118,7 +119,7 @@ def test_what_picking_would_reject_is_no_particle(
     monkeypatch.setattr(pipeline, "judge_candidates", lambda yx, surroundings: np.ones(len(yx), np.float32))
     make_pseudo_labels(folder, pool, teach(), THRESHOLDS, 0)
     assert len(open_coordinates(folder / "ignored.star").read("mics/a.mrc").yx) == 2  # type: ignore[union-attr]
-    assert not open_pseudo_labels(folder, pool).micrographs
+    assert not open_pseudo_labels(folder, pool, 0.0).micrographs
 
 
 def test_where_the_labels_of_the_teacher_had_stopped_is_no_particle(pool: UnlabelledPool, folder: Path) -> None:
@@ -126,7 +127,14 @@ def test_where_the_labels_of_the_teacher_had_stopped_is_no_particle(pool: Unlabe
     spots = SpotTeacher()
     spots.header = replace(spots.header, label_margin=2.1)
     make_pseudo_labels(folder, pool, teach(spots), THRESHOLDS, 0)
-    assert not open_pseudo_labels(folder, pool).micrographs
+    assert not open_pseudo_labels(folder, pool, 2.1).micrographs
+
+
+def test_margin_of_the_teacher_is_the_students(pool: UnlabelledPool, folder: Path) -> None:
+    """Nobody has taught the student what lies there, so that it leaves it out as well."""
+    make_pseudo_labels(folder, pool, teach(), THRESHOLDS, 0)
+    assert describe_source(open_pseudo_labels(folder, pool, 1.5))["label_margin"] == 1.5
+    assert "label_margin" not in describe_source(open_pseudo_labels(folder, pool, 0.0))
 
 
 def test_sure_and_unsure_candidates_are_kept_apart(pool: UnlabelledPool, folder: Path) -> None:
@@ -147,7 +155,7 @@ def test_sure_and_unsure_candidates_are_kept_apart(pool: UnlabelledPool, folder:
 
 def test_a_student_reads_the_files(pool: UnlabelledPool, folder: Path) -> None:
     make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0)
-    source = open_pseudo_labels(folder, pool)
+    source = open_pseudo_labels(folder, pool, 0.0)
     assert source.description == "1 pseudo-labels of 100 Å on 1 micrographs"
     (read,) = source.micrographs  # b has no sure particle, c is no image
     labelled = read()
@@ -159,11 +167,11 @@ def test_a_student_reads_the_files(pool: UnlabelledPool, folder: Path) -> None:
 
 def test_pseudo_labels_moved_by_hand_are_other_data(pool: UnlabelledPool, folder: Path) -> None:
     make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0)
-    before = open_pseudo_labels(folder, pool)
-    assert open_pseudo_labels(folder, pool).label_digest == before.label_digest != ""
+    before = open_pseudo_labels(folder, pool, 0.0)
+    assert open_pseudo_labels(folder, pool, 0.0).label_digest == before.label_digest != ""
     ignored = folder / "mics/a_ignored.star"
     ignored.write_text(ignored.read_text().replace(f"{UNSURE[1]:12.6f}", f"{UNSURE[1] + 1:12.6f}", 1))
-    after = open_pseudo_labels(folder, pool)
+    after = open_pseudo_labels(folder, pool, 0.0)
     assert after.description == before.description
     assert after.label_digest != before.label_digest
 
@@ -220,7 +228,7 @@ def test_another_teacher_picks_anew(pool: UnlabelledPool, folder: Path) -> None:
 def test_nothing_reaches_the_positive_threshold(pool: UnlabelledPool, folder: Path) -> None:
     summary = make_pseudo_labels(folder, pool, teach(), Thresholds(0.95, 0.25), pictures=0)
     assert summary == PseudoLabelSummary(0, 0, 0)
-    assert open_pseudo_labels(folder, pool).micrographs == []
+    assert open_pseudo_labels(folder, pool, 0.0).micrographs == []
 
 
 def test_list_whose_images_are_elsewhere(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,12 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
 from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.self_training_job import run_self_training
-from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, UnlabelledData
+from relion_attn_picker.jobs.self_training_request import CLAIM_NAME, SelfTrainingRequest, UnlabelledData, claim_folder
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks
+from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.report.self_training import RoundRecord
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project
@@ -251,6 +254,17 @@ def test_other_options_in_the_same_folder_are_refused(
     assert results(tmp_path) == before
 
 
+def test_true_labels_that_have_changed_are_refused(request_: SelfTrainingRequest, tmp_path: Path) -> None:
+    """The teacher's figures were measured with the old ones."""
+    claim_folder(tmp_path, request_, ["other labels"])
+    with pytest.raises(InputError, match=r"holds a self-training with other labels \(see self_training.json\)"):
+        run_self_training(tmp_path, request_)
+    claim = json.loads((tmp_path / CLAIM_NAME).read_text())
+    del claim["labels"]
+    (tmp_path / CLAIM_NAME).write_text(json.dumps(claim))
+    claim_folder(tmp_path, request_, ["an earlier version wrote none"])
+
+
 def test_weights_of_another_origin_are_not_overwritten(request_: SelfTrainingRequest, tmp_path: Path) -> None:
     (tmp_path / "best.safetensors").write_text("mine")
     with pytest.raises(InputError, match=r"holds best\.safetensors, but no self_training\.json"):
@@ -283,6 +297,21 @@ def test_nothing_held_out(request_: SelfTrainingRequest, tmp_path: Path) -> None
     labelled = [replace(request_.labelled[0], hold_out=0)]
     with pytest.raises(InputError, match="No micrograph is held out to judge the rounds"):
         run_self_training(tmp_path / "out", replace(request_, labelled=labelled))
+    assert not (tmp_path / "out").exists()
+
+
+def test_held_out_micrographs_without_a_particle_are_told_at_once(
+    request_: SelfTrainingRequest, tmp_path: Path
+) -> None:
+    names = [each.name for each in read_micrographs(request_.labelled[0].micrographs_star)]
+    some = open_coordinates(request_.labelled[0].coordinates).read(names[0])
+    assert some is not None
+    for yx, stem in ((some.yx, "some"), (some.yx[:0], "none")):
+        write_picks(tmp_path / f"{stem}.star", yx, np.ones(len(yx), np.float32), (160, 200))
+    write_coordinate_index(tmp_path / "list.star", names, [str(tmp_path / f"{each}.star") for each in ("some", "none")])
+    labelled = replace(request_.labelled[0], coordinates=tmp_path / "list.star")
+    with pytest.raises(InputError, match="No particle is labelled on the validation micrographs of labelled"):
+        run_self_training(tmp_path / "out", replace(request_, labelled=[labelled]))
     assert not (tmp_path / "out").exists()
 
 

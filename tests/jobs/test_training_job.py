@@ -13,6 +13,7 @@ from PIL import Image
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.cli.train import labelled_sets
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
@@ -246,6 +247,9 @@ def test_study_recipe_and_shortening() -> None:
     shorter_crops, shorter = follow_recipe("study", {"seed": 5, "base_features": 16}, shorten=100)
     assert (shorter_crops.crops_per_source, shorter.steps) == (700, round(options.steps / 100))
     assert shorter.base_features == 16
+    assert follow_recipe("study", {"epochs": 10.0}, shorten=100)[1].steps == round(10 * 700 / 64)
+    given = {"epochs": 10.0, "crops_per_source": 1600}
+    assert follow_recipe("study", given, shorten=100)[1].steps == follow_recipe("study", given)[1].steps == 250
     with pytest.raises(InputError, match="Both --steps and --epochs are given"):
         follow_recipe("small", {"steps": 5, "epochs": 2.0})
     with pytest.raises(InputError, match=r"--shorten is 0\.5: expected a factor of 1 or more"):
@@ -256,6 +260,11 @@ def test_study_recipe_and_shortening() -> None:
 def test_training_options_that_cannot_be_meant(option: str, value: int) -> None:
     with pytest.raises(InputError, match=f"is {value}: expected"):
         TrainOptions(**{option: value})  # type: ignore[arg-type]
+
+
+def test_nothing_labelled_to_hold_out() -> None:
+    with pytest.raises(InputError, match="--hold_out is for labelled micrographs, and there are none: leave it out"):
+        labelled_sets((), (2,), ())
 
 
 def test_labels_outside_the_image(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import starfile
 from relion_attn_picker.evaluation.evaluate import EvaluatedMicrograph, evaluate_picks
 from relion_attn_picker.evaluation.label_margin import EdgeCheck
 from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
+from relion_attn_picker.report import reliability
 from relion_attn_picker.report.evaluation import format_evaluation, write_evaluation
 
 
@@ -38,6 +39,18 @@ def test_files_are_written_and_nothing_beside_them(tmp_path):
     names = {"evaluation.json", "evaluation.star", "precision_recall.csv", "precision_recall.png"}
     assert {path.name for path in write_evaluation(tmp_path, make_evaluation())} == names
     assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_calibrated_scores_without_a_candidate(tmp_path):
+    nothing = EvaluatedMicrograph("mic.mrc", np.empty((0, 2)), np.empty(0), np.ones((3, 2)), 1.0, raw_score=np.empty(0))
+    evaluation = evaluate_picks([nothing], 50.0, np.random.default_rng(0), threshold=0.5)
+    assert "calibration error   - (network's own scores: -)" in format_evaluation(evaluation)
+    figures = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reliability, "save_png", lambda figure, path: figures.update({path.name: figure}))
+        write_evaluation(tmp_path, evaluation)
+    labels = [text.get_text() for text in figures["reliability.png"].axes[0].get_legend().get_texts()]
+    assert labels == ["as promised", "network's scores, none", "calibrated scores, none"]
 
 
 def test_promises_stand_beside_what_came_of_them(tmp_path):
@@ -117,6 +130,7 @@ def test_table_says_what_was_compared():
 
 def test_table_of_all_picks_says_so():
     assert "1 micrograph, particle diameter d = 50 Å, all picks" in format_evaluation(make_evaluation(1, -math.inf))
+    assert "d = 50 Å, threshold inf" in format_evaluation(make_evaluation(1, math.inf))
 
 
 def test_undefined_figures_are_dashes_in_the_table():

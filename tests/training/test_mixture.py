@@ -60,6 +60,15 @@ def test_schedule_meets_the_weights_at_any_length(weights: list[float]) -> None:
             assert abs(count - length * weight / sum(weights)) < 1.5
 
 
+@pytest.mark.parametrize("weights", [[1000.0, 1.0], [0.996, 0.004], [1.0] * 130, [500.0, *[1.0] * 10]])
+def test_schedule_leaves_no_source_out(weights: list[float]) -> None:
+    """A source whose share comes to less than half a slot of the pattern was never drawn."""
+    schedule = Schedule(weights)
+    cycle = 240 if len(weights) > 120 else 120
+    assert Counter(schedule.source(position) for position in range(cycle)).keys() == set(range(len(weights)))
+    assert sum(schedule.count_before(cycle, source) for source in range(len(weights))) == cycle
+
+
 def test_every_epoch_of_a_source_visits_each_crop_once(crops: CropFile, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     monkeypatch.setattr(CropFile, "read", lambda self, index: read.append(index))

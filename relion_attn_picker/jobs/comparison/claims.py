@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -59,8 +60,10 @@ def judge_claims(
 
 
 def tell(difference: Difference) -> str:
-    """Return a difference with its interval over micrographs and seeds, or over micrographs alone."""
+    """Return a difference with its interval over micrographs and seeds, or over micrographs alone, if there is one."""
     low, high = difference.interval if difference.verdict is Verdict.UNKNOWN else difference.total_interval
+    if not math.isfinite(low):
+        return f"{difference.value:+.3f} (no interval)" if math.isfinite(difference.value) else "undefined"
     return f"{difference.value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 

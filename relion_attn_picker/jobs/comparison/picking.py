@@ -149,6 +149,8 @@ class _Cache:
             {name: asdict(setting) for name, setting in SETTINGS.items()},
             (test_set.particle_diameter, precision, SCORE_FLOOR, MIN_DISTANCE_DIAMETERS, PEAKS_VERSION, BINS),
         ]
+        sizes = sorted({each.optics.pixel_size for each in test_set.micrographs})
+        self._scale_found_with = json.loads(json.dumps([*self._made_with, sizes]))
         self._truth = {each.name: yx for each, yx in zip(test_set.micrographs, test_set.yx, strict=True)}
 
     def _fingerprint(self, micrograph: Micrograph) -> str:
@@ -161,16 +163,16 @@ class _Cache:
         return self._pixels.read(micrograph.name, self._fingerprint(micrograph)) is not None
 
     def read_scale(self) -> LogitScale | None:
-        """Return the scale between the networks' logits, if it was found with these networks."""
+        """Return the scale between the networks' logits, if it was found with these networks on such images."""
         path = self._folder / "scale.json"
         if not path.is_file():
             return None
         record = json.loads(path.read_text(encoding="utf-8"))
-        return LogitScale(**record["scale"]) if record["found_with"] == self._made_with[:2] else None
+        return LogitScale(**record["scale"]) if record["found_with"] == self._scale_found_with else None
 
     def write_scale(self, scale: LogitScale) -> None:
         """Keep the scale."""
-        record = {"found_with": self._made_with[:2], "scale": asdict(scale)}
+        record = {"found_with": self._scale_found_with, "scale": asdict(scale)}
         replace_file(self._folder / "scale.json", json.dumps(record, indent=1) + "\n", through_links=True)
 
     def write(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from relion_attn_picker.evaluation.claims import UNTESTED
+from relion_attn_picker.evaluation.comparison import FigureSample, compare
 from relion_attn_picker.evaluation.comparison_result import CostRow
 from relion_attn_picker.jobs.benchmarking import peak_memory
 from relion_attn_picker.jobs.comparison import costs, memory
-from relion_attn_picker.jobs.comparison.claims import judge_claims
+from relion_attn_picker.jobs.comparison.claims import judge_claims, tell
 from relion_attn_picker.jobs.comparison.costs import count_parameters, measure_networks
 from relion_attn_picker.jobs.comparison.memory import measure_memory
 from relion_attn_picker.options import InferenceOptions
@@ -61,3 +63,11 @@ def test_claims_of_cost_are_judged_at_the_width_of_the_study() -> None:
     assert claims["Attention needs 1 to 2 % more memory."] == "holds"
     claims = {claim.statement: claim.verdict for claim in judge_claims([], [], count_parameters([16]), rows[::2])}
     assert claims["Attention needs about 5 % more time to pick."] == UNTESTED
+
+
+def test_difference_on_one_micrograph_has_no_interval() -> None:
+    one = FigureSample(np.array([0.8]), np.full((1, 5), 0.8), n_micrographs=1)
+    other = FigureSample(np.array([0.7]), np.full((1, 5), 0.7), n_micrographs=1)
+    assert tell(compare(one, other)) == "+0.100 (no interval)"
+    nothing = FigureSample(np.array([np.nan]), np.full((1, 5), np.nan), n_micrographs=1)
+    assert tell(compare(one, nothing)) == "undefined"

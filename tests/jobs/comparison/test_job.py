@@ -86,6 +86,19 @@ def test_interrupted_scale_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert cache.read_scale() == LogitScale(2.0, 0.5)
 
 
+def test_scale_found_at_another_diameter_is_none(tmp_path: Path) -> None:
+    """Told another diameter, the networks see other images: all is picked again, and so must the scale be found."""
+    pair = NetworkPair(*(write_tiny_checkpoint(tmp_path / f"{name}.safetensors", name) for name in NETWORKS))
+    caches = [
+        picking._Cache(
+            tmp_path, LabelledTestSet("one", diameter, [], [], [], tmp_path, {}, label_digest=""), pair, "float32"
+        )
+        for diameter in (100.0, 120.0)
+    ]
+    caches[0].write_scale(LogitScale(2.0, 0.5))
+    assert [cache.read_scale() for cache in caches] == [LogitScale(2.0, 0.5), None]
+
+
 def test_released_pair_is_compared_if_nothing_is_given(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[ComparisonRequest] = []
 
@@ -100,6 +113,15 @@ def test_released_pair_is_compared_if_nothing_is_given(compare: Compare, monkeyp
         "attention.safetensors",
         "standard.safetensors",
     ]
+
+
+@pytest.mark.parametrize("option", ["--seeds 5", "--sizes 0.5", "--base-features 64", "--recipe small", "--exclude a"])
+def test_options_of_a_training_where_there_is_none(
+    compare: Compare, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(*option.split()) == 1
+    name = option.split()[0].replace("base-f", "base_f")
+    assert f"{name} is for networks that are trained here: give --train_data" in capsys.readouterr().err
 
 
 def test_report_of_given_checkpoints(
