@@ -146,7 +146,7 @@ class PickOptions:
         )
         require(
             self.mode == "balanced" or all(value is None for value in given),
-            f"The mode {self.mode} chooses a threshold, and what else does is given too: give one of the two.",
+            f"The mode {self.mode} chooses the threshold, and a threshold, a target or a count is given too: give one.",
         )
 
     @property
