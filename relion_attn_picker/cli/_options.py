@@ -329,7 +329,7 @@ def given_changes(changes: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-UNUSED_INPUTS: Final = {
+EXTERNAL_INPUTS: Final = {
     "in_movies": ("--in_movies",),
     "in_mics": ("--in_mics",),
     "in_parts": ("--in_parts",),
@@ -349,7 +349,7 @@ def refuse_inputs(*names: str, purpose: str) -> Callable[[Decorated], Decorated]
 
     def decorate(function: Decorated) -> Decorated:
         for name in names:
-            hidden = click.option(*UNUSED_INPUTS[name], name, hidden=True, expose_value=False, callback=refuse)
+            hidden = click.option(*EXTERNAL_INPUTS[name], name, hidden=True, expose_value=False, callback=refuse)
             function = hidden(function)
         return click.option("--pipeline_control", hidden=True, expose_value=False)(function)
 

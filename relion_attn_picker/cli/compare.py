@@ -43,7 +43,8 @@ that the recipe's default is one."""
     "--attention",
     multiple=True,
     metavar="FILE",
-    help="Attention checkpoint, once for each seed: 3 or more tell seeds apart.  [default: the released pair]",
+    help="Attention checkpoint, or the folder of its training, once for each seed: 3 or more tell seeds apart.  "
+    "[default: the released pair]",
 )
 @click.option("--standard", multiple=True, metavar="FILE", help="Standard checkpoint, as many, in the same order.")
 @click.option(

@@ -87,7 +87,7 @@ def recipe_option(default: str) -> Callable[[Any], Any]:
 @click.option("--structures", help="Folder of bead files (*.npz) for the simulation.  [default: procedural particles]")
 @click.option("--exclude", multiple=True, help="Leave out structures that this word fits. Repeatable.")
 @click.option("--variant", "architecture", type=click.Choice(["attention", "standard"]), help="[default: attention]")
-@_of_recipe("base_features", int, "Width of the network, 8 to 64.")
+@_of_recipe("base_features", int, "Width of the network, even, 8 to 64.")
 @_of_recipe("steps", int, "Optimiser steps at most.")
 @click.option("--epochs", type=float, help="Length in epochs of crops_per_source crops, instead of steps.")
 @_of_recipe("batch_size", int, "Crops a step, of all processes together.")
