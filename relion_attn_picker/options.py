@@ -281,4 +281,6 @@ class SimulationOptions:
         """Refuse values that are out of bounds or fall (so does NaN)."""
         found = " to ".join(f"{value:g}" for value in values)
         is_right = lowest <= values[0] <= values[-1] <= highest
-        require(is_right, f"The {name} is {' '.join([found, *unit.split()])}: expected {lowest:g} to {highest:g}.")
+        order = ", the lower number first" if values[0] > values[-1] else ""
+        expected = f"expected {lowest:g} to {highest:g}{order}."
+        require(is_right, f"The {name} is {' '.join([found, *unit.split()])}: {expected}")

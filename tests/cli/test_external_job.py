@@ -181,6 +181,7 @@ def test_several_optics_groups(project: Project) -> None:
         ("--variant unet", "'unet' is not one of 'attention', 'standard', 'hybrid'"),
         ("--variant standard", "holds the network 'attention', but --variant says 'standard'"),
         ("--weights nowhere.safetensors", "nowhere.safetensors"),
+        ("--weights standard", "no file of weights at standard: the released ones of that name are --variant standard"),
         ("--weights micrographs.star", "micrographs.star"),
         ("--in_movies movies.star", "--in_movies is not for picking"),
         ("--in_parts particles.star", "--in_parts is not for picking"),
