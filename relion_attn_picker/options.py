@@ -146,7 +146,7 @@ class PickOptions:
         )
         require(
             self.mode == "balanced" or all(value is None for value in given),
-            f"The mode {self.mode} chooses a threshold, and what else does is given too: give one of the two.",
+            f"The mode {self.mode} chooses the threshold, and a threshold, a target or a count is given too: give one.",
         )
 
     @property
@@ -281,4 +281,6 @@ class SimulationOptions:
         """Refuse values that are out of bounds or fall (so does NaN)."""
         found = " to ".join(f"{value:g}" for value in values)
         is_right = lowest <= values[0] <= values[-1] <= highest
-        require(is_right, f"The {name} is {' '.join([found, *unit.split()])}: expected {lowest:g} to {highest:g}.")
+        order = ", the lower number first" if values[0] > values[-1] else ""
+        expected = f"expected {lowest:g} to {highest:g}{order}."
+        require(is_right, f"The {name} is {' '.join([found, *unit.split()])}: {expected}")

@@ -52,7 +52,7 @@ def _explain_option(error: click.ClickException) -> str:
     message = error.format_message().rstrip(".")
     if "unexpected extra argument" in message:
         return f"{message}: put a value with blanks into double quotes."
-    return f"{message}. See --help."
+    return f"{message}{'' if message.endswith('?') else '.'} See --help."
 
 
 def _explain_import(error: ImportError) -> str:

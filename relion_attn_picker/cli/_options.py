@@ -183,7 +183,7 @@ def cut_options(default_mode: str | None = "balanced") -> list[Callable[[Decorat
             default=default_mode,
             help="What an automatic threshold favours: precision (clean particles), balanced, or recall (a complete "
             "survey); the job tells what it expects. Where that is little, as without particles, the first two pick "
-            "only what would be sure elsewhere.  [default: balanced]",
+            f"only what would be sure elsewhere.  [default: {default_mode or 'as earlier'}]",
         ),
         click.option("--target_precision", type=float, help="Instead: the expected precision to cut at, such as 0.9."),
         click.option("--target_recall", type=float, help="Instead: the expected recall to cut at, such as 0.95."),
@@ -200,7 +200,7 @@ def junk_option(default: bool | None) -> Callable[[Decorated], Decorated]:
     )
 
 
-def _running_options() -> list[Callable[[Decorated], Decorated]]:
+def _running_options(hide_pixel_size: bool) -> list[Callable[[Decorated], Decorated]]:
     """Return the options of a picking job that say with what it runs, on what, and what it leaves."""
     return [
         click.option(
@@ -212,11 +212,14 @@ def _running_options() -> list[Callable[[Decorated], Decorated]]:
         click.option(
             "--weights",
             type=str,
-            help="File of weights; of a hybrid, the folder that attnpick calibrate wrote.  [default: the released ones "
-            "of the variant]",
+            help="File of weights, or the folder of a training; of a hybrid, the folder that attnpick calibrate wrote."
+            "  [default: the released ones of the variant]",
         ),
         click.option(
-            "--pixel_size", "--angpix", type=float, help="Å per pixel, if the STAR file has none or a wrong one."
+            *("--pixel_size", "--angpix"),
+            type=float,
+            hidden=hide_pixel_size,
+            help="Å per pixel, if the STAR file has none or a wrong one.",
         ),
         click.option(
             "--write_maps/--no_write_maps", help="Keep each micrograph's probability map (HDF5).  [default: no]"
@@ -238,12 +241,18 @@ def _running_options() -> list[Callable[[Decorated], Decorated]]:
 
 def picking_options(function: Decorated) -> Decorated:
     """Decorate a command with the options of a picking job."""
+    told = "Particle diameter in Å; the one thing to know. auto: estimated from a few micrographs first."
+    return _decorate_for_picking(function, told)
+
+
+def live_picking_options(function: Decorated) -> Decorated:
+    """Decorate a command with those of a job whose micrographs CryoSPARC lists; what it refuses is not in its help."""
+    return _decorate_for_picking(function, "Particle diameter in Å; the one thing to know.", hide_pixel_size=True)
+
+
+def _decorate_for_picking(function: Decorated, diameter_help: str, *, hide_pixel_size: bool = False) -> Decorated:
     options = [
-        click.option(
-            "--diameter",
-            required=True,
-            help="Particle diameter in Å; the one thing to know. auto: estimated from a few micrographs first.",
-        ),
+        click.option("--diameter", required=True, help=diameter_help),
         click.option(
             "--variant",
             type=click.Choice(VARIANTS),
@@ -271,7 +280,7 @@ def picking_options(function: Decorated) -> Decorated:
         ),
         click.option("--max_picks", type=int, help="Keep at most this many picks a micrograph.  [default: all]"),
         junk_option(default=True),
-        *_running_options(),
+        *_running_options(hide_pixel_size),
     ]
     for option in reversed(options):
         function = option(function)
@@ -320,7 +329,7 @@ def given_changes(changes: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-UNUSED_INPUTS: Final = {
+EXTERNAL_INPUTS: Final = {
     "in_movies": ("--in_movies",),
     "in_mics": ("--in_mics",),
     "in_parts": ("--in_parts",),
@@ -340,7 +349,7 @@ def refuse_inputs(*names: str, purpose: str) -> Callable[[Decorated], Decorated]
 
     def decorate(function: Decorated) -> Decorated:
         for name in names:
-            hidden = click.option(*UNUSED_INPUTS[name], name, hidden=True, expose_value=False, callback=refuse)
+            hidden = click.option(*EXTERNAL_INPUTS[name], name, hidden=True, expose_value=False, callback=refuse)
             function = hidden(function)
         return click.option("--pipeline_control", hidden=True, expose_value=False)(function)
 

@@ -234,7 +234,9 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
     point = summary.point
     print(f" by {summary.picker}, at a threshold of {point.threshold:g}: {point.reason}")
-    if point.curve is not None and point.expected is None:
+    if done and not total:
+        print(" No pick is left: if there are particles, look at the diameter, the pixel size and the border first")
+    elif point.curve is not None and point.expected is None:
         print(" If there are particles, look at the diameter and the pixel size first: attnpick diameter estimates one")
     if point.expected is not None and total:
         precision, recall = point.expected.precision, point.expected.recall

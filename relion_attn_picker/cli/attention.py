@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, gpu_option, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_pixel_size, gpu_option, threads_option
 from relion_attn_picker.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,8 +58,7 @@ def command(
     them) and an MRC file a level, which lies over the micrograph. With --truth, attention.md tells whether α is higher
     on particles than on background and on junk; take --count 5 or more.
     """
-    if pixel_size is not None and not 0 < pixel_size < math.inf:
-        raise InputError(f"The pixel size is {pixel_size:g}: expected Å per pixel, more than 0, such as 1.35.")
+    check_pixel_size(pixel_size)
     if junk is not None and truth is None:
         raise InputError("--junk is for the check of the gates: give --truth too.")
     from relion_attn_picker.gate_maps import Window

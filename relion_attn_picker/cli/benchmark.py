@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(name="benchmark", context_settings=LIKE_RELION)
 @click.option("--variant", type=click.Choice(VARIANTS), default="attention", show_default=True, help="What picks.")
-@click.option("--base_features", type=int, default=32, show_default=True, help="Width of the network, 8 to 64.")
+@click.option("--base_features", type=int, default=32, show_default=True, help="Width of the network, even, 8 to 64.")
 @click.option("--width", type=int, default=4096, show_default=True, help="Pixels of the micrograph along x.")
 @click.option("--height", type=int, default=4096, show_default=True, help="Pixels of the micrograph along y.")
 @click.option("--pixel_size", type=float, default=1.0, show_default=True, help="Å per pixel.")

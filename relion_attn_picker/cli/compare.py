@@ -16,8 +16,9 @@ from relion_attn_picker.cli._plain_command import log_into
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import NETWORKS, InferenceOptions
 
-NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed")
-"""Options of ``attnpick train`` that mean something else here: both architectures start anew with seeds 1, 2, ..."""
+NOT_OURS: Final = ("data", "out", "start_from", "architecture", "seed", "recipe")
+"""Options of ``attnpick train`` that mean something else here: both architectures start anew with seeds 1, 2, ..., so
+that the recipe's default is one."""
 
 OF_EVERY_RUN: Final = ("gpu", "precision", "threads", "workers", "save_every")
 """Options of ``attnpick train`` that say how networks run, whether they are trained here or not."""
@@ -30,6 +31,7 @@ SAY_THAT_NETWORKS_ARE_TRAINED: Final = ("train_data", "simulated", "on_the_fly")
     context_settings=LIKE_RELION,
     params=[each for each in train.command.params if each.name not in NOT_OURS],
 )
+@train.recipe_option("small")
 @click.option(
     "--data",
     type=(str, str, float),
@@ -47,7 +49,8 @@ SAY_THAT_NETWORKS_ARE_TRAINED: Final = ("train_data", "simulated", "on_the_fly")
     "--attention",
     multiple=True,
     metavar="FILE",
-    help="Attention checkpoint, once for each seed: 3 or more tell seeds apart.  [default: the released pair]",
+    help="Attention checkpoint, or the folder of its training, once for each seed: 3 or more tell seeds apart.  "
+    "[default: the released pair]",
 )
 @click.option("--standard", multiple=True, metavar="FILE", help="Standard checkpoint, as many, in the same order.")
 @click.option(
@@ -77,9 +80,8 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
     """Compare both networks, and every way to combine them, on labelled micrographs.
 
     Give checkpoints, or --train_data to train both on the same crops with the same schedule and seeds; the released
-    pair is compared if you give neither. OUT gets
-    comparison.md, comparison.json and figures: which network is better, how sure that is, and what to take for clean
-    particles, a complete survey, or speed.
+    pair is compared if you give neither. OUT gets comparison.md, comparison.json and figures: which network is better,
+    how sure that is, and what to take for clean particles, a complete survey, or speed.
     """
     from relion_attn_picker.training.distributed import require_one_process
 

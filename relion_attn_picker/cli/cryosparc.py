@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_choices, picking_options
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_choices, live_picking_options
 from relion_attn_picker.errors import InputError
 
 
@@ -121,7 +121,7 @@ def import_(files: tuple[str, ...], micrographs: str | None, out: str, flip_y: b
     type=OUTPUT_NAME,
     help="Folder for the results here; continued if it holds some.  [default: attnpick_P3_J12]",
 )
-@picking_options
+@live_picking_options
 def run(
     project: str, workspace: str, source_job: str, output: str, project_dir: str | None, out: str | None, **options: Any
 ) -> int:

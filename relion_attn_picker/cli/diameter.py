@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 )
 @click.option("--pixel_size", "--angpix", type=float, help="Å per pixel, if the files have none or a wrong one.")
 @click.option("--variant", type=click.Choice(["attention", "standard"]), help="Which network.  [default: attention]")
-@click.option("--weights", help="File of weights.  [default: the released ones of the variant]")
+@click.option(
+    "--weights", help="File of weights, or the folder of a training.  [default: the released ones of the variant]"
+)
 @gpu_option
 @click.option("--precision", default="auto", show_default=True, help="float32, bfloat16, or auto.")
 @threads_option()

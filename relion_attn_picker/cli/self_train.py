@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 DEFAULTS = SelfTrainingOptions()
 
-NOT_OURS: Final = ("start_from", "validate_simulated")
+NOT_OURS: Final = ("start_from", "validate_simulated", "recipe")
 """Options of ``attnpick train`` that have no place here: ``--teacher`` and ``--start`` say what trainings start from,
-and rounds are judged on true labels alone."""
+so that the recipe's default is one, and rounds are judged on true labels alone."""
 
 
 @click.command(
@@ -27,6 +27,7 @@ and rounds are judged on true labels alone."""
     context_settings=LIKE_RELION,
     params=[each for each in train.command.params if each.name not in NOT_OURS],
 )
+@train.recipe_option("small")
 @click.option(
     "--unlabelled",
     type=(str, float),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from relion_attn_picker.cli._options import GPU_HELP, LIKE_RELION, OUTPUT_NAME
 from relion_attn_picker.cli._particle import PARTICLE_OPTIONS, choose_particle, particle_options
+from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import DIRT_NAMES, PIXEL_TYPES, InferenceOptions, SimulationOptions
 
 if TYPE_CHECKING:
     from relion_attn_picker.simulation.project import SimulationProgress
+
+MOST_DEFOCUS: Final = 10.0
+"""µm: ``SimulationOptions`` takes no more; told here in the unit that the user types."""
 
 
 @click.command(name="simulate", context_settings=LIKE_RELION)
@@ -66,6 +70,10 @@ def command(
     With usual dirt every second micrograph has a carbon edge. Run jobs with the folder as the current one.
     """
     choice = {name: others.pop(name) for name in PARTICLE_OPTIONS}
+    if defocus is not None and max(defocus) > MOST_DEFOCUS:
+        raise InputError(
+            f"--defocus is {defocus[0]:g} {defocus[1]:g} µm: expected {MOST_DEFOCUS:g} or less; 10,000 Å are 1 µm."
+        )
     underfocus = None if defocus is None else (1e4 * defocus[0], 1e4 * defocus[1])
     options = SimulationOptions(count=count, shape=(height, width), defocus=underfocus, **others)
 

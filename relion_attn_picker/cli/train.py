@@ -34,6 +34,15 @@ def _of_recipe(field: str, kind: Any, text: str) -> Callable[[Any], Any]:
     return click.option(f"--{field}", type=kind, help=f"{text}  [small: {getattr(options, field)}]")
 
 
+def recipe_option(default: str) -> Callable[[Any], Any]:
+    """Return the option of the recipe, with what its help says of the ``default``."""
+    return click.option(
+        "--recipe",
+        type=click.Choice(list(RECIPES)),
+        help=f"Defaults of all options that show [small: ...].  [default: {default}]",
+    )
+
+
 @click.command(name="train", context_settings=LIKE_RELION)
 @click.option(
     "--data",
@@ -52,11 +61,7 @@ def _of_recipe(field: str, kind: Any, text: str) -> Callable[[Any], Any]:
     "--start_from",
     help="Weights to make better: a file, attention, standard, or shipped (of --variant).  [default: random ones]",
 )
-@click.option(
-    "--recipe",
-    type=click.Choice(list(RECIPES)),
-    help="Defaults of all options below that say so.  [default: small; with --start_from: fine_tune]",
-)
+@recipe_option("small; with --start_from: fine_tune")
 @click.option("--shorten", type=float, default=1.0, help="Divide crops, steps and intervals by this.  [default: 1]")
 @click.option(
     "--hold_out",
@@ -82,7 +87,7 @@ def _of_recipe(field: str, kind: Any, text: str) -> Callable[[Any], Any]:
 @click.option("--structures", help="Folder of bead files (*.npz) for the simulation.  [default: procedural particles]")
 @click.option("--exclude", multiple=True, help="Leave out structures that this word fits. Repeatable.")
 @click.option("--variant", "architecture", type=click.Choice(["attention", "standard"]), help="[default: attention]")
-@_of_recipe("base_features", int, "Width of the network, 8 to 64.")
+@_of_recipe("base_features", int, "Width of the network, even, 8 to 64.")
 @_of_recipe("steps", int, "Optimiser steps at most.")
 @click.option("--epochs", type=float, help="Length in epochs of crops_per_source crops, instead of steps.")
 @_of_recipe("batch_size", int, "Crops a step, of all processes together.")

@@ -28,7 +28,7 @@ BACKGROUND: Final = 5.0
 """Particle diameters across the window whose median is the background: a film's straight edge leaves nothing over."""
 
 BACKGROUND_STEP: Final = 3
-"""Only every so manieth block in either direction is looked at for the background."""
+"""Of so many blocks in either direction only one is looked at for the background."""
 
 NEAR: Final = 0.6
 """Standard deviation in particle diameters of the Gaussian that averages over about one particle."""

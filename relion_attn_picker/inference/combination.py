@@ -31,9 +31,6 @@ CLIP: Final = 1e-6
 NO_LIMIT: Final = 30.0
 """More logits than lie between any two clipped probabilities: as a margin or a handicap, the other network is mute."""
 
-ORIGINS: Final = ("neither", ATTENTION, STANDARD, "both")
-"""Which networks saw a candidate, by the number that ``find_origin`` gives."""
-
 
 @dataclass(frozen=True)
 class LogitScale:
@@ -231,11 +228,6 @@ def combined_map(attention: ProbabilityMap, standard: ProbabilityMap, combinatio
     """
     _check_alike(attention, standard)
     return _maps_on_one_scale(attention, standard, combination)[COMBINED]
-
-
-def find_origin(attention: FloatArray, standard: FloatArray) -> NDArray[np.int64]:
-    """Return which networks saw each candidate, ``(n,)`` places in ``ORIGINS``, from both networks' own scores."""
-    return (attention > 0).astype(np.int64) + 2 * (standard > 0)
 
 
 def to_logits(probabilities: NDArray[Any]) -> Logits:

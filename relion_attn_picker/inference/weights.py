@@ -11,7 +11,7 @@ from relion_attn_picker.inference.hybrid_folder import check_hybrid, is_hybrid, 
 from relion_attn_picker.io.calibration_file import CALIBRATION_NAME, find_score_record
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.model_spec import BEST_NAME
-from relion_attn_picker.options import ATTENTION, HYBRID
+from relion_attn_picker.options import ATTENTION, HYBRID, VARIANTS
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ def find_weights(variant: str | None, path: Path | None) -> Path:
     if variant == HYBRID or (variant is None and is_meant):
         check_hybrid(folder)
         return folder
+    if path is not None and str(path) in VARIANTS and not path.exists():
+        raise InputError(f"There is no file of weights at {path}: the released ones of that name are --variant {path}.")
     if path is None:
         path = RELEASED / f"{variant or DEFAULT_VARIANT}.safetensors"
     path = weights_in(path)

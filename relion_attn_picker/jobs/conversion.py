@@ -212,6 +212,8 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     elif points.score is not None and np.isnan(points.score).any():
         n = int(np.isnan(points.score).sum())
         notes.append(f"{n} of {len(points)} points have no score: programs may read what stands there as 0.")
+    if not writer.keeps_boxes:
+        notes += _tell_lost_boxes(points, target_format)
     notes += _tell_rounded_scores(points, target_format)
     empty = int((points.counts() == 0).sum())
     if empty and not writer.keeps_empty:
@@ -375,6 +377,11 @@ def _tell_rounded_scores(points: PointSet, target_format: str) -> list[str]:
     to_zero = int((changed & (kept == 0)).sum())
     told = f"{int(changed.sum())} scores are rounded to {digits} digits behind the point for {target_format}"
     return [f"{told}{f', {to_zero} of them to 0' if to_zero else ''}."]
+
+
+def _tell_lost_boxes(points: PointSet, target_format: str) -> list[str]:
+    n = 0 if points.box_hw is None else int(np.isfinite(points.box_hw).all(axis=1).sum())
+    return [f"{target_format} has no boxes: the sizes of {n} are lost; their centres stay."] if n else []
 
 
 def _tell_duplicates(points: PointSet) -> list[str]:

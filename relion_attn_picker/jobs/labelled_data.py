@@ -18,7 +18,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.label_margin import LabelledFrame, find_label_margin
 from relion_attn_picker.evaluation.orientation import EvenSample
 from relion_attn_picker.io.mrc import read_header, read_image
-from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.jobs.micrograph_list import find_project_dir, warn_of_enlargement
 from relion_attn_picker.jobs.reference import open_reference
 from relion_attn_picker.jobs.set_names import name_sets
 from relion_attn_picker.micrograph import Micrograph
@@ -26,6 +26,7 @@ from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.training.crops import LabelledImage, LabelledSource, digest_labels
+from relion_attn_picker.training_options import CropOptions
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ def make_labelled_source(data: TrainingData, labels: LabelledMicrographs, name: 
     It is called after the folder of its list unless it gets a ``name``. Where the labels stop before the edges, the
     micrographs end there too: the band beyond is not empty ground.
     """
+    warn_of_enlargement(labels.micrographs, data.particle_diameter, CropOptions().particle_diameter_px)
     margin = _find_margin(labels, data.particle_diameter)
     paths = [labels.project_dir / micrograph.name for micrograph in labels.micrographs]
     readers = [

@@ -36,7 +36,7 @@ from relion_attn_picker.jobs.saved_options import SavedOptions, has_saved_option
 from relion_attn_picker.options import PickOptions, check_threshold
 from relion_attn_picker.picks import JUNK, FloatArray, is_junk
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
-from relion_attn_picker.relion.labels import PICKNAME
+from relion_attn_picker.relion.labels import INDEX_FILE, PICKNAME, SUFFIX_FILE
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.paths import coordinate_name
 
@@ -170,8 +170,9 @@ def evaluate_files(
     Parameters
     ----------
     picks, truth
-        Anything that ``relion.coordinates.open_coordinates`` reads. If ``picks`` belongs to a job of this program, its
-        candidates below the threshold are used too, its maps if it kept them, and its own micrographs STAR file.
+        Anything that ``relion.coordinates.open_coordinates`` reads. If ``picks`` is a job of this program (its folder,
+        or its list of coordinates), its candidates below the threshold are used too, and its maps if it kept them; of
+        any file in its folder, its own micrographs STAR file.
     particle_diameter
         Å.
     pixel_size, micrographs_star
@@ -199,7 +200,8 @@ def evaluate_files(
     listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)
     project_dir = Path() if micrographs_star is None or not listed else find_project_dir(micrographs_star, list(listed))
     reference = open_reference(truth, project_dir, listed)
-    if saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
+    is_job = picks == folder or picks.name in (INDEX_FILE, SUFFIX_FILE)
+    if is_job and saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
         point = saved.point
         if threshold is not None:
             point = replace(point, threshold=threshold, expected=None)

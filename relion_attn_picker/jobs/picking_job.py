@@ -354,7 +354,7 @@ class PickJob:
             self._contradictions.add(pair)
         if is_new:
             log.warning(
-                "%s: its header says %g Å per pixel, the STAR file %g; the STAR file is believed.",
+                "%s: its header says %g Å per pixel; the STAR file, or --pixel_size, says %g and is believed.",
                 micrograph.name,
                 *pair,
             )

@@ -132,7 +132,11 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
         if (source := split_source(whole, data.hold_out)[1]).micrographs
     ]
     if not held_out:
-        raise InputError("No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set.")
+        raise InputError(
+            "No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set."
+            if request.labelled
+            else "There are no labelled micrographs to judge the rounds by: give --data."
+        )
     for each in held_out:
         require_particles(each)
     return _Experiment(folder, request, pools, held_out, start_report, [each.label_digest for each in labelled])

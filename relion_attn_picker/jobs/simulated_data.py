@@ -30,7 +30,7 @@ PIXELS_PER_DIAMETER: Final = (22.0, 30.0)
 """Pixels per particle diameter of a field, drawn uniformly; crops are then cut at the network's scale."""
 
 PROCEDURAL_EVERY: Final = 3
-"""Every so manieth field shows a made-up particle: shapes that no collection of structures holds."""
+"""Of so many fields one shows a made-up particle: shapes that no collection of structures holds."""
 
 STREAMS: Final = {"crop file": 3, "on the fly": 5, "validation": 6, "session": 7}
 """Purpose → part of the seed: no two purposes ever see the same field."""

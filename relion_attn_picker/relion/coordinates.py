@@ -80,7 +80,7 @@ def open_coordinates(
         ``autopick.star`` or ``manualpick.star`` (4.0, 5.0), ``coords_suffix_*.star`` (3.1), a particles STAR file, the
         coordinates of one micrograph, or a job folder with one of the first two.
     project_dir
-        The folder that paths inside the files are relative to; the file's own folder is tried next.
+        The folder that paths inside the files are relative to; the file's own folder and its parents are tried next.
     pixel_sizes
         Name of a micrograph → its Å per pixel, as its own list tells. Refined shifts of particles are in Å, and a
         particles file of RELION's Extract does not tell the pixel size of the micrographs.
@@ -146,7 +146,7 @@ def _open_index(path: Path, table: DataFrame, project_dir: Path) -> Coordinates:
 
 def _resolve(name: str, project_dir: Path, own_folder: Path) -> Path:
     """Return the first of the places where a file named in another file can lie."""
-    for folder in (project_dir, own_folder, *own_folder.parents):
+    for folder in (project_dir, own_folder, *own_folder.absolute().parents):
         if (folder / name).exists():
             return folder / name
     return project_dir / name

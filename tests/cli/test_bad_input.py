@@ -160,7 +160,7 @@ def test_header_that_contradicts_the_list(project: Project) -> None:
     run = project.run().assert_succeeded()
     warnings = [line for line in run.err.splitlines() if line.startswith("WARNING: ")]
     assert len(warnings) == 1
-    assert "its header says 4 Å per pixel, the STAR file 3.5; the STAR file is believed." in warnings[0]
+    assert "its header says 4 Å per pixel; the STAR file, or --pixel_size, says 3.5 and is believed." in warnings[0]
 
 
 def test_file_in_the_place_of_the_job_folder(project: Project) -> None:

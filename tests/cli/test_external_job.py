@@ -147,7 +147,7 @@ def test_several_optics_groups(project: Project) -> None:
     groups = [OpticsGroup(3, "first", 4.0), OpticsGroup(1, "second", 8.0)]
     write_micrographs(project.star, [Micrograph(*row) for row in zip(names, groups, strict=True)])
     run = project.run("--diameter", "200").assert_succeeded()
-    assert "Micrographs/b.mrc: its header says 4 Å per pixel, the STAR file 8; the STAR file is believed." in run.err
+    assert "b.mrc: its header says 4 Å per pixel; the STAR file, or --pixel_size, says 8 and is believed." in run.err
     assert "a.mrc" not in run.err
     assert len(project.picks("Micrographs/b.mrc")) == 12
     both = project.picks_text()["Micrographs/a_autopick.star"]
@@ -159,7 +159,7 @@ def test_several_optics_groups(project: Project) -> None:
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ("--diametre 100", r"No such option: --diametre.* See --help\.$"),
+        ("--diametre 100", r"No such option: --diametre Did you mean --diameter\? See --help\.$"),
         ("--weights two words", r"unexpected extra argument.*words.*double quotes"),
         ("--threshold  --j 1", r"--threshold has no value \(the next option, --j, follows\): fill in"),
         ("--diameter abc", "The particle diameter is 'abc': expected auto, or a number of Å, such as 150"),
@@ -181,6 +181,7 @@ def test_several_optics_groups(project: Project) -> None:
         ("--variant unet", "'unet' is not one of 'attention', 'standard', 'hybrid'"),
         ("--variant standard", "holds the network 'attention', but --variant says 'standard'"),
         ("--weights nowhere.safetensors", "nowhere.safetensors"),
+        ("--weights standard", "no file of weights at standard: the released ones of that name are --variant standard"),
         ("--weights micrographs.star", "micrographs.star"),
         ("--in_movies movies.star", "--in_movies is not for picking"),
         ("--in_parts particles.star", "--in_parts is not for picking"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,17 @@ def test_evaluate_afterwards_is_equal(project: Project, truth: str, more: list[s
     assert run_plain_command(group, arguments) == 0
     for name in ("evaluation.json", "evaluation.star", "precision_recall.csv"):
         assert (tmp_path / "again" / name).read_text() == (project.job / name).read_text()
+
+
+def test_another_file_in_the_folder_of_a_job_is_what_is_scored(project: Project, truth: str) -> None:
+    """Such as rejected_candidates.star: the job's own figures would be told for it."""
+    project.run().assert_succeeded()
+    for name in ("autopick.star", "other.star"):
+        shutil.copy(truth, project.job / "other.star")
+        arguments = ["evaluate", f"External/job001/{name}", truth, "--diameter", "100", "--out", name]
+        assert run_plain_command(group, arguments) == 0
+    matched = [json.loads(Path(name, "evaluation.json").read_text()) for name in ("autopick.star", "other.star")]
+    assert [each["headline"]["pooled"]["n_predicted"] for each in matched] == [24, 23]
 
 
 def test_pixel_figures_appear_with_maps(project: Project, truth: str) -> None:

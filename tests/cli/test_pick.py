@@ -146,6 +146,25 @@ def test_help_of_every_command(command: str, capsys: pytest.CaptureFixture[str])
     assert f"Usage: attnpick {command}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("command", "absent"),
+    [
+        (["compare"], "--start_from"),
+        (["self-train"], "--start_from"),
+        (["cryosparc", "run"], "--pixel_size"),
+        (["cryosparc", "run"], "auto: estimated"),
+        (["select"], "default: balanced"),
+    ],
+)
+def test_help_tells_nothing_that_the_command_does_not_do(
+    command: list[str], absent: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_plain_command(group, [*command, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Usage: attnpick" in shown
+    assert absent not in shown
+
+
 def test_bar_on_a_terminal(project: Project) -> None:
     """A real terminal shows a bar that fills up; a failure stands above it."""
     (project.folder / "Micrographs/a.mrc").write_bytes(b"")

@@ -13,6 +13,7 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.cli.select_external import command as select_external
 from relion_attn_picker.jobs import selection_job
 from relion_attn_picker.jobs.pick_evaluation import evaluate_files
+from relion_attn_picker.jobs.saved_options import read_saved_options
 from tests.cli.conftest import DIAMETER, Project, Run
 
 JOB = "External/job002/"
@@ -48,6 +49,19 @@ def test_as_if_picked_with_the_new_options(picked: Project, more: str, source: s
     expected = {name: text.replace("External/job001/", JOB) for name, text in picked.picks_text().items()}
     assert got == expected
     assert "a.mrc" in run.out and "done before" in run.out
+
+
+def test_the_weights_own_threshold_stays_until_another_cut_is_asked_for(project: Project) -> None:
+    project.run("--threshold", "weights").assert_succeeded()
+    select_anew(project, "--border", "250").assert_succeeded()
+    assert not read_saved_options(Path(JOB)).options.fit_threshold
+    select_anew(project, "--count_per_micrograph", "3", source=f"{JOB}autopick.star", job="External/job003/")
+    assert read_saved_options(Path("External/job003")).options.fit_threshold
+
+
+def test_border_that_leaves_nothing_is_told(picked: Project) -> None:
+    run = select_anew(picked, "--border", "5000").assert_succeeded()
+    assert "No pick is left: if there are particles, look at the diameter, the pixel size and the border" in run.out
 
 
 def in_place(project: Project, capsys: pytest.CaptureFixture[str], *more: str) -> Run:

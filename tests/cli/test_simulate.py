@@ -106,7 +106,8 @@ def test_bad_particle(
         (["--particle", "FOLDER", "--exclude", "feritin"], "'feritin' fits no particle"),
         (["--diameter", "800"], "is too large for a field of 768 Å"),
         (["--diameter", "-5"], "The particle diameter is -5 Å"),
-        (["--snr", "2", "1"], "The signal-to-noise ratio is 2 to 1"),
+        (["--snr", "2", "1"], "The signal-to-noise ratio is 2 to 1: expected 0.001 to 100, the lower number first."),
+        (["--defocus", "8000", "20000"], "--defocus is 8000 20000 µm: expected 10 or less; 10,000 Å are 1 µm."),
     ],
 )
 def test_options_that_cannot_be_meant(

@@ -293,6 +293,12 @@ def test_unlabelled_micrographs_that_are_labelled(request_: SelfTrainingRequest,
     assert not (tmp_path / "out").exists()
 
 
+def test_nothing_labelled(request_: SelfTrainingRequest, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There are no labelled micrographs to judge the rounds by: give --data"):
+        run_self_training(tmp_path / "out", replace(request_, labelled=[]))
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_held_out(request_: SelfTrainingRequest, tmp_path: Path) -> None:
     labelled = [replace(request_.labelled[0], hold_out=0)]
     with pytest.raises(InputError, match="No micrograph is held out to judge the rounds"):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from relion_attn_picker.cli import group
-from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.cli._plain_command import run_plain_command, set_up_logging
 from relion_attn_picker.cli.train import labelled_sets
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
@@ -356,6 +356,22 @@ def test_labels_of_other_micrographs(project: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="lists none of the 3 micrographs"):
         read_labelled_source(data)
+
+
+def test_diameter_in_another_unit_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging()
+    for diameter in (150.0, 15.0):
+        read_labelled_source(
+            TrainingData(
+                micrographs_star=project / "micrographs.star",
+                coordinates=project / "truth.star",
+                particle_diameter=diameter,
+            )
+        )
+    told = capsys.readouterr().err
+    assert told.count("WARNING") == 1
+    assert "A particle of 15 Å has only" in told
+    assert "is the diameter right, and in Å?" in told
 
 
 def test_nothing_left_to_train_on(project: Path) -> None:

@@ -53,6 +53,16 @@ def test_paths_relative_to_the_list(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.yx, YX)
 
 
+@pytest.mark.parametrize(("current", "given"), [("External", "job004"), ("External/job004", "autopick.star")])
+def test_list_read_from_a_folder_within_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch, current: str, given: str
+) -> None:
+    monkeypatch.chdir(project / current)
+    found = open_coordinates(Path(given)).read(A)
+    assert found is not None
+    np.testing.assert_array_equal(found.yx, YX)
+
+
 def test_listed_file_is_missing(project: Path) -> None:
     (project / "External/job004/raw/a_autopick.star").unlink()
     coordinates = open_coordinates(project / "External/job004/autopick.star", project)

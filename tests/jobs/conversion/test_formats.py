@@ -98,6 +98,13 @@ def test_mixed_boxes_stay() -> None:
     assert Path("back/mic.box").read_text() == "92\t17\t40\t40\n10\t20\t30\t60\n"
 
 
+@pytest.mark.parametrize(("target_format", "n_notes"), [("table", 1), ("cbox", 0)])
+def test_lost_boxes_are_told(target_format: str, n_notes: int) -> None:
+    Path("mic.box").write_text("92 17 40 40\n10 20 30 60\n")
+    report = convert(Path("mic.box"), Path("out"), ConversionOptions(target_format=target_format))
+    assert report.notes == ("table has no boxes: the sizes of 2 are lost; their centres stay.",)[:n_notes]
+
+
 def test_one_unmatched_name_is_told() -> None:
     Path("t.txt").write_text("image_name\tx_coord\ty_coord\nb.v2\t10\t3\nother\t1\t1\n")
     report = convert(Path("t.txt"), Path("out.star"), ConversionOptions(micrographs=LIST))
