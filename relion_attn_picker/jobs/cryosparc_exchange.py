@@ -271,7 +271,8 @@ def _compare_job(folder: Path, exposures: dict[str, Exposure]) -> float | None:
                 f"exposure {exposure.path} has {exposure.shape[1]}×{exposure.shape[0]}: they are different files."
             )
     if Path(saved.micrographs).exists():
-        listed = {m.name: m.optics.pixel_size for m in read_micrographs(Path(saved.micrographs))}
+        micrographs = read_micrographs(Path(saved.micrographs), saved.pixel_size)
+        listed = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
         compare_pixel_sizes(
             {name: (listed[name], exposures[name].optics.pixel_size) for name in exposures if name in listed}
         )

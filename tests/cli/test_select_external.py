@@ -13,6 +13,7 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.cli.select_external import command as select_external
 from relion_attn_picker.jobs import selection_job
 from relion_attn_picker.jobs.pick_evaluation import evaluate_files
+from relion_attn_picker.relion.star import read_tables
 from tests.cli.conftest import DIAMETER, Project, Run
 
 JOB = "External/job002/"
@@ -173,3 +174,30 @@ def test_abort_keeps_what_is_done(picked: Project, monkeypatch: pytest.MonkeyPat
     run = select_anew(picked, "--threshold", "0.5")
     assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
     assert "a.mrc" in Path(JOB, "autopick.star").read_text()
+
+
+def test_abort_in_place_unlists_nothing(
+    picked: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the selection did not reach still has its coordinate file, and Extract must find it."""
+    listed = (picked.job / "autopick.star").read_text()
+    asked = iter([False, True])
+    monkeypatch.setattr("relion_attn_picker.relion.job.JobDirectory.abort_requested", lambda job: next(asked))
+    run = in_place(picked, capsys, "--max_picks", "5")
+    assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
+    assert (picked.job / "autopick.star").read_text() == listed
+    summary = read_tables(picked.job / "summary.star")[""]
+    counts = [len(picked.picks(name)) for name in picked.centres]
+    assert summary["rlnGroupNrParticles"].tolist() == counts == [5, 12]
+
+
+def test_pixel_size_of_the_picking_job_is_kept(picked: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was given because that of the list is wrong; a border in Å is counted by it."""
+    picked.run("--pixel_size", "5", "--diameter", "125", "--border", "300").assert_succeeded()
+    expected = picked.picks_text()
+    picked.run("--pixel_size", "5", "--diameter", "125").assert_succeeded()
+    assert picked.picks_text() != expected
+    select_anew(picked, "--border", "300").assert_succeeded()
+    assert texts(Path(JOB)) == {name: text.replace("External/job001/", JOB) for name, text in expected.items()}
+    in_place(picked, capsys, "--border", "300").assert_succeeded()
+    assert picked.picks_text() == expected

@@ -238,6 +238,19 @@ def test_exposures_of_another_binning(project: Path, tiny_checkpoint: Path) -> N
         export_picks(Path("picked"), read_exposure_files([path]), Path("out"))
 
 
+def test_pixel_size_that_was_given_counts_as_the_jobs(project: Path, tiny_checkpoint: Path) -> None:
+    """The list has none or a wrong one: an export must not go by it, and has no option to say so."""
+    Path("micrographs.star").write_text("data_\n\nloop_ \n_rlnMicrographName #1 \n" + "\n".join(PATHS) + "\n \n")
+    given = ["--diameter", "72", "--gpu", "cpu", "--weights", str(tiny_checkpoint), "--j", "1", "--max_picks", "1"]
+    pick = ["pick", "micrographs.star", "--out", "picked", *given, "--pixel_size"]
+    assert run_plain_command(group, [*pick, "1.5"]) == 0
+    assert export_picks(Path("picked"), read_exposure_files([CSG]), Path("out")).n_micrographs == 2
+    assert run_plain_command(group, ["evaluate", "picked", "picked", "--diameter", "72"]) == 0
+    assert run_plain_command(group, [*pick, "0.75"]) == 0
+    with pytest.raises(InputError, match=r"0\.75 Å per pixel in its STAR file and 1\.5 in CryoSPARC"):
+        export_picks(Path("picked"), read_exposure_files([CSG]), Path("out"))
+
+
 def test_picks_of_one_micrograph_without_its_name(project: Path) -> None:
     write_job(MARK)
     with pytest.raises(InputError, match="of one micrograph without its name"):
