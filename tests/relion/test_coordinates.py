@@ -127,6 +127,14 @@ def test_bad_coordinate(tmp_path: Path, x: str, message: str) -> None:
         open_coordinates(tmp_path / "c.star")
 
 
+def test_particles_of_tomograms_are_refused(tmp_path: Path) -> None:
+    """Those of 4.0 have X and Y beside Z, and would be taken for the points of one micrograph."""
+    columns = ["rlnTomoName", "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"]
+    write_table(tmp_path / "p.star", "particles", dict(zip(columns, (["TS_01"], [1.0], [2.0], [3.0]), strict=True)))
+    with pytest.raises(InputError, match="lists particles of tomograms: expected coordinates on single-particle"):
+        open_coordinates(tmp_path / "p.star")
+
+
 def test_file_without_coordinates(project: Path) -> None:
     with pytest.raises(InputError, match="holds no coordinates"):
         open_coordinates(project / "micrographs.star")
