@@ -88,6 +88,21 @@ def has_saved_options(folder: Path) -> bool:
     return (folder / OPTIONS_FILE).is_file()
 
 
+def refuse_picking_job(folder: Path) -> None:
+    """Refuse to write other coordinates into the folder of a picking job: its candidates would count as theirs.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    if has_saved_options(folder):
+        raise InputError(
+            f"{folder} is the folder of a picking job of attnpick, whose candidates and settings belong to its own "
+            "picks: give another folder."
+        )
+
+
 def write_saved_options(folder: Path, saved: SavedOptions) -> None:
     """Write what ``read_saved_options`` reads, with the version of this program."""
     record = {

@@ -73,9 +73,9 @@ class EarlierJob:
             If they cannot be meant, or need calibrated scores or candidates that this job has not.
         """
         cuts = ("threshold", "mode", "target_precision", "target_recall", "count_per_micrograph")
-        kept = asdict(self.saved.options) | {"fit_threshold": True}
+        kept = asdict(self.saved.options)
         if any(name in changes for name in cuts):
-            kept = {name: value for name, value in kept.items() if name not in cuts}
+            kept = {name: value for name, value in kept.items() if name not in cuts} | {"fit_threshold": True}
         options = PickOptions(**kept | dict(changes))
         point = first_point(self.own_threshold, options, self.point.curve)
         lowest = float(self.point.merit(np.array([self.lowest_score], dtype=np.float32))[0])

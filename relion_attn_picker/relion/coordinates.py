@@ -148,7 +148,7 @@ def _open_index(path: Path, table: DataFrame, project_dir: Path) -> Coordinates:
 
 def _resolve(name: str, project_dir: Path, own_folder: Path) -> Path:
     """Return the first of the places where a file named in another file can lie."""
-    for folder in (project_dir, own_folder, *own_folder.parents):
+    for folder in (project_dir, own_folder, *own_folder.absolute().parents):
         if (folder / name).exists():
             return folder / name
     return project_dir / name

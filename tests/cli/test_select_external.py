@@ -51,6 +51,18 @@ def test_as_if_picked_with_the_new_options(picked: Project, more: str, source: s
     assert "a.mrc" in run.out and "done before" in run.out
 
 
+def test_another_border_leaves_the_weights_own_threshold(picked: Project) -> None:
+    """Only what is given changes: no threshold is fitted to the scores where none was."""
+    own = ["--threshold", "weights"]
+    picked.run(*own, "--border", "60").assert_succeeded()
+    expected = {name: text.replace("External/job001/", JOB) for name, text in picked.picks_text().items()}
+    picked.run(*own).assert_succeeded()
+    run = select_anew(picked, "--border", "60").assert_succeeded()
+    assert "the weights' own" in run.out
+    assert texts(Path(JOB)) == expected
+    assert "between" in select_anew(picked, "--mode", "balanced").assert_succeeded().out
+
+
 def in_place(project: Project, capsys: pytest.CaptureFixture[str], *more: str) -> Run:
     capsys.readouterr()
     code = run_plain_command(group, ["select", "External/job001", *more])

@@ -45,6 +45,18 @@ def test_job_folder_and_its_lists(project: Path, given: str) -> None:
     assert coordinates.read("other.mrc") is None
 
 
+@pytest.mark.parametrize("here", [".", "External", "External/job004"])
+@pytest.mark.parametrize("given", ["autopick.star", "coords_suffix_autopick.star"])
+def test_job_is_read_from_any_folder_of_its_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch, here: str, given: str
+) -> None:
+    """Paths in its lists begin at the project's folder, which is above the current one then."""
+    monkeypatch.chdir(project / here)
+    found = open_coordinates(Path("External/job004", given).relative_to(here)).read(A)
+    assert found is not None
+    np.testing.assert_array_equal(found.yx, YX)
+
+
 def test_paths_relative_to_the_list(tmp_path: Path) -> None:
     write_picks(tmp_path / "a.star", YX, SCORE, (100, 100))
     write_coordinate_index(tmp_path / "truth.star", [A], ["a.star"])

@@ -143,6 +143,15 @@ def test_scores_that_are_no_numbers(
     assert not any("nan" in path.read_text() for path in Path("back").rglob("*.star"))
 
 
+def test_import_keeps_out_of_a_picking_job(project: Path) -> None:
+    write_cs(Path("picks.cs"), make_table(picked_columns()))
+    Path("picks").mkdir()
+    Path("picks/picking_options.json").write_text("{}")
+    with pytest.raises(InputError, match="picks is the folder of a picking job of attnpick"):
+        import_picks([Path("picks.cs")], None, "picks")
+    assert [path.name for path in Path("picks").iterdir()] == ["picking_options.json"]
+
+
 def test_import_keeps_out_of_a_folder_that_is_worked_in(project: Path) -> None:
     write_cs(Path("in.cs"), make_table(picked_columns()))
     with hold_elsewhere(Path("job")) as holder:
