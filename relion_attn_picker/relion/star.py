@@ -28,6 +28,9 @@ WORD = re.compile(r"(?<!\S)(?:'(?P<quoted>.*?)'(?!\S)|\"[^\"]*\"|\S+)")
 APOSTROPHE = "\ue000"
 """Stands, while starfile reads, for an apostrophe that quotes nothing; no program writes this private character."""
 
+NO_UTF_8 = re.compile("[\ud800-\udfff]")
+"""What Python makes of bytes of a file's name that are no UTF-8 (PEP 383)."""
+
 NEEDS_QUOTES = re.compile(r"\s|#|^$|^['_$\[\];]|^(?:data_|loop_|save_|stop_|global_)", re.IGNORECASE)
 """Texts that are no plain word of a STAR file (Hall, 1991; CIF 1.1 syntax, International Tables G, 2.2.7.1)."""
 
@@ -138,11 +141,14 @@ def format_value(value: object) -> str:
     Raises
     ------
     InputError
-        If a text holds a line break or a double quote: RELION could not read it back.
+        If a text holds a line break or a double quote, which RELION could not read back, or bytes that are no UTF-8.
     """
     if isinstance(value, float):
         return f"{value:.6f}"
     text = str(value)
-    if '"' in text or len(text.splitlines()) > 1:
-        raise InputError(f"{text!r} cannot be written into a STAR file: rename it without quotes and line breaks.")
+    if '"' in text or len(text.splitlines()) > 1 or NO_UTF_8.search(text):
+        raise InputError(
+            f"{text!r} cannot be written into a STAR file: rename it without quotes, line breaks and bytes that are no "
+            "UTF-8."
+        )
     return f'"{text}"' if NEEDS_QUOTES.search(text) else text

@@ -58,9 +58,9 @@ def test_another_border_leaves_the_weights_own_threshold(picked: Project) -> Non
     expected = {name: text.replace("External/job001/", JOB) for name, text in picked.picks_text().items()}
     picked.run(*own).assert_succeeded()
     run = select_anew(picked, "--border", "60").assert_succeeded()
-    assert "the weights' own" in run.out
+    assert "at a threshold of 0.5: the weights' own\n" in run.out
     assert texts(Path(JOB)) == expected
-    assert "between" in select_anew(picked, "--mode", "balanced").assert_succeeded().out
+    assert "scores of this data set" in select_anew(picked, "--mode", "balanced").assert_succeeded().out
 
 
 def in_place(project: Project, capsys: pytest.CaptureFixture[str], *more: str) -> Run:
