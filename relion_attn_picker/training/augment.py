@@ -22,6 +22,9 @@ CLIP: Final = 5.0
 LOWPASS_SHARE, NOISE_SHARE = 0.45, 0.3
 """Shares of the degraded crops that are blurred first, and that get coloured noise last."""
 
+EQUALISED_SHARE: Final = 0.7
+"""Share of the crops smoothed by boxes whose contrast is equalised before."""
+
 
 def flip_and_turn(
     image: FloatArray, point_sets: tuple[FloatArray, ...], symmetry: int
@@ -110,6 +113,19 @@ def _equalise_locally(image: FloatArray, particle_diameter_px: float, rng: np.ra
     return np.asarray(flat / (spread + np.float32(0.3 * image.std() + 1e-6)))
 
 
+def _smooth_by_boxes(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
+    """Give each region the same contrast, mostly, and average twice over squares of .12 to .35 diameters.
+
+    What a guided filter (He et al. 2013) comes to where its guide is faint, as in the images of CryoSegNet
+    (``utils/denoise.py``: CLAHE, then that filter with squares of 20 pixels): no detail finer than the squares is left.
+    """
+    if rng.random() < EQUALISED_SHARE:
+        image = _equalise_locally(image, particle_diameter_px, rng)
+    side = max(2, round(particle_diameter_px * rng.uniform(0.12, 0.35)))
+    once = uniform_filter(image, side)
+    return np.asarray(uniform_filter(once, side, origin=0 if side % 2 else -1))
+
+
 def _saturate(image: FloatArray, particle_diameter_px: float, rng: np.random.Generator) -> FloatArray:
     """Compress the extremes, as conversion to 8 bits after a stretch of the histogram does."""
     return np.asarray(np.tanh(image * np.float32(rng.uniform(0.3, 1))))
@@ -122,10 +138,11 @@ def _add_coloured_noise(image: FloatArray, particle_diameter_px: float, rng: np.
 
 
 DEGRADATIONS: Final[dict[str, tuple[float, Callable[[FloatArray, float, np.random.Generator], FloatArray]]]] = {
-    "none": (0.5, _unchanged),
+    "none": (0.3, _unchanged),
     "median": (0.1, _median),
     "wiener": (0.15, _wiener),
     "local contrast": (0.15, _equalise_locally),
+    "boxes": (0.2, _smooth_by_boxes),
     "saturation": (0.1, _saturate),
 }
 """Name → (share of the degraded crops, change(image, particle_diameter_px, rng))."""

@@ -50,6 +50,17 @@ def test_denoising_lowers_noise_more_than_the_particle(rng: np.random.Generator)
     assert contrast(smooth) > contrast(image)
 
 
+def test_boxes_move_nothing_and_leave_no_fine_detail(rng: np.random.Generator) -> None:
+    spot = np.zeros((65, 65), dtype=np.float32)
+    spot[32, 32] = 1
+    noise = rng.standard_normal((128, 128), dtype=np.float32)
+    for _ in range(20):  # squares of even and of odd sides
+        weight = np.abs(DEGRADATIONS["boxes"][1](spot, 24, rng))[22:43, 22:43].astype(float)
+        assert (weight.sum(axis=1) @ np.arange(-10, 11)) / weight.sum() == pytest.approx(0, abs=1e-3)
+        smooth = DEGRADATIONS["boxes"][1](noise, 24, rng)
+        assert np.diff(smooth).std() < 0.7 * smooth.std()
+
+
 def test_constant_crop_survives(rng: np.random.Generator) -> None:
     for _ in range(20):
         assert np.isfinite(degrade(np.zeros((64, 64), dtype=np.float32), 24, rng)).all()
