@@ -304,7 +304,10 @@ def selection_options(function: Decorated) -> Decorated:
         junk_option(default=None),
         click.option("--reference", help="Reference coordinates to evaluate the picks against."),
         click.option(
-            "--pixel_size", "--angpix", type=float, help="Å per pixel, if the micrographs' STAR file has none."
+            "--pixel_size",
+            "--angpix",
+            type=float,
+            help="Å per pixel, if the micrographs' STAR file has none.  [default: as earlier]",
         ),
     ]
     for option in reversed(options):

@@ -112,6 +112,7 @@ def build_request(
         max_failures=choices.max_failures,
         reference=reference,
         diameter_estimate=estimate,
+        pixel_size=choices.pixel_size,
         command=shlex.join(sys.argv),
     )
 

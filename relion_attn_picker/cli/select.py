@@ -23,7 +23,8 @@ def command(job: str, reference: str | None, pixel_size: float | None, **changes
     from relion_attn_picker.cli._job_command import guard_job
     from relion_attn_picker.cli._picking import build_selection, select_into_job
     from relion_attn_picker.relion.job import JobDirectory
+    from relion_attn_picker.relion.paths import job_name
 
     request = build_selection(job, reference, pixel_size, given)
-    directory = JobDirectory.open(str(request.earlier.folder))
+    directory = JobDirectory.open(job_name(request.earlier.folder))
     return guard_job(directory, lambda: select_into_job(directory, request))

@@ -259,6 +259,19 @@ class CandidateStore:
         if record.micrograph in self:
             self._note(line)
 
+    def names(self) -> list[str]:
+        """Return the names of all micrographs that are done."""
+        return list(self._known)
+
+    def deselect(self, micrograph: str) -> None:
+        """Add that the picks of a micrograph are to be selected anew, unless that is so already."""
+        summary = self.summary(micrograph)
+        if summary is not None and summary.selected_with:
+            mean_score = summary.mean_score if summary.n_picks else None
+            line = {"micrograph": micrograph, "selected_with": "", "n_picks": summary.n_picks, "mean_score": mean_score}
+            self._append_line(line)
+            self._note(line)
+
     def forget(self, micrograph: str) -> None:
         """Add that nothing is known of a micrograph any more; one that is not done needs no such line."""
         if micrograph in self:

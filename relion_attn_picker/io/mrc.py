@@ -34,6 +34,12 @@ EXTENDED_LENGTH = slice(92, 96)
 MARK = slice(208, 211)
 """Where an MRC file of our century says that it is one (MRC2014, word 53)."""
 
+IMOD_FLAGS = slice(152, 160)
+IMOD_STAMP = 1146047817
+IMOD_SIGNED = 1
+"""Where IMOD says that it wrote a file, and whether bytes are signed: before MRC2014 they were not (bits of its
+``imodFlags``; bio3d.colorado.edu/imod/doc/mrc_format.txt)."""
+
 REAL_MODES = (0, 1, 2, 6, 12)
 """int8, int16, float32, uint16, float16 (MRC2014; Cheng et al. 2015, J. Struct. Biol. 192, and its later additions)."""
 
@@ -228,12 +234,22 @@ def _check_layout(path: Path, header: Any) -> _Layout:
     if nz != 1:
         raise InputError(f"{path} holds {nz} images (a movie, a stack or a volume): expected one summed micrograph.")
     dtype = np.dtype(mrcfile.utils.data_dtype_from_header(header))
+    if mode == 0 and _has_unsigned_bytes(header):
+        dtype = np.dtype(np.uint8)
     offset = HEADER_BYTES + extended
     needed, found = offset + nx * ny * dtype.itemsize, path.stat().st_size
     if found < needed:
         what = "is cut short" if has_mark else "is not an MRC file, or cut short"
         raise InputError(f"{path} {what}: {found} bytes, expected {needed} for {nx}×{ny} pixels; copy it again.")
     return _Layout((ny, nx), dtype, offset)
+
+
+def _has_unsigned_bytes(header: Any) -> bool:
+    """Tell whether mode 0 means 0 to 255, as IMOD's mark or, without it, a highest pixel above 127 says."""
+    stamp, flags = np.frombuffer(header.tobytes()[IMOD_FLAGS], header.mode.dtype).tolist()
+    if stamp == IMOD_STAMP:
+        return not flags & IMOD_SIGNED
+    return bool(header.dmin >= 0 and 127 < header.dmax <= 255)
 
 
 def _check_pixels(path: Path, image: FloatArray) -> None:

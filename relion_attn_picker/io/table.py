@@ -31,8 +31,8 @@ def read_table(path: Path, name: str) -> MicrographPoints:
     columns = header or ["x", "y", "score"][: rows.shape[1]]
     if "x" not in columns or "y" not in columns:
         raise InputError(f"{path}: its header names {', '.join(columns)}: expected x and y, and perhaps score.")
-    if len(rows) and rows.shape[1] < len(columns):
-        raise InputError(f"{path} has {rows.shape[1]} columns, but {len(columns)} in its header.")
+    if len(rows) and header is not None and rows.shape[1] != len(columns):
+        raise InputError(f"{path} has {rows.shape[1]} columns, but {len(columns)} in its header: mend the header.")
     yx = rows[:, [columns.index("y"), columns.index("x")]] if len(rows) else rows[:, :2]
     check_finite(path, yx)
     score = rows[:, columns.index("score")] if len(rows) and "score" in columns else None
@@ -46,7 +46,7 @@ def _split_header(text: str) -> tuple[list[str] | None, str]:
         return None, text
     if first.lstrip().startswith("#") and not {"x", "y"} <= set(words):
         return None, text  # a comment
-    return words, rest
+    return (["", *words] if first[:1] in (",", ";") else words), rest  # pandas does not name the numbers of rows
 
 
 def _is_number(word: str) -> bool:

@@ -27,6 +27,7 @@ from relion_attn_picker.jobs.name_matching import match_names
 from relion_attn_picker.micrograph import pixel_sizes_contradict
 from relion_attn_picker.point_set import PointSet
 from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.relion.point_sets import read_star_points
 
 OUTSIDE_CHOICES: Final = ("refuse", "drop", "clip", "keep")
 EXPOSURE_RULE: Final = "stem-no-uid"  # for names without folders
@@ -139,7 +140,7 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     images = None if options.micrographs is None else _list_images(options.micrographs)
     exposures = read_exposures(read_result(options.exposures)) if options.exposures else None
     rule = None if images is None else options.match or reader.match
-    points = _scale(reader.read(source), options.factor)
+    points = _scale(_read(source, source_format, images), options.factor)
     if not points.names:
         raise InputError(f"{source} holds no point and names no micrograph: there is nothing to convert.")
     _check_reach(points, source)
@@ -168,6 +169,14 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     notes = [*notes, *placed, *fitted]
     counts = len(points.names), len(points)
     return ConversionReport(source_format, target_format, rule, *counts, unmatched, unused, tuple(notes))
+
+
+def _read(source: Path, source_format: str, images: _Images | None) -> PointSet:
+    """Read the points; the pixel sizes of the listed micrographs bring refined shifts, which are in Å, to pixels."""
+    read = find_format(source_format).read
+    if read is read_star_points and images is not None:
+        return read_star_points(source, pixel_sizes=images.pixel_sizes)
+    return read(source)
 
 
 def _check_files(source: Path, source_format: str, target_format: str, options: ConversionOptions) -> None:

@@ -25,6 +25,7 @@ from relion_attn_picker.io.number_rows import read_text
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.io.table import read_table, write_table
 from relion_attn_picker.io.topaz import is_topaz_header, read_topaz, write_topaz
+from relion_attn_picker.jobs.saved_options import refuse_picking_job
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints, PointSet, gather
 from relion_attn_picker.relion.job_files import STAR_DIGITS
 from relion_attn_picker.relion.point_sets import read_star_points, write_star_job, write_star_particles
@@ -149,6 +150,7 @@ def _write_one(write: Callable[[Path, PointSet], None]) -> Callable[[Path, Point
 
 def _write_job(path: Path, points: PointSet, context: WritingContext) -> None:
     _check_folder(path, "or --to star for one file")
+    refuse_picking_job(path)
     with hold_folder(path) if path.is_dir() else nullcontext():  # one that is there may be a job's that is at work
         write_star_job(path, points, context.micrographs_star)
 

@@ -36,7 +36,7 @@ from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
-from relion_attn_picker.jobs.saved_options import has_saved_options, read_saved_options
+from relion_attn_picker.jobs.saved_options import has_saved_options, read_saved_options, refuse_picking_job
 from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
@@ -271,7 +271,8 @@ def _compare_job(folder: Path, exposures: dict[str, Exposure]) -> float | None:
                 f"exposure {exposure.path} has {exposure.shape[1]}×{exposure.shape[0]}: they are different files."
             )
     if Path(saved.micrographs).exists():
-        listed = {m.name: m.optics.pixel_size for m in read_micrographs(Path(saved.micrographs))}
+        micrographs = read_micrographs(Path(saved.micrographs), saved.pixel_size)
+        listed = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
         compare_pixel_sizes(
             {name: (listed[name], exposures[name].optics.pixel_size) for name in exposures if name in listed}
         )
@@ -325,8 +326,8 @@ def import_picks(
     Raises
     ------
     InputError
-        If the picks are none, none is on a listed micrograph, a pixel size contradicts, or another process is at work
-        in the folder.
+        If the picks are none, none is on a listed micrograph, a pixel size contradicts, or the folder is that of a
+        picking job, or another process is at work in it.
     """
     located = read_located_picks(read_result(paths).columns, flip_y=flip_y)
     if not located.paths:
@@ -335,6 +336,7 @@ def import_picks(
     names = _name_located(located, micrographs_star)
     scores = _finite_scores([located.score[index] for index in names.values()])
     files = coordinate_paths(out, list(names))
+    refuse_picking_job(Path(out))
     job = JobDirectory.open(out)
     with hold_folder(job.path):
         for index, file, score in zip(names.values(), files, scores, strict=True):

@@ -24,6 +24,9 @@ OWN_LIST = "micrographs.star"
 MOST_ENLARGED: Final = 2.0
 """Times their own width that micrographs may get for the network without a word; binned ones get 1.2 to 1.5 times."""
 
+NAMES_LOOKED_FOR: Final = 100
+"""Micrographs of a list, until one of them is found somewhere."""
+
 COMPARED_BYTES = 4096
 """Of each block that two files of one name are compared by: three times the header of an MRC file, then pixels."""
 
@@ -75,16 +78,20 @@ def find_project_dir(star_path: Path, names: list[str]) -> Path:
     """Return the folder that the names in a STAR file are relative to.
 
     The current folder, as in RELION; if the first micrograph is not there, the first of the STAR file's own folder and
-    its parents that has it; if none has, the current folder again. Where the current folder and the STAR file's own
-    side have different files of one name, a warning tells which is taken.
+    its parents that has it; if none has, the next micrograph is looked for, for the first may have been removed, and
+    at last it is the current folder again. Where the current folder and the STAR file's own side have different files
+    of one name, a warning tells which is taken.
     """
     folders = (star_path.parent, *star_path.absolute().parents)
-    others = (folder for folder in folders if (folder / names[0]).exists())
-    if (Path() / names[0]).exists():
-        if (other := next(others, None)) is not None:
-            _warn_if_different(star_path, names, Path.cwd(), Path(os.path.abspath(other)))  # noqa: PTH100
-        return Path()
-    return next(others, Path())
+    for name in names[:NAMES_LOOKED_FOR]:
+        other = next((folder for folder in folders if (folder / name).exists()), None)
+        if (Path() / name).exists():
+            if other is not None:
+                _warn_if_different(star_path, names, Path.cwd(), Path(os.path.abspath(other)))  # noqa: PTH100
+            return Path()
+        if other is not None:
+            return other
+    return Path()
 
 
 def _warn_if_different(star_path: Path, names: list[str], taken: Path, other: Path) -> None:

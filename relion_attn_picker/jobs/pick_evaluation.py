@@ -194,7 +194,7 @@ def evaluate_files(
     if threshold is not None:
         _check_threshold(threshold, is_own=saved is not None)
     if micrographs_star is None and pixel_size is None and saved is not None:
-        micrographs_star = _find_own_list(saved)
+        micrographs_star, pixel_size = _find_own_list(saved), saved.pixel_size
     if last is not None and (last < 1 or micrographs_star is None):
         raise InputError(f"--last {last} needs a list of micrographs and a number of 1 or more: give --micrographs.")
     listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)

@@ -152,6 +152,17 @@ class PickJob:
         own_threshold = predictor.header.calibration.threshold
         self._point = settings.point or first_point(own_threshold, settings.options, None)
         self.store = CandidateStore(job.path / CANDIDATES_FILE) if store is None else store
+        self._deselect_overwritten()
+
+    def _deselect_overwritten(self) -> None:
+        """Let the picks of an earlier list be written anew, when it is picked again, where this list takes their files.
+
+        MotionCorr/job002/Movies/a.mrc and MotionCorr/job005/Movies/a.mrc, say, have one coordinate file.
+        """
+        taken = set(self._paths.values())
+        for name in self.store.names():
+            if name not in self._paths and not taken.isdisjoint(self._job.coordinate_paths([name])):
+                self.store.deselect(name)
 
     def run(
         self, should_stop: Callable[[], bool] = lambda: False, left_out: Container[str] = ()

@@ -78,6 +78,8 @@ class PickingRequest:
         Reference coordinates to evaluate the picks against, if any.
     diameter_estimate
         Where the particle diameter of ``options`` comes from, if it was estimated: saved, so that Continue keeps it.
+    pixel_size
+        Å per pixel of all micrographs, if the user gave it instead of what the list says: saved too.
     command
         The command line, to be saved beside the results.
     """
@@ -92,6 +94,7 @@ class PickingRequest:
     max_failures: int | None = None
     reference: Path | None = None
     diameter_estimate: DiameterEstimate | None = None
+    pixel_size: float | None = None
     command: str = ""
 
 
@@ -307,6 +310,7 @@ class PickingSession:
             own_threshold=self._own_threshold,
             sure_scores=self._sure_scores,
             diameter_estimate=None if estimate is None else describe_estimate(estimate, self._request.micrographs),
+            pixel_size=self._request.pixel_size,
         )
 
     def _save_settings(self) -> None:

@@ -43,6 +43,8 @@ class SavedOptions:
         Of a job that was cut anew: the score that its candidates reach down to, and the job that it was cut from.
     diameter_estimate
         Where the diameter comes from, if it was estimated: see ``diameter_job.describe_estimate``.
+    pixel_size
+        Å per pixel of all micrographs, if the user gave it instead of what the list says.
     """
 
     micrographs: str
@@ -58,6 +60,7 @@ class SavedOptions:
     lowest_score: float | None = None
     selected_from: str | None = None
     diameter_estimate: Mapping[str, float] | None = None
+    pixel_size: float | None = None
 
 
 def read_saved_options(folder: Path) -> SavedOptions:
@@ -85,6 +88,21 @@ def has_saved_options(folder: Path) -> bool:
     return (folder / OPTIONS_FILE).is_file()
 
 
+def refuse_picking_job(folder: Path) -> None:
+    """Refuse to write other coordinates into the folder of a picking job: its candidates would count as theirs.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    if has_saved_options(folder):
+        raise InputError(
+            f"{folder} is the folder of a picking job of attnpick, whose candidates and settings belong to its own "
+            "picks: give another folder."
+        )
+
+
 def write_saved_options(folder: Path, saved: SavedOptions) -> None:
     """Write what ``read_saved_options`` reads, with the version of this program."""
     record = {
@@ -101,7 +119,7 @@ def write_saved_options(folder: Path, saved: SavedOptions) -> None:
         "sure_scores": saved.sure_scores,
         "options": asdict(saved.options),
     }
-    rare = {name: getattr(saved, name) for name in ("diameter_estimate", "lowest_score", "selected_from")}
+    rare = {name: getattr(saved, name) for name in ("diameter_estimate", "lowest_score", "selected_from", "pixel_size")}
     record |= {name: value for name, value in rare.items() if value is not None}
     replace_file(folder / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
 
@@ -130,7 +148,7 @@ def read_point(record: Mapping[str, Any]) -> OperatingPoint:
 
 def _from_record(record: Mapping[str, Any]) -> SavedOptions:
     """Return what a file tells; what earlier versions did not write is what they did."""
-    sure_scores, lowest = record.get("sure_scores"), record.get("lowest_score")
+    sure_scores, lowest, pixel_size = (record.get(name) for name in ("sure_scores", "lowest_score", "pixel_size"))
     weights = _text(record, "weights")
     return SavedOptions(
         command=str(record.get("command", "")),
@@ -146,6 +164,7 @@ def _from_record(record: Mapping[str, Any]) -> SavedOptions:
         lowest_score=None if lowest is None else float(lowest),
         selected_from=record.get("selected_from"),
         diameter_estimate=record.get("diameter_estimate"),
+        pixel_size=None if pixel_size is None else float(pixel_size),
     )
 
 

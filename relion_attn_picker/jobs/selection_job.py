@@ -111,7 +111,7 @@ class EarlierJob:
 def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
     """Return the picking job that ``path``, its folder or one of its lists of coordinates, belongs to.
 
-    ``pixel_size`` is Å per pixel of all micrographs, instead of what their list says.
+    ``pixel_size`` is Å per pixel of all micrographs, instead of what the job was given or their list says.
 
     Raises
     ------
@@ -125,7 +125,9 @@ def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
             f"{CANDIDATES_FILE}; give the autopick.star or coords_suffix_autopick.star of one."
         )
     saved = read_saved_options(folder)
-    return EarlierJob(folder, saved, read_micrographs(Path(saved.micrographs), pixel_size))
+    if pixel_size is not None:
+        saved = replace(saved, pixel_size=pixel_size)
+    return EarlierJob(folder, saved, read_micrographs(Path(saved.micrographs), saved.pixel_size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +163,7 @@ def run_selection_job(
     InputError
         If there are no candidates, or another process is at work in the folder.
     JobAborted
-        If ``should_stop()`` was true.
+        If ``should_stop()`` was true; of a job that is cut in its place, what was not reached stays as it was.
     """
     with hold_folder(job.path):
         return _run_held_job(job, request, report, should_stop)
@@ -190,7 +192,8 @@ def _run_held_job(
             results.append(result)
             report(len(results), result)
     finally:
-        write_lists(job, earlier.saved.micrographs, lambda micrograph: paths[micrograph.name], [*results, *failed])
+        listed = [*results, *_results_not_reached(earlier, store, results, paths), *failed]
+        write_lists(job, earlier.saved.micrographs, lambda micrograph: paths[micrograph.name], listed)
     if not results:
         raise InputError(f"{earlier.folder} has no candidates of the micrographs in {earlier.saved.micrographs}.")
     if len(results) < len(sizes):
@@ -204,6 +207,19 @@ def _run_held_job(
         evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
     return JobSummary(results, point, evaluation, earlier.picker)
+
+
+def _results_not_reached(
+    earlier: EarlierJob, store: CandidateStore, results: Sequence[MicrographResult], paths: Mapping[str, Path]
+) -> list[MicrographResult]:
+    """Return what the job had picked where the selection, in its place, was stopped: that must not unlist it."""
+    reached = {result.micrograph.name for result in results}
+    records = [(each, store.read(each.name)) for each in earlier.micrographs if each.name not in reached]
+    return [
+        describe_record(micrograph, record, earlier.options, earlier.point)
+        for micrograph, record in records
+        if record is not None and paths[micrograph.name].exists()
+    ]
 
 
 def _failed_results(earlier: EarlierJob, candidates: CandidateStore) -> list[MicrographResult]:

@@ -105,12 +105,15 @@ class GrowingList:
         return ListedMicrographs(micrographs, Path(), str(self._out / OWN_LIST))
 
     def _keep_settled(self, names: Sequence[str], folder: Path) -> dict[str, Stamp]:
-        """Return the files that are there and no longer grow, in order."""
-        before, self._seen, self._settled = self._seen, {}, {}
+        """Return the files that are there and no longer grow, and those that were and are gone (archived), in order."""
+        before, self._seen = self._seen, {}
+        settled, self._settled = self._settled, {}
         for name in names:
             try:
                 status = (folder / name).stat()
             except OSError:
+                if name in settled:
+                    self._settled[name] = settled[name]
                 continue
             stamp = (status.st_size, status.st_mtime_ns)
             self._seen[name] = stamp

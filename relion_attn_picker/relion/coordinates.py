@@ -100,6 +100,8 @@ def open_coordinates(
         tables = read_tables(path)
     except InputError as error:
         raise InputError(f"{str(error).removesuffix('.')}; {CONVERT}") from error
+    if any(str(label).startswith(labels.TOMO_PREFIX) for table in tables.values() for label in table.columns):
+        raise InputError(f"{path} lists particles of tomograms: expected coordinates on single-particle micrographs.")
     for table in tables.values():
         if labels.MICROGRAPH_COORDINATES in table.columns:
             return _open_index(path, table, project_dir)

@@ -15,8 +15,6 @@ from relion_attn_picker.relion import labels
 from relion_attn_picker.relion.star import VERSION, format_value, read_tables, write_table
 from relion_attn_picker.replacing import replace_file, replacing
 
-FAILED_NAME = "attnpickMicrographName"
-
 STAR_DIGITS = 6
 """Digits behind the point of the numbers in coordinate files, as RELION writes them."""
 
@@ -93,7 +91,7 @@ def write_summary(
 def write_failures(path: Path, micrograph_names: Sequence[str], reasons: Sequence[str]) -> None:
     """Write the micrographs that could not be picked, with the reason; quotes become grave accents."""
     told = [" ".join(reason.replace('"', "`").replace("'", "`").split()) for reason in reasons]
-    write_table(path, "failed_micrographs", {FAILED_NAME: micrograph_names, labels.REASON: told})
+    write_table(path, "failed_micrographs", {labels.FAILED_NAME: micrograph_names, labels.REASON: told})
 
 
 def read_failures(path: Path) -> dict[str, str]:
@@ -101,7 +99,7 @@ def read_failures(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     table = next(iter(read_tables(path).values()))
-    return dict(zip(map(str, table[FAILED_NAME]), map(str, table[labels.REASON]), strict=True))
+    return dict(zip(map(str, table[labels.FAILED_NAME]), map(str, table[labels.REASON]), strict=True))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,13 @@ TOTAL_DOSE: Final = "attnpickTotalDose"
 REASON: Final = "attnpickReason"
 """Why a micrograph could not be picked, or why a candidate was rejected."""
 
-TEXT_LABELS: Final = (MICROGRAPH_NAME, MICROGRAPH_COORDINATES, OPTICS_GROUP_NAME, MOVIE_NAME, IMAGE_NAME)
+FAILED_NAME: Final = "attnpickMicrographName"
+"""Name of a micrograph that could not be picked."""
+
+TEXT_LABELS: Final = (
+    *(MICROGRAPH_NAME, MICROGRAPH_COORDINATES, OPTICS_GROUP_NAME, MOVIE_NAME, IMAGE_NAME),
+    *(FAILED_NAME, REASON),
+)
 """Labels whose values stay text, even where they look like numbers."""
 
 OPTICS_BLOCK: Final = "optics"

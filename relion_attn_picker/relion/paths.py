@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from relion_attn_picker.errors import InputError
 
@@ -35,6 +35,16 @@ def name_inside_job(micrograph_name: str) -> str:
             f"The micrograph name {micrograph_name} would be written outside the job folder: use names without '..'."
         )
     return name
+
+
+def job_name(folder: Path) -> str:
+    """Return a job's folder as RELION itself calls it: relative to the project, the current folder, not by an alias.
+
+    An alias is a link beside the job, which the user can rename or remove in RELION; names in lists must outlive it.
+    A folder that lies elsewhere keeps the name given.
+    """
+    place, project = folder.resolve(), Path.cwd().resolve()
+    return place.relative_to(project).as_posix() if place.is_relative_to(project) else str(folder)
 
 
 def coordinate_name(micrograph_name: str, pickname: str) -> str:

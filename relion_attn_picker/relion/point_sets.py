@@ -6,6 +6,7 @@ cuts the fraction of a coordinate off when it extracts (preprocessing.cpp), so t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
@@ -25,7 +26,9 @@ PICKNAMES = ("_autopick", "_manualpick", "_extract")
 """What RELION adds to a micrograph's name for its coordinate files."""
 
 
-def read_star_points(path: Path, project_dir: Path = Path()) -> PointSet:
+def read_star_points(
+    path: Path, project_dir: Path = Path(), pixel_sizes: Mapping[str, float] | None = None
+) -> PointSet:
     """Read coordinates of any of the kinds that RELION writes, all of them.
 
     Parameters
@@ -33,8 +36,8 @@ def read_star_points(path: Path, project_dir: Path = Path()) -> PointSet:
     path
         As for ``coordinates.open_coordinates``; also a folder of STAR files, one a micrograph, without any list, as
         crYOLO and RELION 3.0 leave it: the micrographs are then called by the files' names.
-    project_dir
-        The folder that paths inside the files are relative to.
+    project_dir, pixel_sizes
+        As for ``coordinates.open_coordinates``.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def read_star_points(path: Path, project_dir: Path = Path()) -> PointSet:
     """
     if path.is_dir() and not any(list(path.glob(pattern)) for pattern in COORDINATE_LISTS):
         return _read_folder(path)
-    opened = open_coordinates(path, project_dir)
+    opened = open_coordinates(path, project_dir, pixel_sizes)
     names = opened.micrograph_names
     if names is None:
         return gather([_named(path, opened.read_points(""))])

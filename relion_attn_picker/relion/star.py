@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 VERSION = "30001"
 MISREAD_WORD = re.compile(r"^[ \t]*(?P<block>data_\S+)(?=[ \t]+[^\s#])|(?<!\S)(?P<comment>[^\s#_'\"][^\s#]*#\S*)", re.M)
+WORD = re.compile(r"(?<!\S)(?:'(?P<quoted>.*?)'(?!\S)|\"[^\"]*\"|\S+)")
+APOSTROPHE = "\ue000"
+"""Stands, while starfile reads, for an apostrophe that quotes nothing; no program writes this private character."""
+
+NO_UTF_8 = re.compile("[\ud800-\udfff]")
+"""What Python makes of bytes of a file's name that are no UTF-8 (PEP 383)."""
+
 NEEDS_QUOTES = re.compile(r"\s|#|^$|^['_$\[\];]|^(?:data_|loop_|save_|stop_|global_)", re.IGNORECASE)
 """Texts that are no plain word of a STAR file (Hall, 1991; CIF 1.1 syntax, International Tables G, 2.2.7.1)."""
 
@@ -53,19 +60,35 @@ def read_tables(path: Path) -> dict[str, DataFrame]:
     }
     for table in tables.values():
         for label in table.columns.intersection(TEXT_LABELS):
-            table[label] = table[label].map(lambda word: word.replace('"', "'") if isinstance(word, str) else word)
+            table[label] = table[label].map(
+                lambda word: word.replace(APOSTROPHE, "'") if isinstance(word, str) else word
+            )
     return tables
 
 
 def _parse_blocks(path: Path) -> dict[str, Any]:
     """Return starfile's blocks; if it would misread a word, of a copy of the file with that word in quotes."""
     text = path.read_text(encoding="utf-8")
-    if not MISREAD_WORD.search(text):
+    if "'" not in text and not MISREAD_WORD.search(text):
         return _read_with_starfile(path)
+    lines = (_quote_misread_words(_stand_in_for_apostrophes(line)) for line in text.split("\n"))
     with TemporaryDirectory() as folder:
         quoted = Path(folder) / "quoted.star"
-        quoted.write_text("\n".join(map(_quote_misread_words, text.splitlines())) + "\n", encoding="utf-8")
+        quoted.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return _read_with_starfile(quoted)
+
+
+def _stand_in_for_apostrophes(line: str) -> str:
+    """Replace the apostrophes within words and within quoted texts; those that quote a text stay."""
+    if "'" not in line or line.lstrip().startswith("#"):
+        return line
+    return WORD.sub(_stand_in_within, line)
+
+
+def _stand_in_within(word: re.Match[str]) -> str:
+    if word["quoted"] is None:
+        return word[0].replace("'", APOSTROPHE)
+    return "'" + word["quoted"].replace("'", APOSTROPHE) + "'"
 
 
 def _read_with_starfile(path: Path) -> dict[str, Any]:
@@ -118,11 +141,14 @@ def format_value(value: object) -> str:
     Raises
     ------
     InputError
-        If a text holds a line break or a double quote: RELION could not read it back.
+        If a text holds a line break or a double quote, which RELION could not read back, or bytes that are no UTF-8.
     """
     if isinstance(value, float):
         return f"{value:.6f}"
     text = str(value)
-    if '"' in text or len(text.splitlines()) > 1:
-        raise InputError(f"{text!r} cannot be written into a STAR file: rename it without quotes and line breaks.")
+    if '"' in text or len(text.splitlines()) > 1 or NO_UTF_8.search(text):
+        raise InputError(
+            f"{text!r} cannot be written into a STAR file: rename it without quotes, line breaks and bytes that are no "
+            "UTF-8."
+        )
     return f'"{text}"' if NEEDS_QUOTES.search(text) else text

@@ -137,6 +137,21 @@ def set_age(path: Path, seconds: float) -> None:
     os.utime(path, (time.time() - seconds, time.time() - seconds))
 
 
+def test_lists_that_share_coordinate_files_take_turns(project: Project) -> None:
+    """A session that was motion corrected twice has micrographs of the same names in two jobs."""
+    first, second = "MotionCorr/job002/raw/c.mrc", "MotionCorr/job005/raw/c.mrc"
+    texts = []
+    for name in (first, second):
+        Path(name).parent.mkdir(parents=True)
+        project.add(name)
+    for name in (first, second, first, second):
+        project.list([name])
+        project.run().assert_succeeded()
+        texts.append((project.job / "raw/c_autopick.star").read_text())
+    assert texts[:2] == texts[2:]
+    assert texts[0] != texts[1]
+
+
 def test_image_that_was_written_anew_is_picked_again(project: Project, read_names: list[str]) -> None:
     """As when motion correction was done again into the same folder: names, shape and settings are what they were."""
     set_age(project.folder / A, 3600)

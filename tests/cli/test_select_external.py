@@ -13,7 +13,7 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.cli.select_external import command as select_external
 from relion_attn_picker.jobs import selection_job
 from relion_attn_picker.jobs.pick_evaluation import evaluate_files
-from relion_attn_picker.jobs.saved_options import read_saved_options
+from relion_attn_picker.relion.star import read_tables
 from tests.cli.conftest import DIAMETER, Project, Run
 
 JOB = "External/job002/"
@@ -51,17 +51,21 @@ def test_as_if_picked_with_the_new_options(picked: Project, more: str, source: s
     assert "a.mrc" in run.out and "done before" in run.out
 
 
-def test_the_weights_own_threshold_stays_until_another_cut_is_asked_for(project: Project) -> None:
-    project.run("--threshold", "weights").assert_succeeded()
-    select_anew(project, "--border", "250").assert_succeeded()
-    assert not read_saved_options(Path(JOB)).options.fit_threshold
-    select_anew(project, "--count_per_micrograph", "3", source=f"{JOB}autopick.star", job="External/job003/")
-    assert read_saved_options(Path("External/job003")).options.fit_threshold
-
-
 def test_border_that_leaves_nothing_is_told(picked: Project) -> None:
     run = select_anew(picked, "--border", "5000").assert_succeeded()
     assert "No pick is left: if there are particles, look at the diameter, the pixel size and the border" in run.out
+
+
+def test_another_border_leaves_the_weights_own_threshold(picked: Project) -> None:
+    """Only what is given changes: no threshold is fitted to the scores where none was."""
+    own = ["--threshold", "weights"]
+    picked.run(*own, "--border", "60").assert_succeeded()
+    expected = {name: text.replace("External/job001/", JOB) for name, text in picked.picks_text().items()}
+    picked.run(*own).assert_succeeded()
+    run = select_anew(picked, "--border", "60").assert_succeeded()
+    assert "at a threshold of 0.5: the weights' own\n" in run.out
+    assert texts(Path(JOB)) == expected
+    assert "scores of this data set" in select_anew(picked, "--mode", "balanced").assert_succeeded().out
 
 
 def in_place(project: Project, capsys: pytest.CaptureFixture[str], *more: str) -> Run:
@@ -187,3 +191,30 @@ def test_abort_keeps_what_is_done(picked: Project, monkeypatch: pytest.MonkeyPat
     run = select_anew(picked, "--threshold", "0.5")
     assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
     assert "a.mrc" in Path(JOB, "autopick.star").read_text()
+
+
+def test_abort_in_place_unlists_nothing(
+    picked: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the selection did not reach still has its coordinate file, and Extract must find it."""
+    listed = (picked.job / "autopick.star").read_text()
+    asked = iter([False, True])
+    monkeypatch.setattr("relion_attn_picker.relion.job.JobDirectory.abort_requested", lambda job: next(asked))
+    run = in_place(picked, capsys, "--max_picks", "5")
+    assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
+    assert (picked.job / "autopick.star").read_text() == listed
+    summary = read_tables(picked.job / "summary.star")[""]
+    counts = [len(picked.picks(name)) for name in picked.centres]
+    assert summary["rlnGroupNrParticles"].tolist() == counts == [5, 12]
+
+
+def test_pixel_size_of_the_picking_job_is_kept(picked: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was given because that of the list is wrong; a border in Å is counted by it."""
+    picked.run("--pixel_size", "5", "--diameter", "125", "--border", "300").assert_succeeded()
+    expected = picked.picks_text()
+    picked.run("--pixel_size", "5", "--diameter", "125").assert_succeeded()
+    assert picked.picks_text() != expected
+    select_anew(picked, "--border", "300").assert_succeeded()
+    assert texts(Path(JOB)) == {name: text.replace("External/job001/", JOB) for name, text in expected.items()}
+    in_place(picked, capsys, "--border", "300").assert_succeeded()
+    assert picked.picks_text() == expected

@@ -266,6 +266,18 @@ def test_two_micrographs_of_one_topaz_name(tmp_path: Path) -> None:
         write_topaz(tmp_path / "t.txt", points)
 
 
+def test_table_with_unnamed_numbers_of_its_rows(tmp_path: Path) -> None:
+    """As pandas writes tables unless it is told not to."""
+    points = read_table(put(tmp_path, ",x,y,score\n0,11,22,0.5\n1,33,44,0.25\n"), "mic")
+    assert points.score is not None
+    assert (points.yx.tolist(), points.score.tolist()) == ([[22, 11], [44, 33]], [0.5, 0.25])
+
+
+def test_table_with_more_columns_than_its_header(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has 3 columns, but 2 in its header: mend the header"):
+        read_table(put(tmp_path, "x y\n0 11 22\n"), "mic")
+
+
 def test_table_with_a_wrong_header(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected x and y"):
         read_table(put(tmp_path, "a b\n1 2\n"), "mic")

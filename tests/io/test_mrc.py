@@ -183,6 +183,32 @@ def test_movie_or_volume(tmp_path: Path) -> None:
     assert_refused(path, r"holds 24 images \(a movie, a stack or a volume\)")
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("imod", "range_", "is_unsigned"),
+    [
+        ((1146047817, 0), (0, 0), True),
+        ((1146047817, 1), (0, 255), False),
+        ((0, 0), (0, 255), True),
+        ((0, 0), (-128, 127), False),
+        ((0, 0), (0, 3000), False),
+        ((0, 1), (0, 0), False),
+    ],
+)
+def test_unsigned_bytes(
+    tmp_path: Path, order: str, imod: tuple[int, int], range_: tuple[float, float], is_unsigned: bool
+) -> None:
+    """Before MRC2014 the bytes of mode 0 went from 0 to 255: IMOD marks what it writes, others have statistics."""
+    pixels = np.arange(0, 250, 5, dtype=np.uint8).reshape(5, 10)
+    path = write_raw(tmp_path / "a.mrc", pixels.view(np.int8).astype(np.float64), mode=0, order=order)
+    with path.open("r+b") as file:
+        file.seek(76)
+        file.write(struct.pack(f"{order}2f", *range_))
+        file.seek(152)
+        file.write(struct.pack(f"{order}2i", *imod))
+    np.testing.assert_array_equal(read_image(path), pixels if is_unsigned else pixels.view(np.int8))
+
+
 def test_complex_mode(tmp_path: Path) -> None:
     assert_refused(write_raw(tmp_path / "a.mrc", ramp(), mode=4), "MRC mode 4, complex numbers")
 

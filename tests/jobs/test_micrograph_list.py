@@ -112,6 +112,15 @@ def test_names_are_found_above_the_star_file(folder: Path, monkeypatch: pytest.M
     assert find_project_dir(star, ["nowhere.mrc"]) == Path()
 
 
+def test_names_are_found_although_the_first_was_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    list_micrographs(["mics/*.mrc"], None, Path("out"))
+    Path("mics/a.mrc").unlink()
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    listed = list_micrographs(["../out/micrographs.star"], None, Path())
+    assert [(listed.project_dir / each.name).exists() for each in listed.micrographs] == [False, True]
+
+
 def test_damaged_image_stays_listed(folder: Path) -> None:
     Path("mics/a.mrc").write_bytes(b"")
     listed = list_micrographs(["mics/*.mrc"], None, Path("out"))

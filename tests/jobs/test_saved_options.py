@@ -34,6 +34,7 @@ SAVED = SavedOptions(
         SAVED,
         replace(SAVED, sure_scores=None, point=OperatingPoint(0.3, "by hand")),
         replace(SAVED, lowest_score=0.1, selected_from="External/job003", diameter_estimate={"diameter": 150.0}),
+        replace(SAVED, pixel_size=1.25),
     ],
 )
 def test_read_back_as_written(saved: SavedOptions, tmp_path: Path) -> None:

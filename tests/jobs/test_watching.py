@@ -110,6 +110,20 @@ def test_a_list_that_is_not_there_yet(inputs: list[str], caplog: pytest.LogCaptu
     assert len([record for record in caplog.records if record.message.startswith("Waiting: There is no")]) == 1
 
 
+def test_what_was_picked_and_then_archived_stays_listed() -> None:
+    """As where the list is picked without watching: its coordinates are there, and its scores count."""
+    for name in ("first.mrc", "old.mrc"):
+        write(name)
+    list_in_star("first.mrc", "old.mrc")
+
+    def archive() -> None:
+        Path("old.mrc").unlink()
+        write("new.mrc")
+        list_in_star("first.mrc", "old.mrc", "new.mrc")
+
+    assert run([str(STAR)], [archive]).rounds == [["first.mrc", "old.mrc"], ["first.mrc", "old.mrc", "new.mrc"]]
+
+
 def test_a_list_half_written_is_read_at_the_next_look() -> None:
     write("a.mrc")
     list_in_star("a.mrc")

@@ -45,6 +45,18 @@ def test_job_folder_and_its_lists(project: Path, given: str) -> None:
     assert coordinates.read("other.mrc") is None
 
 
+@pytest.mark.parametrize("here", [".", "External", "External/job004"])
+@pytest.mark.parametrize("given", ["autopick.star", "coords_suffix_autopick.star"])
+def test_job_is_read_from_any_folder_of_its_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch, here: str, given: str
+) -> None:
+    """Paths in its lists begin at the project's folder, which is above the current one then."""
+    monkeypatch.chdir(project / here)
+    found = open_coordinates(Path("External/job004", given).relative_to(here)).read(A)
+    assert found is not None
+    np.testing.assert_array_equal(found.yx, YX)
+
+
 def test_paths_relative_to_the_list(tmp_path: Path) -> None:
     write_picks(tmp_path / "a.star", YX, SCORE, (100, 100))
     write_coordinate_index(tmp_path / "truth.star", [A], ["a.star"])
@@ -135,6 +147,14 @@ def test_bad_coordinate(tmp_path: Path, x: str, message: str) -> None:
     write_table(tmp_path / "c.star", "", {"rlnCoordinateX": [x], "rlnCoordinateY": [1.0]})
     with pytest.raises(InputError, match=message):
         open_coordinates(tmp_path / "c.star")
+
+
+def test_particles_of_tomograms_are_refused(tmp_path: Path) -> None:
+    """Those of 4.0 have X and Y beside Z, and would be taken for the points of one micrograph."""
+    columns = ["rlnTomoName", "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"]
+    write_table(tmp_path / "p.star", "particles", dict(zip(columns, (["TS_01"], [1.0], [2.0], [3.0]), strict=True)))
+    with pytest.raises(InputError, match="lists particles of tomograms: expected coordinates on single-particle"):
+        open_coordinates(tmp_path / "p.star")
 
 
 def test_file_without_coordinates(project: Path) -> None:

@@ -10,6 +10,7 @@ import starfile
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.relion.job_files import (
+    read_failures,
     write_coordinate_index,
     write_coords_suffix,
     write_failures,
@@ -93,6 +94,12 @@ def test_reason_with_line_break(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reason", ['"a.mrc" ends early', "the file's header is short"])
 def test_reason_with_quotes(tmp_path: Path, reason: str) -> None:
     assert "a" in read_reason(tmp_path, reason)
+
+
+@pytest.mark.parametrize("name", ["O'Brien/a.mrc", "Ann's own/a.mrc", "0012"])
+def test_failed_name_to_the_letter(tmp_path: Path, name: str) -> None:
+    write_failures(tmp_path / "failed.star", [name], ["12"])
+    assert read_failures(tmp_path / "failed.star") == {name: "12"}
 
 
 @pytest.mark.parametrize("name", ['a"b.mrc', "a\nb.mrc", "a\rb.mrc"])

@@ -82,8 +82,10 @@ def test_name_to_the_letter(tmp_path: Path, name: str) -> None:
     assert read_micrographs(star(tmp_path, good(f"{name} 1")))[0].name == name
 
 
-def test_quoted_name_with_blank(tmp_path: Path) -> None:
-    assert read_micrographs(star(tmp_path, good('"a b.mrc" 1')))[0].name == "a b.mrc"
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("name", ["a b.mrc", "Ann's a b.mrc"])
+def test_quoted_name_with_blank(tmp_path: Path, name: str, quote: str) -> None:
+    assert read_micrographs(star(tmp_path, good(f"{quote}{name}{quote} 1")))[0].name == name
 
 
 @pytest.mark.parametrize("name", ["a'b.mrc", "a#b.mrc", "data_001.mrc", "data_2024/a#b.mrc"])
@@ -217,10 +219,11 @@ def test_unknown_defocus_is_no_defocus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mrc", "with blank.mrc", "0012", "été.mrc", "a'b.mrc", "a#b.mrc", "data_1/a.mrc"])
-def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("folder", ["", "O'Brien/", "Ann's own/", "the 'best' ones/", "O'B#1/", "'one'/"])
+def test_what_is_written_is_read_back(tmp_path: Path, folder: str, name: str) -> None:
     groups = OpticsGroup(7, "by night", 0.85, 200, 0.0, 0.0), OpticsGroup(2, "two", 1.5, 300, 2.7, 0.1)
     ctfs = CtfParameters(12000.5, 11000, -30, 90), CtfParameters(1, 2, 3)
-    micrographs = [Micrograph(name, groups[0], ctfs[0]), Micrograph("other.mrc", groups[1], ctfs[1])]
+    micrographs = [Micrograph(folder + name, groups[0], ctfs[0]), Micrograph("other.mrc", groups[1], ctfs[1])]
     write_micrographs(tmp_path / "m.star", micrographs)
     assert read_micrographs(tmp_path / "m.star") == micrographs
 

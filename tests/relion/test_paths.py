@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.relion.paths import coordinate_name
+from relion_attn_picker.relion.paths import coordinate_name, job_name
 
 CASES = {
     "real.mrc": "real_autopick.star",
@@ -58,3 +60,23 @@ def test_depth_limit() -> None:
     assert coordinate_name("d/" * 20 + "a.mrc", "autopick").endswith("/a_autopick.star")
     with pytest.raises(InputError, match="more than 20 slashes"):
         coordinate_name("d/" * 21 + "a.mrc", "autopick")
+
+
+@pytest.mark.parametrize(
+    "given", ["External/job004", "External/picks/", "./External/../External/job004", "{}/External/picks"]
+)
+def test_job_is_called_as_relion_calls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """By an alias, or by its whole path, it is the same job, and its lists must outlive the alias."""
+    (tmp_path / "External/job004").mkdir(parents=True)
+    (tmp_path / "External/picks").symlink_to("../External/job004")
+    monkeypatch.chdir(tmp_path)
+    assert job_name(Path(given.format(tmp_path))) == "External/job004"
+
+
+def test_job_outside_the_project_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("project", "disk/job004"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "project/External").symlink_to("../disk")
+    monkeypatch.chdir(tmp_path / "project")
+    assert job_name(Path("External/job004")) == "External/job004"
+    assert job_name(tmp_path / "disk/job004") == str(tmp_path / "disk/job004")

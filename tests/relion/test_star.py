@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_numbers() -> None:
     assert (format_value(3), format_value(0.0694684), format_value(1e-9)) == ("3", "0.069468", "0.000000")
 
 
-@pytest.mark.parametrize("text", ['a"b', "a\nb", "a\rb", "a\u2028b"])
+@pytest.mark.parametrize("text", ['a"b', "a\nb", "a\rb", "a\u2028b", os.fsdecode(b"gr\xfcn.mrc")])
 def test_text_that_star_cannot_hold(text: str) -> None:
     with pytest.raises(InputError, match="cannot be written into a STAR file: rename it without quotes"):
         format_value(text)

@@ -15,9 +15,9 @@ from relion_attn_picker.jobs.conversion import ConversionOptions, convert
 from relion_attn_picker.jobs.coordinate_formats import FORMATS, guess_format
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.point_set import MicrographPoints, gather
-from relion_attn_picker.relion.micrographs import write_micrographs
+from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
 from relion_attn_picker.relion.point_sets import read_star_points, write_star_particles
-from relion_attn_picker.relion.star import write_table
+from relion_attn_picker.relion.star import format_table, write_table
 from tests.conftest import hold_elsewhere
 from tests.jobs.conversion.conftest import EXPOSURES, HEIGHT, LIST, MARK, A, B, points
 
@@ -43,6 +43,19 @@ def test_there_and_back(name: str) -> None:
     np.testing.assert_array_equal(by_name[B].yx, [[5, 190], [100, 3]])
     assert (by_name[A].score is not None) == FORMATS[name].keeps_scores
     assert report.unmatched == report.without_coordinates == ()
+
+
+def test_refined_centres_take_the_pixel_size_of_the_list(caplog: pytest.LogCaptureFixture) -> None:
+    """Movies of half the pixel size were binned: Extract tells theirs only, and twice the shift would be taken."""
+    pixel_size = read_micrographs(LIST)[0].optics.pixel_size
+    optics = {"rlnOpticsGroup": [1], "rlnMicrographOriginalPixelSize": [pixel_size / 2], "rlnImagePixelSize": [9.0]}
+    row = {"rlnMicrographName": [A], "rlnOpticsGroup": [1], "rlnCoordinateX": [50.0], "rlnCoordinateY": [60.0]}
+    row |= {"rlnOriginXAngst": [4 * pixel_size], "rlnOriginYAngst": [-2 * pixel_size]}
+    Path("p.star").write_text(format_table("optics", optics) + format_table("particles", row))
+    convert(Path("p.star"), Path("out"), ConversionOptions(target_format="table", micrographs=LIST))
+    assert caplog.text == ""
+    convert(Path("out"), Path("back.star"), ConversionOptions(source_format="table", micrographs=LIST))
+    assert read_star_points(Path("back.star")).yx.tolist() == [[62, 46]]
 
 
 def test_golden_box_file_of_the_mark() -> None:
@@ -295,6 +308,15 @@ def test_nothing_is_written_if_two_names_become_one(target_format: str) -> None:
     with pytest.raises(InputError, match="would"):
         convert(Path("in.star"), Path("out"), ConversionOptions(target_format=target_format, box_size=10))
     assert not Path("out").exists()
+
+
+def test_picking_job_gets_no_other_coordinates() -> None:
+    """An evaluation of its folder would go by its candidates, whatever its coordinate files say."""
+    Path("picks").mkdir()
+    Path("picks/picking_options.json").write_text("{}")
+    with pytest.raises(InputError, match=r"picks is the folder of a picking job of attnpick, .* give another folder"):
+        convert(Path("in.star"), Path("picks"), ConversionOptions(target_format="relion"))
+    assert [path.name for path in Path("picks").iterdir()] == ["picking_options.json"]
 
 
 def test_job_that_is_worked_in_is_not_written_into() -> None:

@@ -143,6 +143,15 @@ def test_scores_that_are_no_numbers(
     assert not any("nan" in path.read_text() for path in Path("back").rglob("*.star"))
 
 
+def test_import_keeps_out_of_a_picking_job(project: Path) -> None:
+    write_cs(Path("picks.cs"), make_table(picked_columns()))
+    Path("picks").mkdir()
+    Path("picks/picking_options.json").write_text("{}")
+    with pytest.raises(InputError, match="picks is the folder of a picking job of attnpick"):
+        import_picks([Path("picks.cs")], None, "picks")
+    assert [path.name for path in Path("picks").iterdir()] == ["picking_options.json"]
+
+
 def test_import_keeps_out_of_a_folder_that_is_worked_in(project: Path) -> None:
     write_cs(Path("in.cs"), make_table(picked_columns()))
     with hold_elsewhere(Path("job")) as holder:
@@ -236,6 +245,19 @@ def test_exposures_of_another_binning(project: Path, tiny_checkpoint: Path) -> N
     path = write_exposures(project, columns | {"micrograph_blob/psize_A": np.full(2, 0.75, "<f4")})
     with pytest.raises(InputError, match=r"1\.5 Å per pixel in its STAR file and 0\.75 in CryoSPARC"):
         export_picks(Path("picked"), read_exposure_files([path]), Path("out"))
+
+
+def test_pixel_size_that_was_given_counts_as_the_jobs(project: Path, tiny_checkpoint: Path) -> None:
+    """The list has none or a wrong one: an export must not go by it, and has no option to say so."""
+    Path("micrographs.star").write_text("data_\n\nloop_ \n_rlnMicrographName #1 \n" + "\n".join(PATHS) + "\n \n")
+    given = ["--diameter", "72", "--gpu", "cpu", "--weights", str(tiny_checkpoint), "--j", "1", "--max_picks", "1"]
+    pick = ["pick", "micrographs.star", "--out", "picked", *given, "--pixel_size"]
+    assert run_plain_command(group, [*pick, "1.5"]) == 0
+    assert export_picks(Path("picked"), read_exposure_files([CSG]), Path("out")).n_micrographs == 2
+    assert run_plain_command(group, ["evaluate", "picked", "picked", "--diameter", "72"]) == 0
+    assert run_plain_command(group, [*pick, "0.75"]) == 0
+    with pytest.raises(InputError, match=r"0\.75 Å per pixel in its STAR file and 1\.5 in CryoSPARC"):
+        export_picks(Path("picked"), read_exposure_files([CSG]), Path("out"))
 
 
 def test_picks_of_one_micrograph_without_its_name(project: Path) -> None:
