@@ -132,8 +132,8 @@ def _read_plan(options: dict[str, Any]) -> Any:
 def _refuse_idle_options() -> None:
     """Refuse options of a training where there is none: they would have no effect."""
     context = click.get_current_context()
-    of_training = {each.name for each in train.command.params} | {"seeds", "sizes"}
-    of_training -= {*NOT_OURS, *OF_EVERY_RUN, *SAY_THAT_NETWORKS_ARE_TRAINED}
+    ours = {each.name for each in train.command.params} - {*NOT_OURS, *OF_EVERY_RUN, *SAY_THAT_NETWORKS_ARE_TRAINED}
+    of_training = ours | {"recipe", "seeds", "sizes"}
     for each in context.command.params:
         is_given = context.get_parameter_source(str(each.name)) is ParameterSource.COMMANDLINE
         if each.name in of_training and is_given:

@@ -101,7 +101,7 @@ def test_count_is_a_mean_and_no_cap(picked: Project, capsys: pytest.CaptureFixtu
         ("--mode precision", "needs calibrated scores, and these weights have none: make them with attnpick calibrate"),
         ("--target_recall 0.9", "needs calibrated scores"),
         ("--threshold 0.5 --count_per_micrograph 5", "More than one of threshold, target precision"),
-        ("--threshold 0.5 --mode recall", "The mode recall chooses a threshold, and what else does is given too"),
+        ("--threshold 0.5 --mode recall", "The mode recall chooses the threshold, and a threshold, a target"),
         ("--target_precision 1.5", r"target precision is 1\.5: expected a number between 0 and 1"),
     ],
 )
