@@ -189,7 +189,9 @@ def test_start_from_other_weights(crops: Mixture, sets: list[ValidationSet], tmp
     gentle = replace(OPTIONS, learning_rate=1e-9, steps=1)
     second = fit(tmp_path / "second", crops, sets, gentle, CPU, start_from=first)
     begun, ended = read_checkpoint(first).tensors, read_checkpoint(second).tensors
-    assert all(torch.allclose(tensor, ended[name]) for name, tensor in begun.items())
+    learnt = [name for name in begun if "running_" not in name]  # a step moves those statistics at any rate
+    assert len(learnt) > len(begun) / 2
+    assert all(torch.allclose(begun[name], ended[name]) for name in learnt)
     assert read_curves(tmp_path / "second")["step"] == [0, 1]
     assert read_header(second).trained_with["start_from"]["file"] == "best.safetensors"
 
