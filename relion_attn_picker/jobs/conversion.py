@@ -20,6 +20,7 @@ from relion_attn_picker.io.cryosparc_exposures import read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
+from relion_attn_picker.jobs.conversion_notes import tell_duplicates, tell_lost_boxes, tell_rounded_scores
 from relion_attn_picker.jobs.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
 from relion_attn_picker.jobs.exposure_matching import match_exposures
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
@@ -34,8 +35,6 @@ EXPOSURE_RULE: Final = "stem-no-uid"  # for names without folders
 LARGEST_COORDINATE: Final = 1e9
 """Pixels: no image has as many, and whole numbers this large are exact in every format."""
 
-SINGLE_PRECISION: Final = 1e-7
-"""Relative: numbers that differ by less are the same one in single precision, as CryoSPARC keeps scores."""
 
 UNSET_PIXEL_SIZE = 1.0  # lets a list without pixel sizes be read; nothing is computed from it
 
@@ -211,7 +210,7 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     notes: list[str] = []
     if not writer.keeps_fractions or (writer.whole_by_default if whole_pixels is None else whole_pixels):
         points, notes = _round(points, target_format)
-    notes += _tell_duplicates(points)
+    notes += tell_duplicates(points)
     if points.score is not None and len(points) and np.isnan(points.score).all():  # RELION reads 0, and would cut all
         notes.append(f"None of the {len(points)} points has a score: they are written without.")
         points = replace(points, score=None)
@@ -222,8 +221,8 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
         n = int(np.isnan(points.score).sum())
         notes.append(f"{n} of {len(points)} points have no score: programs may read what stands there as 0.")
     if not writer.keeps_boxes:
-        notes += _tell_lost_boxes(points, target_format)
-    notes += _tell_rounded_scores(points, target_format)
+        notes += tell_lost_boxes(points, target_format)
+    notes += tell_rounded_scores(points, target_format)
     empty = int((points.counts() == 0).sum())
     if empty and not writer.keeps_empty:
         notes.append(f"{target_format} cannot tell micrographs without points: {empty} are not in it.")
@@ -372,36 +371,3 @@ def _round(points: PointSet, target_format: str) -> tuple[PointSet, list[str]]:
     if not changed:
         return points, []
     return replace(points, yx=whole), [f"{changed} points are rounded to whole pixels for {target_format}."]
-
-
-def _tell_rounded_scores(points: PointSet, target_format: str) -> list[str]:
-    """Tell scores that a format's digits change by more than the rounding of single precision."""
-    digits = find_format(target_format).score_digits
-    if points.score is None or digits is None:
-        return []
-    kept = np.round(points.score, digits)
-    changed = ~np.isclose(kept, points.score, rtol=SINGLE_PRECISION, atol=0, equal_nan=True)
-    if not changed.any():
-        return []
-    to_zero = int((changed & (kept == 0)).sum())
-    told = f"{int(changed.sum())} scores are rounded to {digits} digits behind the point for {target_format}"
-    return [f"{told}{f', {to_zero} of them to 0' if to_zero else ''}."]
-
-
-def _tell_lost_boxes(points: PointSet, target_format: str) -> list[str]:
-    n = 0 if points.box_hw is None else int(np.isfinite(points.box_hw).all(axis=1).sum())
-    return [f"{target_format} has no boxes: the sizes of {n} are lost; their centres stay."] if n else []
-
-
-def _tell_duplicates(points: PointSet) -> list[str]:
-    """Tell points that lie exactly on another one of the same micrograph; they stay."""
-    if len(points) < 2:
-        return []
-    order = np.lexsort((points.yx[:, 1], points.yx[:, 0], points.owner))
-    yx, owner = points.yx[order], points.owner[order]
-    same = (yx[1:] == yx[:-1]).all(axis=1) & (owner[1:] == owner[:-1])
-    n = int(same.sum())
-    if not n:
-        return []
-    name = points.names[owner[1:][same][0]]
-    return [f"{n} points lie exactly on another of their micrograph, first on {name}; they are kept."]

@@ -140,9 +140,8 @@ class PickJob:
         self._predictor = predictor
         self._settings = settings
         self._contrast_check = contrast_check or ContrastCheck(predictor, settings.options)
-        self._paths = dict(
-            zip((m.name for m in micrographs), job.coordinate_paths([m.name for m in micrographs]), strict=True)
-        )
+        names = [micrograph.name for micrograph in micrographs]
+        self._paths = dict(zip(names, job.coordinate_paths(names), strict=True))
         self._preparers = preparers
         self._stamps: dict[str, ImageStamp | None] = {}
         self._fingerprints: dict[float, str] = {}
