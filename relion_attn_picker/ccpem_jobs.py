@@ -6,13 +6,14 @@ RELION job of the same purpose. Only ccpem-pipeliner imports it (the extra ``ccp
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from pipeliner.job_options import (
     FileDescription,
     FloatJobOption,
     InputNodeJobOption,
     IntJobOption,
+    JobOption,
     JobOptionValidationResult,
     StringJobOption,
 )
@@ -27,11 +28,14 @@ from pipeliner.pipeliner_job import ExternalProgram, PipelinerCommand, Pipeliner
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import NETWORKS, VARIANTS, check_threshold
+from relion_attn_picker.options import MODES, NETWORKS, VARIANTS, PickOptions
 from relion_attn_picker.relion.labels import INDEX_FILE, LOGFILE, MODEL_FILE
 
 OWN: Final = "attnpick"
 """Keyword of what these jobs make."""
+
+CUTS: Final = ("threshold", "mode", "target_precision")
+"""Options that choose which candidates become picks: at most one of them is given."""
 
 DIAMETER_HELP: Final = "Diameter of the particle in Å, along its longest side. It sets the scale of everything."
 
@@ -67,13 +71,16 @@ class AttnpickJob(PipelinerJob):  # type: ignore[misc]
         self.add_output_node(LOGFILE, NODE_LOGFILE, [OWN, "autopick"])
 
     def additional_joboption_validation(self) -> list[JobOptionValidationResult]:
-        """Refuse a threshold that the program would refuse, in the same words."""
-        option = self.joboptions.get("threshold")
+        """Refuse a threshold, mode or target that the program would refuse, in the same words."""
+        names = [name for name in CUTS if name in self.own_options and self.joboptions[name].get_string()]
+        given = {name: self.joboptions[name] for name in names}
+        cut: dict[str, Any] = {
+            name: option.get_string() if name == "mode" else option.get_number() for name, option in given.items()
+        }
         try:
-            if option is not None and option.value is not None:
-                check_threshold(option.get_number())
+            PickOptions(particle_diameter=100.0, **cut)  # any diameter: the cut alone is looked at
         except InputError as error:
-            return [JobOptionValidationResult("error", [option], str(error))]
+            return [JobOptionValidationResult("error", list(given.values()), str(error))]
         return []
 
     def get_commands(self) -> list[PipelinerCommand]:
@@ -132,15 +139,33 @@ def diameter_option() -> FloatJobOption:
     )
 
 
-def threshold_option(help_text: str) -> FloatJobOption:
-    """Return the field for the threshold; its limits are not allowed themselves, which only the job can check."""
-    return FloatJobOption(
-        label="Threshold:",
-        default_value=None,
-        help_text=help_text,
-        in_continue=True,
-        is_required=False,
-    )
+def cut_options() -> dict[str, JobOption]:
+    """Return the fields of ``CUTS``; a field's own limits are allowed values, so that only the job can check these."""
+    return {
+        "threshold": FloatJobOption(
+            label="Threshold:",
+            default_value=None,
+            help_text="Lowest figure of merit of a pick, above 0 and below 1. Empty: chosen from all scores.",
+            in_continue=True,
+            is_required=False,
+        ),
+        "mode": StringJobOption(
+            label="What the threshold favours:",
+            default_value="",
+            validation_regex=f"^({'|'.join(MODES)})?$",
+            regex_error_message=f"Must be {', '.join(MODES)}, or empty",
+            help_text="precision (clean particles for a map), balanced, or recall (a complete survey), where no "
+            "threshold is given. Empty: balanced.",
+            in_continue=True,
+        ),
+        "target_precision": FloatJobOption(
+            label="Target precision:",
+            default_value=None,
+            help_text="Instead of both: the share of right picks to expect, such as 0.9.",
+            in_continue=True,
+            is_required=False,
+        ),
+    }
 
 
 def variant_option(names: tuple[str, ...], help_text: str) -> StringJobOption:
@@ -166,7 +191,7 @@ class AttnpickAutopick(AttnpickJob):
 
     PROCESS_NAME = "attnpick.autopick"
     PROGRAM = "attnpick-external"
-    own_options = ("in_mics", "diameter", "threshold", "weights", "variant", "gpu")
+    own_options = ("in_mics", "diameter", *CUTS, "weights", "variant", "gpu")
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,9 +200,7 @@ class AttnpickAutopick(AttnpickJob):
         self.jobinfo.long_desc = "A network of one known scale looks at each micrograph; only the diameter is needed."
         self.joboptions["in_mics"] = micrographs_option()
         self.joboptions["diameter"] = diameter_option()
-        self.joboptions["threshold"] = threshold_option(
-            "Lowest score of a pick, above 0 and below 1. Empty: chosen from the scores of all micrographs."
-        )
+        self.joboptions |= cut_options()
         self.joboptions["weights"] = weights_option(
             "best.safetensors of a training job, or calibration.json of a hybrid. Empty: the released ones."
         )
@@ -198,7 +221,7 @@ class AttnpickSelect(AttnpickJob):
 
     PROCESS_NAME = "attnpick.autopick.select"
     PROGRAM = "attnpick-select-external"
-    own_options = ("in_coords", "threshold")
+    own_options = ("in_coords", *CUTS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -208,7 +231,7 @@ class AttnpickSelect(AttnpickJob):
         self.joboptions["in_coords"] = coordinates_option(
             "Picks of attnpick:", "autopick.star of a picking job of attnpick.", is_required=True
         )
-        self.joboptions["threshold"] = threshold_option("Lowest score of a pick, above 0 and below 1.")
+        self.joboptions |= cut_options()
         self.get_runtab_options(addtl_args=True)
 
     def create_output_nodes(self) -> None:

@@ -157,7 +157,6 @@ def test_odd_names_are_valid_cif(tmp_path: Path, name: str) -> None:
 
 
 VALIDATE = """
-import sys
 from relion_attn_picker.ccpem_jobs import AttnpickAutopick, AttnpickSelect
 
 for job in (AttnpickAutopick(), AttnpickSelect()):
@@ -179,6 +178,48 @@ def test_threshold_field_refuses_what_the_program_does() -> None:
         for text in ("0.0", "1.0", "-0.5")
     ]
     assert [line.strip() for line in result.stdout.splitlines()] == [*refused, "0.0005 |", "0.9999 |", "|"] * 2
+
+
+CUT = """
+from relion_attn_picker.ccpem_jobs import AttnpickAutopick, AttnpickSelect
+
+for job in (AttnpickAutopick(), AttnpickSelect()):
+    job.output_dir = "AutoPick/job001/"
+    job.joboptions[job.own_options[0]].value = "in.star"
+    if "diameter" in job.joboptions:
+        job.joboptions["diameter"].value = "150"
+    for cut in ({"mode": "precision"}, {"target_precision": "0.9"}, {"mode": "best"}, {"target_precision": "1.5"},
+                {"mode": "recall", "threshold": "0.5"}):
+        for name in ("threshold", "mode", "target_precision"):
+            job.joboptions[name].value = cut.get(name, "")
+        told = {each.message for each in job.additional_joboption_validation()}
+        words = [str(word) for word in job.get_commands()[0].cmd]
+        print(*words[words.index("in.star") + 1 :], "|", *told)
+"""
+
+
+def test_fields_of_the_cut_reach_the_program_or_are_refused_in_its_words() -> None:
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", CUT], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    told = [
+        "",
+        "",
+        "The mode is 'best': expected one of precision, balanced, recall.",
+        "The target precision is 1.5: expected a number between 0 and 1, such as 0.9.",
+        "The mode recall chooses the threshold, and a threshold, a target or a count is given too: give one.",
+    ]
+    given = [
+        "--mode precision",
+        "--target_precision 0.9",
+        "--mode best",
+        "--target_precision 1.5",
+        "--threshold 0.5 --mode recall",
+    ]
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    pick, select = lines[: len(told)], lines[len(told) :]
+    assert select == [f"{words} | {sentence}".strip() for words, sentence in zip(given, told, strict=True)]
+    for line, words, sentence in zip(pick, given, told, strict=True):
+        assert words in line and line.endswith(f"| {sentence}".strip())
 
 
 READ_JOBS = """
