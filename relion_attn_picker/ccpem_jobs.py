@@ -139,15 +139,16 @@ def diameter_option() -> FloatJobOption:
     )
 
 
+def number_option(label: str, help_text: str) -> FloatJobOption:
+    """Return the field for a number that may be left out, and changed when the job is continued."""
+    return FloatJobOption(label=label, default_value=None, help_text=help_text, in_continue=True, is_required=False)
+
+
 def cut_options() -> dict[str, JobOption]:
     """Return the fields of ``CUTS``; a field's own limits are allowed values, so that only the job can check these."""
     return {
-        "threshold": FloatJobOption(
-            label="Threshold:",
-            default_value=None,
-            help_text="Lowest figure of merit of a pick, above 0 and below 1. Empty: chosen from all scores.",
-            in_continue=True,
-            is_required=False,
+        "threshold": number_option(
+            "Threshold:", "Lowest figure of merit of a pick, above 0 and below 1. Empty: chosen from all scores."
         ),
         "mode": StringJobOption(
             label="What the threshold favours:",
@@ -158,12 +159,8 @@ def cut_options() -> dict[str, JobOption]:
             "threshold is given. Empty: balanced.",
             in_continue=True,
         ),
-        "target_precision": FloatJobOption(
-            label="Target precision:",
-            default_value=None,
-            help_text="Instead of both: the share of right picks to expect, such as 0.9.",
-            in_continue=True,
-            is_required=False,
+        "target_precision": number_option(
+            "Target precision:", "Instead of both: the share of right picks to expect, such as 0.9."
         ),
     }
 
