@@ -13,7 +13,6 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
@@ -24,7 +23,6 @@ from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, RecordSummary, round_candidates
 from relion_attn_picker.io.hdf5 import write_probability_map
 from relion_attn_picker.io.image_stamp import ImageStamp, is_changed, stamp_image
-from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.job_settings import JobSettings
 from relion_attn_picker.jobs.pick_evaluation import (
@@ -32,7 +30,8 @@ from relion_attn_picker.jobs.pick_evaluation import (
     JobResults,
     map_path,
 )
-from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
+from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
+from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import JUNK, Picks
 from relion_attn_picker.pipeline import (
@@ -112,7 +111,7 @@ class PickJob:
         Built once, used for all.
     settings
         See ``JobSettings``.
-    store, contrast_check
+    store, contrast_check, pixel_size_check
         Those of a session that goes on with another list; made anew if not given.
     preparers
         Micrographs that are prepared at the same time; see ``share_threads``.
@@ -132,6 +131,7 @@ class PickJob:
         settings: JobSettings,
         store: CandidateStore | None = None,
         contrast_check: ContrastCheck | None = None,
+        pixel_size_check: PixelSizeCheck | None = None,
         preparers: int = PREPARED_AHEAD,
     ) -> None:
         self._job = job
@@ -140,14 +140,13 @@ class PickJob:
         self._predictor = predictor
         self._settings = settings
         self._contrast_check = contrast_check or ContrastCheck(predictor, settings.options)
+        self._pixel_size_check = pixel_size_check or PixelSizeCheck()
         names = [micrograph.name for micrograph in micrographs]
         self._paths = dict(zip(names, job.coordinate_paths(names), strict=True))
         self._preparers = preparers
         self._stamps: dict[str, ImageStamp | None] = {}
         self._fingerprints: dict[float, str] = {}
         self._selected_with = settings.selected_with()
-        self._contradictions: set[tuple[float, float]] = set()
-        self._contradictions_lock = Lock()
         own_threshold = predictor.header.calibration.threshold
         self._point = settings.point or first_point(own_threshold, settings.options, None)
         self.store = CandidateStore(job.path / CANDIDATES_FILE) if store is None else store
@@ -249,7 +248,7 @@ class PickJob:
 
     def _prepare(self, micrograph: Micrograph) -> PreparedMicrograph:
         self._stamps[micrograph.name] = stamp_image(self._project_dir / micrograph.name)
-        self._compare_pixel_sizes(micrograph)
+        self._pixel_size_check.look_at(micrograph, self._project_dir / micrograph.name)
         return prepare_micrograph(micrograph, self._project_dir, self._predictor, self._settings.options)
 
     def _pick(self, micrograph: Micrograph, future: Future[PreparedMicrograph]) -> MicrographResult:
@@ -351,23 +350,6 @@ class PickJob:
         options = self._settings.options
         border = options.border or 0.0
         return JobResults(self.store, point, pixel_sizes, maps, options.reject_junk, border, options.max_picks)
-
-    def _compare_pixel_sizes(self, micrograph: Micrograph) -> None:
-        """Warn, once for each pair of values, when an MRC header contradicts the STAR file."""
-        stated = read_header(self._project_dir / micrograph.name).pixel_size
-        listed = micrograph.optics.pixel_size
-        if stated is None or not pixel_sizes_contradict(stated, listed):
-            return
-        pair = (round(stated, 3), round(listed, 3))
-        with self._contradictions_lock:
-            is_new = pair not in self._contradictions
-            self._contradictions.add(pair)
-        if is_new:
-            log.warning(
-                "%s: its header says %g Å per pixel; the STAR file, or --pixel_size, says %g and is believed.",
-                micrograph.name,
-                *pair,
-            )
 
 
 def borders_px(micrographs: Sequence[Micrograph], options: PickOptions) -> dict[str, float]:

@@ -31,6 +31,7 @@ from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.micrograph_list import warn_of_enlargement
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
 from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, share_threads
+from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.micrograph import Micrograph
@@ -177,6 +178,7 @@ class PickingSession:
         )
         self._settings = replace(self._settings, point=self._find_saved_point() or self._point)
         self._contrast_check = ContrastCheck(self._predictor, request.options)
+        self._pixel_size_check = PixelSizeCheck()
         self._store = CandidateStore(job.path / CANDIDATES_FILE)
         self._results: dict[str, MicrographResult] = {}
         self._picking: PickJob | None = None
@@ -240,6 +242,7 @@ class PickingSession:
             self._settings,
             self._store,
             self._contrast_check,
+            self._pixel_size_check,
             self._share.preparers,
         )
 

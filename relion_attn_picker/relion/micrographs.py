@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,7 @@ def _read_optics(path: Path, table: DataFrame, pixel_size: float | None) -> dict
     label = labels.MICROGRAPH_PIXEL_SIZE
     if label not in table.columns and labels.IMAGE_PIXEL_SIZE in table.columns:
         label = labels.IMAGE_PIXEL_SIZE
-        log.warning("%s has no %s; %s is taken.", path, labels.MICROGRAPH_PIXEL_SIZE, label)
+        _warn_of_other_label(path, label)
     if label not in table.columns and pixel_size is None:
         raise InputError(
             f"{path}: its optics table has no {labels.MICROGRAPH_PIXEL_SIZE}: give --pixel_size in Å per pixel."
@@ -115,6 +116,12 @@ def _read_optics(path: Path, table: DataFrame, pixel_size: float | None) -> dict
             _as_optional(row.get(labels.AMPLITUDE_CONTRAST)),
         )
     return groups
+
+
+@cache
+def _warn_of_other_label(path: Path, label: str) -> None:
+    """Warn, once for a list: one that grows is read again and again."""
+    log.warning("%s has no %s; %s is taken.", path, labels.MICROGRAPH_PIXEL_SIZE, label)
 
 
 def _as_group_number(path: Path, value: object) -> int:

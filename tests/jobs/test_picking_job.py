@@ -162,6 +162,20 @@ def test_session_takes_its_preparers_from_the_options(
     assert (loaded, most) == ([16, 2], [2, 8])
 
 
+def test_rounds_of_a_session_tell_a_header_that_contradicts_once(
+    micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A night's session has a thousand rounds."""
+    monkeypatch.setattr(picking_session, "load_predictor", lambda path, inference: CountingPredictor())
+    other = [Micrograph(each.name, OpticsGroup(1, "opticsGroup1", 8.0)) for each in micrographs[:6]]
+    session = picking_session.PickingSession(JobDirectory.open("job"), make_request(other))
+    for count in (1, 2, 3, 6):
+        session.pick(other[:count], lambda number, result: None, lambda: False, more_to_come=True)
+    assert [record.getMessage() for record in caplog.records if "header says" in record.getMessage()] == [
+        "0.mrc: its header says 4 Å per pixel; the STAR file, or --pixel_size, says 8 and is believed."
+    ]
+
+
 def test_folder_that_another_process_picks_into(micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picking_session, "load_predictor", lambda path, inference: CountingPredictor())
     job, request = JobDirectory.open("job"), make_request(micrographs[:2])

@@ -132,6 +132,16 @@ def test_a_list_half_written_is_read_at_the_next_look() -> None:
     assert run([str(STAR)], [lambda: STAR.write_text(text)]).rounds == [["a.mrc"]]
 
 
+def test_what_is_odd_about_a_list_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is read again at every look."""
+    write("a.mrc")
+    list_in_star("a.mrc")
+    star = tmp_path / STAR
+    star.write_text(STAR.read_text().replace("_rlnMicrographPixelSize", "_rlnImagePixelSize"))
+    assert run([str(star)], [None], idle=5).rounds == [["a.mrc"]]
+    assert caplog.text.count("has no rlnMicrographPixelSize; rlnImagePixelSize is taken.") == 1
+
+
 def test_nothing_comes() -> None:
     with pytest.raises(InputError, match=r"No complete micrograph came within 2 s: check the path"):
         run(["*.mrc"], [])
