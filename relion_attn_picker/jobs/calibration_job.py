@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -96,7 +96,7 @@ Matches = Sequence[Sequence[MicrographMatches]]
 def calibrate(
     predictor: HybridPredictor,
     checkpoints: Mapping[str, Path],
-    data_sets: Iterable[tuple[str, Sequence[LabelledImage]]],
+    data_sets: Iterable[tuple[str, Sequence[Callable[[], LabelledImage]]]],
     made_with: Mapping[str, Any],
 ) -> CalibrationFile:
     """Return the calibration of two networks from labelled micrographs that they were not trained on.
@@ -108,7 +108,8 @@ def calibrate(
     checkpoints
         Name of a member → its file.
     data_sets
-        Name and micrographs of each set; read one after the other, their pixels are not kept.
+        Name and micrographs of each set, as ``CalibrationSets.read`` gives them; called one after the other, their
+        pixels are not kept.
     made_with
         What is to be told to people.
 
@@ -119,10 +120,10 @@ def calibrate(
     """
     trainings = {path: read_header(path).trained_with for path in checkpoints.values()}
     names, sets = [], []
-    for name, images in data_sets:
+    for name, micrographs in data_sets:
         names.append(name)
-        _warn_of_training_data(trainings, name, len(images))
-        sets.append([_look(predictor, image) for image in images])
+        _warn_of_training_data(trainings, name, len(micrographs))
+        sets.append([_look(predictor, read()) for read in micrographs])
         log.info("%s: %d micrographs, %d particles", name, len(sets[-1]), sum(len(each.yx) for each in sets[-1]))
     _check_enough(sets)
     members = {name: _match_all(Contender(name, None), sets) for name in MEMBERS}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
@@ -49,13 +50,13 @@ class CalibrationSets:
             given = "--exclude" if self.structures is None else "--structures"
             raise InputError(f"{given} is for simulated micrographs: give --simulated too.")
 
-    def read(self) -> Iterator[tuple[str, list[LabelledImage]]]:
-        """Yield name and micrographs of one set after the other.
+    def read(self) -> Iterator[tuple[str, Sequence[Callable[[], LabelledImage]]]]:
+        """Yield name and micrographs of one set after the other; each micrograph is read when it is called.
 
         Raises
         ------
         InputError
-            If a file cannot be read or a label lies outside its image.
+            If a file cannot be read or (when it is called) a label lies outside its image.
         """
         last = list(self.last) * (len(self.data) if len(self.last) == 1 else 1)
         data = [
@@ -63,10 +64,15 @@ class CalibrationSets:
             for micrographs, coordinates, diameter in self.data
         ]
         for number, source in enumerate(read_labelled_sources(data)):
-            yield source.name, [read() for read in source.micrographs[-last[number] if last else 0 :]]
+            yield source.name, source.micrographs[-last[number] if last else 0 :]
         if self.simulated:
             simulation = open_simulation(
                 None if self.structures is None else Path(self.structures), self.seed, self.exclude
             )
             for number in range(self.simulated):
-                yield f"simulated session {number + 1}", simulation.make_session(number)
+                session = simulation.make_session(number)
+                yield f"simulated session {number + 1}", [partial(_as_it_is, image) for image in session]
+
+
+def _as_it_is(image: LabelledImage) -> LabelledImage:
+    return image

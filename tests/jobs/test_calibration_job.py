@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +22,17 @@ from relion_attn_picker.inference.predictor import load_pair, load_predictor
 from relion_attn_picker.inference.weights import find_score_model
 from relion_attn_picker.io.calibration_file import CalibrationFile
 from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
+from relion_attn_picker.io.mrc import read_image, write_image
+from relion_attn_picker.jobs import labelled_data
 from relion_attn_picker.jobs.calibration_job import calibrate, make_hybrid_folder
 from relion_attn_picker.jobs.calibration_sets import CalibrationSets
 from relion_attn_picker.jobs.simulated_data import SESSION_FIELDS, open_simulation
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.relion.job_files import write_particles
+from relion_attn_picker.relion.micrographs import write_micrographs
 from relion_attn_picker.simulation.conditions import SAME_IN_A_SESSION, draw_conditions, vary_conditions
 from relion_attn_picker.training.crops import LabelledImage
 from tests.conftest import write_tiny_checkpoint
@@ -47,7 +56,8 @@ def draw_micrograph(rng: np.random.Generator, ignore_traps: bool = False) -> Lab
 
 
 def run(pair: dict[str, Path], sets: Sequence[tuple[str, Sequence[LabelledImage]]]) -> CalibrationFile:
-    return calibrate(load_pair(pair, CPU), pair, sets, {"command": "test"})
+    readers = [(name, [partial(replace, image) for image in images]) for name, images in sets]
+    return calibrate(load_pair(pair, CPU), pair, readers, {"command": "test"})
 
 
 @pytest.fixture(scope="module")
@@ -201,12 +211,42 @@ def test_sessions_are_alike_within_and_unlike_between() -> None:
     assert first[0].particle_diameter != second[0].particle_diameter
 
 
+@pytest.mark.parametrize("count", [3, 6])
+def test_images_of_a_set_are_in_memory_one_after_the_other(
+    tiny_pair: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Those of a session of three thousand would fill 280 GB."""
+    rng = np.random.default_rng(9)
+    drawn = {f"{number}.mrc": draw_micrograph(rng) for number in range(count)}
+    for name, each in drawn.items():
+        write_image(tmp_path / name, each.image, PIXEL_SIZE)
+    micrographs, truth = tmp_path / "micrographs.star", tmp_path / "truth.star"
+    write_micrographs(micrographs, [Micrograph(name, OpticsGroup(1, "one", PIXEL_SIZE)) for name in drawn])
+    write_particles(truth, ((name, each.yx, None) for name, each in drawn.items()), has_scores=False)
+    alive: Counter[str] = Counter()
+    most = []
+
+    def read(path: Path) -> FloatArray:
+        image = read_image(path).copy()  # what it owns lives as long as any view of it
+        alive["images"] += 1
+        weakref.finalize(image, alive.subtract, ["images"])
+        most.append(alive["images"])
+        return image
+
+    monkeypatch.setattr(labelled_data, "read_image", read)
+    sets = CalibrationSets(data=[(str(micrographs), str(truth), DIAMETER)])
+    calibrate(load_pair(tiny_pair, CPU), tiny_pair, sets.read(), {"command": "test"})
+    assert most == [1] * count
+
+
 def test_command(
     tiny_pair: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(8)
     micrographs = [draw_micrograph(rng) for _ in range(2)]
-    monkeypatch.setattr(CalibrationSets, "read", lambda _: iter([("mine", micrographs)]))
+    monkeypatch.setattr(
+        CalibrationSets, "read", lambda _: iter([("mine", [partial(replace, each) for each in micrographs])])
+    )
     arguments = ["calibrate", "--out", str(tmp_path / "out"), "--simulated", "1", "--gpu", "cpu", "--j", "1"]
     arguments += [f"--{name}={path}" for name, path in tiny_pair.items()]
     assert run_plain_command(group, arguments) == 0
