@@ -124,6 +124,7 @@ for seed in 5 91 777 2001 2002; do
     nothing "$seed" usual
     nothing "$seed" heavy
 done
+for seed in 300{1..6} 500{1..6}; do nothing "$seed" heavy; done
 
 bash "$here/measure_sparse.sh" "$data/structures/beads" "$out/sparse" \
     --weights "$weights/attention.safetensors" "${computer[@]}"
