@@ -137,8 +137,9 @@ def select_into_job(job: JobDirectory, request: SelectionRequest) -> None:
     from relion_attn_picker.jobs.selection_job import run_selection_job
 
     print(f" Selecting among the candidates of {request.earlier.folder} ...", flush=True)
-    report = ProgressLines(len(request.earlier.micrographs)).report
-    print_summary(job, run_selection_job(job, request, report, job.abort_requested))
+    with ProgressLines(len(request.earlier.micrographs), "selected anew") as progress:
+        summary = run_selection_job(job, request, progress.report, job.abort_requested)
+    print_summary(job, summary)
 
 
 class ProgressBar:
@@ -173,32 +174,59 @@ def _warn_of_failure(result: MicrographResult) -> None:
 
 
 class ProgressLines:
-    """One plain line a micrograph, and after the first one an estimate of the time for all."""
+    """One plain line a micrograph, and after the first one an estimate of the time for all.
 
-    def __init__(self, total: int) -> None:
+    Those that needed no look, on Continue perhaps thousands, have one line where they follow each other; ``no_look``
+    says what was done with them.
+    """
+
+    def __init__(self, total: int, no_look: str = "done before") -> None:
         self._total = total
+        self._no_look = no_look
         self._estimated = False
+        self._first_untold = 0
+        self._untold: list[MicrographResult] = []
 
     def __enter__(self) -> ProgressLines:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing is left to do: each line was complete."""
+        self._tell_untold()
 
     def report(self, number: int, result: MicrographResult) -> None:
         """Print what came of one micrograph; failures go to stderr as well."""
+        if result.reason is None and result.skipped:
+            self._first_untold = self._first_untold if self._untold else number
+            self._untold.append(result)
+            if number == self._total:
+                self._tell_untold()
+            return
+        self._tell_untold()
         name = Path(result.micrograph.name).name
-        counter = f"{number:>{len(str(self._total))}}/{self._total}"
         if result.reason is not None:
-            print(f"{counter} {name} FAILED", flush=True)
+            print(f"{self._counter(number)} {name} FAILED", flush=True)
             _warn_of_failure(result)
             return
-        how = "done before" if result.skipped else f"{result.seconds:.2f} s"
-        print(f"{counter} {name} {result.n_picks} picks {how}", flush=True)
-        if not self._estimated and not result.skipped and number < self._total:
+        print(f"{self._counter(number)} {name} {result.n_picks} picks {result.seconds:.2f} s", flush=True)
+        if not self._estimated and number < self._total:
             self._estimated = True
             rest = (self._total - number) * result.seconds
             print(f" About {format_duration(rest)} for the other {self._total - number} micrographs.", flush=True)
+
+    def _counter(self, number: int) -> str:
+        return f"{number:>{len(str(self._total))}}/{self._total}"
+
+    def _tell_untold(self) -> None:
+        if not self._untold:
+            return
+        first, last = self._first_untold, self._first_untold + len(self._untold) - 1
+        names = [Path(self._untold[place].micrograph.name).name for place in (0, -1)]
+        which = f"{self._counter(first)} {names[0]}"
+        if first < last:
+            which = f"{first}-{last}/{self._total} {names[0]} to {names[1]}"
+        n_picks = sum(result.n_picks for result in self._untold)
+        print(f"{which} {n_picks} picks {self._no_look}", flush=True)
+        self._untold.clear()
 
 
 def format_duration(seconds: float) -> str:

@@ -56,7 +56,7 @@ def test_nothing_to_do(project: Project, read_names: list[str]) -> None:
     (project.folder / B).unlink()
     out = project.run().assert_succeeded().out
     assert read_names == []
-    assert "1/2 a.mrc 12 picks done before\n2/2 b.mrc 12 picks done before\n" in out
+    assert "\n1-2/2 a.mrc to b.mrc 24 picks done before\n" in out
     assert project.picks_text() == before
 
 

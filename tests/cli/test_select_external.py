@@ -48,7 +48,7 @@ def test_as_if_picked_with_the_new_options(picked: Project, more: str, source: s
     picked.run(*more.split()).assert_succeeded()
     expected = {name: text.replace("External/job001/", JOB) for name, text in picked.picks_text().items()}
     assert got == expected
-    assert "a.mrc" in run.out and "done before" in run.out
+    assert "1-2/2 a.mrc to b.mrc" in run.out and "picks selected anew" in run.out
 
 
 def test_border_that_leaves_nothing_is_told(picked: Project) -> None:

@@ -1,0 +1,41 @@
+"""What a job prints while it picks."""
+
+from __future__ import annotations
+
+import pytest
+
+from relion_attn_picker.cli._picking import ProgressLines
+from relion_attn_picker.jobs.picking_job import MicrographResult
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+
+
+def a_result(name: str, n_picks: int = 5, *, done_before: bool = False, reason: str | None = None) -> MicrographResult:
+    micrograph, seconds = Micrograph(name, OpticsGroup(1, "opticsGroup1", 1.0)), 0.0 if done_before else 2.0
+    return MicrographResult(micrograph, n_picks, seconds=seconds, skipped=done_before, reason=reason)
+
+
+def test_what_was_done_before_takes_one_line_where_it_follows_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [a_result(f"Movies/m{number:04d}.mrc", done_before=True) for number in range(1, 4001)]
+    results[2000] = a_result("Movies/new.mrc", 7)
+    results[3998] = a_result("Movies/bad.mrc", reason="It is torn.")
+    with ProgressLines(len(results)) as progress:
+        for number, result in enumerate(results, start=1):
+            progress.report(number, result)
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        "1-2000/4000 m0001.mrc to m2000.mrc 10000 picks done before",
+        "2001/4000 new.mrc 7 picks 2.00 s",
+        " About 67 min for the other 1999 micrographs.",
+        "2002-3998/4000 m2002.mrc to m3998.mrc 9985 picks done before",
+        "3999/4000 bad.mrc FAILED",
+        "4000/4000 m4000.mrc 5 picks done before",
+    ]
+    assert said.err == "WARNING: Movies/bad.mrc is left out: It is torn.\n"
+
+
+def test_an_end_on_the_way_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), ProgressLines(9, "selected anew") as progress:
+        for number in (1, 2):
+            progress.report(number, a_result(f"{number}.mrc", done_before=True))
+        raise KeyboardInterrupt
+    assert capsys.readouterr().out == "1-2/9 1.mrc to 2.mrc 10 picks selected anew\n"
