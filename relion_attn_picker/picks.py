@@ -102,6 +102,12 @@ def is_junk(score: FloatArray, details: Mapping[str, FloatArray]) -> NDArray[np.
     return np.asarray(details[JUNK] > 0) if JUNK in details else np.zeros(len(score), dtype=np.bool_)
 
 
+def lies_inside(yx: FloatArray, image_shape: tuple[int, int], border: float) -> NDArray[np.bool_]:
+    """Return which points ``(n, 2)`` lie at least ``border`` pixels inside the image's outermost pixels, ``(n,)``."""
+    last = np.array(image_shape) - 1
+    return np.asarray(((yx >= border) & (yx <= last - border)).all(axis=1))
+
+
 def peaks_to_picks(
     peaks: Peaks, micrograph: Micrograph, details: Mapping[str, FloatArray] = MappingProxyType({})
 ) -> Picks:

@@ -23,7 +23,7 @@ from relion_attn_picker.inference.weights import find_score_model
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import SCORE_FLOOR, InferenceOptions, PickOptions
-from relion_attn_picker.picks import JUNK, Picks, peaks_to_picks
+from relion_attn_picker.picks import JUNK, Picks, lies_inside, peaks_to_picks
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def _cut_candidates(
     """Return the candidates above the threshold and inside the border, with their figures of merit."""
     candidates = replace(candidates, score=point.merit(candidates.score))
     border = (options.border or 0.0) / candidates.micrograph.optics.pixel_size
-    last = np.array(image_shape) - 1
-    inside = ((candidates.yx >= border) & (candidates.yx <= last - border)).all(axis=1)
+    inside = lies_inside(candidates.yx, image_shape, border)
     return candidates.take(np.flatnonzero((candidates.score >= point.threshold) & inside))
 
 

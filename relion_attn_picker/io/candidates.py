@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.picks import JUNK, FloatArray, Picks, is_junk
+from relion_attn_picker.picks import JUNK, FloatArray, Picks, is_junk, lies_inside
 
 COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
@@ -69,8 +69,7 @@ class CandidateRecord:
 
     def inside(self, border: float) -> CandidateRecord:
         """Return the record with only those candidates that are at least ``border`` pixels away from the edge."""
-        last = np.array(self.image_shape) - 1
-        return self._take(np.all((self.yx >= border) & (self.yx <= last - border), axis=1))
+        return self._take(lies_inside(self.yx, self.image_shape, border))
 
     def first(self, count: int | None) -> CandidateRecord:
         """Return the record with at most ``count`` candidates, the highest; ``None`` keeps all."""
