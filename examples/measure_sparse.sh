@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Picks simulated sessions from sparse to crowded with the defaults, and tells how near the cut comes to the best one.
+# Picks simulated sessions from sparse to crowded, and faint ones, with the defaults, and tells how near the cut comes to
+# the best one.
 # Usage: bash examples/measure_sparse.sh STRUCTURES OUT [options of attnpick pick, such as --gpu cpu --j 2]
 # STRUCTURES has bead files (ID.npz). A session that is there already is not made again.
 set -euo pipefail
@@ -41,4 +42,14 @@ while read -r -a session; do measure "${session[@]}" "$@"; done <<'SESSIONS'
 1713 3NIG 0.002 0.006 0.1 0.3 usual
 1714 4V4F 0.1 0.4 0.3 0.8 none
 1715 6T8H 0.01 0.03 0.3 0.8 none
+7001 1TH7 0.1 0.4 0.05 0.1 usual
+7002 2RH1 0.1 0.4 0.1 0.2 usual
+7003 1MNF 0.1 0.4 0.03 0.06 usual
+7004 1K4C 0.1 0.4 0.05 0.1 none
+7005 6WWE 0.1 0.4 0.05 0.1 heavy
+7006 1EXB 0.03 0.1 0.05 0.1 usual
+7007 1QVR 0.03 0.1 0.1 0.2 usual
+7008 5ZJU 0.1 0.4 0.1 0.2 heavy
+7009 2GTI 0.1 0.4 0.05 0.1 usual
+7010 1BMV 0.1 0.4 0.03 0.06 none
 SESSIONS

@@ -5,7 +5,9 @@ scores into probabilities. A ``ScoreModel``, learnt from labelled sets, holds wh
 shapes that the logits of right and of wrong candidates have, and how far the places, widths and numbers of the two
 vary from set to set. ``adapt`` finds the most probable places for the scores of one data set (a mixture of two
 components with a Gaussian prior on its parameters, maximum a posteriori: Bishop, Pattern Recognition and Machine
-Learning, 2006, sections 9.2 and 3.3), and the mixture's ratio is the probability (its section 4.2).
+Learning, 2006, sections 9.2 and 3.3), and the mixture's ratio is the probability (its section 4.2). It knows particles
+by how they score elsewhere; those that are fainter than any it learnt from are found by ``evaluation.score_excess``,
+which asks whether there are more candidates than noise gives, and the two are averaged.
 
 What this module does not do: it finds no candidates and chooses no threshold (``inference.operating_point`` does).
 """
@@ -22,16 +24,18 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.score_excess import (
+    BIN,
+    EDGES,
+    MIDDLES,
+    FloatVector,
+    count_scores,
+    excess_probability,
+    logit,
+    measure_noise,
+)
 from relion_attn_picker.options import SCORE_FLOOR
 from relion_attn_picker.picks import FloatArray
-
-FloatVector = NDArray[np.float64]
-
-BIN: Final = 0.05
-"""Width in logits of the bins in which a data set's scores are counted."""
-
-EDGES: Final = np.arange(np.log(SCORE_FLOOR / (1 - SCORE_FLOOR)), 7.0, BIN)
-MIDDLES: Final = (EDGES[:-1] + EDGES[1:]) / 2
 
 SHAPE_BIN: Final = 0.1
 RIGHT_EDGES: Final = np.linspace(-14, 8, 221)
@@ -67,8 +71,30 @@ SLOPES: Final = (0.1, 10.0)
 """Least and greatest slope of the one curve for all sets: where no score of a wrong candidate reaches that of a right
 one, the likeliest slope is infinite."""
 
-Sample = tuple[FloatArray, NDArray[np.bool_]]
-"""Scores ``(n,)`` of the candidates of one labelled data set, and which are right ``(n,)``."""
+EXCESS_WEIGHT: Final = 0.75
+"""Weight of the excess against the mixture in the mean of their logits. Of .5, .67, .75 and 1: with less, particles too
+faint for the mixture are left (mean F1 of 14 sessions .49 with .5, .59 with .75); with more, incomplete labels and
+processed images, which have more wrong candidates than the simulation, are trusted too far."""
+
+MOST: Final = 0.998
+"""Highest probability."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The candidates of one labelled data set.
+
+    Parameters
+    ----------
+    score, is_right
+        Scores, and which are right, ``(n,)`` each.
+    area
+        Of its micrographs, in areas of a particle, π (diameter / 2)².
+    """
+
+    score: FloatArray
+    is_right: NDArray[np.bool_]
+    area: float
 
 
 @dataclass(frozen=True)
@@ -87,6 +113,8 @@ class ScoreModel:
         Large Margin Classifiers, 61).
     n_sets
         Number of labelled sets.
+    noise
+        See ``score_excess.measure_noise``; ``None`` in calibrations of earlier versions.
     """
 
     right: tuple[float, ...]
@@ -96,10 +124,12 @@ class ScoreModel:
     slope: float
     offset: float
     n_sets: int
+    noise: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        shapes = (len(self.right), len(self.wrong), len(self.mean), np.shape(self.covariance))
-        if shapes != (len(RIGHT_EDGES) - 1, len(WRONG_EDGES) - 1, 4, (4, 4)):
+        n_noise = len(MIDDLES) if self.noise is None else len(self.noise)
+        shapes = (len(self.right), len(self.wrong), len(self.mean), np.shape(self.covariance), n_noise)
+        if shapes != (len(RIGHT_EDGES) - 1, len(WRONG_EDGES) - 1, 4, (4, 4), len(MIDDLES)):
             raise ValueError(f"The score model's arrays have {shapes} elements.")
         if not self.slope > 0:
             raise ValueError(f"slope is {self.slope!r}: expected a positive number; higher scores must mean more.")
@@ -131,6 +161,7 @@ class ScoreModel:
             "slope": self.slope,
             "offset": self.offset,
             "n_sets": self.n_sets,
+            "noise": None if self.noise is None else [round(value, 7) for value in self.noise],
         }
 
     @classmethod
@@ -150,6 +181,7 @@ class ScoreModel:
             slope=float(record["slope"]),
             offset=float(record["offset"]),
             n_sets=int(record["n_sets"]),
+            noise=None if record.get("noise") is None else tuple(map(float, record["noise"])),
         )
 
 
@@ -205,12 +237,6 @@ def _round_rising(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(round(float(each) / unit, CURVE_DECIMALS) for each in highest)
 
 
-def logit(score: FloatArray | FloatVector) -> FloatVector:
-    """Return log(s / (1 - s)) of scores, clipped to 1e-4 from 0 and from 1."""
-    clipped = np.clip(score.astype(np.float64), 1e-4, 1 - 1e-4)
-    return np.log(clipped / (1 - clipped))
-
-
 def fit_score_model(samples: Sequence[Sample]) -> ScoreModel:
     """Learn a score model from labelled data sets, each of which counts the same.
 
@@ -219,7 +245,9 @@ def fit_score_model(samples: Sequence[Sample]) -> ScoreModel:
     InputError
         If no set has enough right and wrong candidates.
     """
-    logits = [(logit(score[score >= SCORE_FLOOR]), is_right[score >= SCORE_FLOOR]) for score, is_right in samples]
+    logits = [
+        (logit(each.score[kept]), each.is_right[kept]) for each in samples for kept in [each.score >= SCORE_FLOOR]
+    ]
     usable = [(x, right) for x, right in logits if min(right.sum(), (~right).sum()) >= MIN_OF_A_KIND]
     if not usable:
         found = max((int(min(right.sum(), (~right).sum())) for _, right in logits), default=0)
@@ -241,6 +269,7 @@ def fit_score_model(samples: Sequence[Sample]) -> ScoreModel:
         slope=slope,
         offset=offset,
         n_sets=len(usable),
+        noise=measure_noise((each.score[~each.is_right], each.area) for each in samples),
     )
 
 
@@ -289,7 +318,7 @@ def _slope(log_slope: float) -> float:
     return float(np.exp(np.clip(log_slope, *np.log(SLOPES))))
 
 
-def adapt(model: ScoreModel, score: FloatArray) -> ScoreCurve:
+def adapt(model: ScoreModel, score: FloatArray, area: float) -> ScoreCurve:
     """Return the curve of probabilities for a data set with these scores of candidates, without any truth.
 
     Parameters
@@ -298,23 +327,39 @@ def adapt(model: ScoreModel, score: FloatArray) -> ScoreCurve:
         Of the network that gave the scores.
     score
         Scores of all candidates of the data set from ``SCORE_FLOOR`` on, ``(n,)``, those of noise included.
+    area
+        Of its micrographs, in areas of a particle, π (diameter / 2)².
     """
-    count = np.histogram(logit(score[score >= SCORE_FLOOR]), EDGES)[0].astype(np.float64)
+    count = count_scores(score)
     if not count.any():
         return model.curve()
-    count *= min(1.0, EVIDENCE / count.sum())
+    mixture = _fit_mixture(model, count)
+    if model.noise is None:
+        return _rising_curve(mixture)
+    excess = _bounded_logit(excess_probability(model.noise, count, area))
+    both = (1 - EXCESS_WEIGHT) * _bounded_logit(_hold_top(mixture)) + EXCESS_WEIGHT * excess
+    return _rising_curve(1 / (1 + np.exp(-both)))
+
+
+def _bounded_logit(probability: FloatVector) -> FloatVector:
+    return logit(np.clip(probability, 0, MOST))
+
+
+def _fit_mixture(model: ScoreModel, count: FloatVector) -> FloatVector:
+    """Return the share of right ones among the candidates of each bin in the likeliest mixture."""
+    weighted = count * min(1.0, EVIDENCE / count.sum())
     mean, precision = np.array(model.mean), np.linalg.inv(np.array(model.covariance))
 
     def cost(parameters: FloatVector) -> float:
         right, wrong = _components(model, parameters)
         deviation = parameters - mean
-        return float(-(count * np.log(right + wrong)).sum() + deviation @ precision @ deviation / 2)
+        return float(-(weighted * np.log(right + wrong)).sum() + deviation @ precision @ deviation / 2)
 
     starts = [mean + np.array([shift, 0.0, 0.0, 0.0]) for shift in (0.0, -1.0, 0.7)]
     tolerance = {"xatol": 0.005, "fatol": 0.01, "maxiter": 800}
     fits = [minimize(cost, start, method="Nelder-Mead", options=tolerance) for start in starts]
     right, wrong = _components(model, min(fits, key=lambda fit: float(fit.fun)).x)
-    return _rising_curve(right / (right + wrong))
+    return right / (right + wrong)
 
 
 def _components(model: ScoreModel, parameters: FloatVector) -> tuple[FloatVector, FloatVector]:
@@ -328,44 +373,16 @@ def _components(model: ScoreModel, parameters: FloatVector) -> tuple[FloatVector
     return share * right / right.sum(), (1 - share) * wrong / wrong.sum()
 
 
-def _rising_curve(ratio: FloatVector) -> ScoreCurve:
-    """Return the probabilities of ``MIDDLES`` as a curve that never falls: beyond its top it stays there."""
+def _hold_top(ratio: FloatVector) -> FloatVector:
+    """Return shares that never fall: beyond their top they stay there."""
     top = int(np.argmax(ratio))
-    ratio = np.concatenate([ratio[: top + 1], np.full(len(ratio) - top - 1, ratio[top])])
-    rising = np.maximum.accumulate(ratio)
-    value = np.interp(np.log(KNOTS / (1 - KNOTS)), MIDDLES, rising)
+    held = np.concatenate([ratio[: top + 1], np.full(len(ratio) - top - 1, ratio[top])])
+    return np.asarray(np.maximum.accumulate(held), dtype=np.float64)
+
+
+def _rising_curve(ratio: FloatVector) -> ScoreCurve:
+    """Return the probabilities of ``MIDDLES`` as a curve that never falls."""
+    value = np.interp(np.log(KNOTS / (1 - KNOTS)), MIDDLES, _hold_top(ratio))
     slope = np.linspace(0, 1e-3, len(KNOTS))
-    value = np.round(np.clip(value, 1e-4, 0.998) * (1 - 1e-3) + slope, CURVE_DECIMALS)
+    value = np.round(np.clip(value, 1e-4, MOST) * (1 - 1e-3) + slope, CURVE_DECIMALS)
     return ScoreCurve(tuple(KNOTS.tolist()), tuple(value.tolist()))
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """What probabilities promise and what comes of them, in ten bins of equal width; NaN where a bin is empty.
-
-    Parameters
-    ----------
-    promised, achieved
-        Mean probability, and share of right ones among the candidates of each bin, ``(10,)``.
-    count
-        Candidates of each bin, ``(10,)``.
-    expected_error
-        Mean difference between the two, weighted by the counts (expected calibration error; Naeini, Cooper &
-        Hauskrecht 2015, AAAI, 2901).
-    """
-
-    promised: FloatVector
-    achieved: FloatVector
-    count: NDArray[np.int64]
-    expected_error: float
-
-
-def measure_reliability(probability: FloatArray, is_right: NDArray[np.bool_]) -> Reliability:
-    """Compare probabilities ``(n,)`` with what is right ``(n,)``."""
-    place = np.clip((probability * 10).astype(np.intp), 0, 9)
-    count = np.bincount(place, minlength=10)
-    with np.errstate(invalid="ignore"):
-        promised = np.bincount(place, probability.astype(np.float64), 10) / count
-        achieved = np.bincount(place, is_right, 10) / count
-    error = float(np.nansum(np.abs(promised - achieved) * count) / max(1, count.sum()))
-    return Reliability(promised, achieved, count.astype(np.int64), error if count.any() else float("nan"))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.bootstrap import ScoreIntervals, bootstrap_intervals
-from relion_attn_picker.evaluation.calibration import Reliability, measure_reliability
 from relion_attn_picker.evaluation.label_margin import EdgeCheck, EdgePicks, LabelledFrame, check_edges
 from relion_attn_picker.evaluation.matching import Points, lie_on_ignored
 from relion_attn_picker.evaluation.metrics import (
@@ -36,6 +35,7 @@ from relion_attn_picker.evaluation.orientation import (
     check_orientation,
 )
 from relion_attn_picker.evaluation.pixels import PixelCounts, PixelScores, covered_fraction
+from relion_attn_picker.evaluation.reliability import Reliability, measure_reliability
 from relion_attn_picker.json_values import to_json_values
 
 ALL_CANDIDATES = -math.inf  # the threshold that every candidate passes

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import FloatVector, ScoreCurve
+from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.score_excess import FloatVector
 from relion_attn_picker.inference.thresholds import choose_threshold
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
@@ -22,27 +23,42 @@ BETA: Final = {"precision": 0.5, "balanced": 1.0, "recall": 2.0}
 """Mode → weight of recall against precision in the F measure that is highest at the cut (van Rijsbergen, Information
 Retrieval, 1979, chapter 7)."""
 
-DOUBTFUL: Final = 0.75
-"""A balanced cut that promises less precision than this is that of a data set with little or nothing to pick. Promised
-were .20 to .67 without any particle, .81 or more for proteins that the networks had not seen, and less than .75 in 6 of
-96 simulated sessions, of which two showed hardly a particle that could be told from noise."""
-
 NEAR_BEST: Final = 0.01
 """What is given up of a precision that cannot be had in full: the very best of it may be that of a single pick."""
 
-SPARSE: Final = 0.08
-"""A balanced cut that keeps less than this share of the candidates is doubtful too: so few tell little of where the
-scores of particles lie, and dirt is taken for them. It kept .20 to .35 of the candidates of simulated sessions whose
-particles cover .1 to .4 of the area, .08 to .13 where they cover .03 to .1, and .01 to .15 with .002 to .03."""
+LITTLE: Final = 0.03
+"""Where the particles that the figures of merit promise would cover less than this share of the area, there may be none
+at all, and their few candidates tell little of where the scores of particles lie. Promised were .000 to .010 of the
+area of 25 simulated sessions without any particle, .003 to .054 where particles cover .002 to .03, and .028 and more
+beyond. The picks of a single micrograph are promised with larger errors, so that the limit lies far above .010."""
 
 SURE: Final = (0.9, 0.98)
-"""What a candidate of a doubtful data set must reach on the one curve for all data sets: the mixture that is fitted to
-scores of noise alone makes particles of the best of them. The second, where hardly any candidate reaches the first."""
+"""What a candidate must reach on the one curve for all data sets where there is ``LITTLE``: the probability that is
+fitted to scores of noise alone makes particles of the best of them. The second, where hardly any reaches the first."""
 
 HARDLY_ANY: Final = 0.02
 """Share of the candidates. Of those of 24 simulated sessions without particles .001 to .019 reached the first of
 ``SURE``, by dirt; where particles cover a hundredth of the area, .019 to .058 did, in usual sessions .16 and more.
 Fewer particles than that cannot be told from heavy dirt by their number."""
+
+
+@dataclass(frozen=True)
+class DataSetScores:
+    """The candidates of a data set.
+
+    Parameters
+    ----------
+    score
+        Their scores, those of noise included, ``(n,)``.
+    n_micrographs
+        That they are from.
+    area
+        Of these micrographs, as far as picks may lie there, in areas of a particle, π (diameter / 2)².
+    """
+
+    score: FloatArray
+    n_micrographs: int
+    area: float
 
 
 @dataclass(frozen=True)
@@ -137,8 +153,7 @@ def first_point(own_threshold: float, options: PickOptions, curve: ScoreCurve | 
 
 
 def choose_point(
-    score: FloatArray,
-    n_micrographs: int,
+    scores: DataSetScores,
     own_threshold: float,
     options: PickOptions,
     curve: ScoreCurve | None,
@@ -148,18 +163,16 @@ def choose_point(
 
     Parameters
     ----------
-    score
-        Scores of all candidates of the data set, ``(n,)``, those of noise included.
-    n_micrographs
-        That they are from.
+    scores
+        See there.
     own_threshold, options
         As for ``first_point``.
     curve
         Of the figures of merit of this data set; without it nothing is expected.
     sure_scores
         Scores whose probabilities are ``SURE`` on data sets like the labelled ones: where the modes precision and
-        balanced have to cut if this data set is ``DOUBTFUL`` or ``SPARSE``; nothing is expected then. Without them they
-        are not kept from cutting lower.
+        balanced have to cut if this data set promises ``LITTLE``; nothing is expected then. Without them they are not
+        kept from cutting lower.
 
     Raises
     ------
@@ -167,9 +180,9 @@ def choose_point(
         As ``first_point``.
     """
     first = first_point(own_threshold, options, curve)
-    expected = expect(first.merit(score))
+    expected = expect(first.merit(scores.score))
     if options.count_per_micrograph is not None:
-        cut = _cut_by_count(expected, options.count_per_micrograph, n_micrographs)
+        cut = _cut_by_count(expected, options.count_per_micrograph, scores.n_micrographs)
     elif options.target_precision is not None:
         cut = _cut_by_target(expected, expected.precision, options.target_precision, "precision")
     elif options.target_recall is not None:
@@ -177,15 +190,14 @@ def choose_point(
     elif options.threshold is not None or not options.fit_threshold:
         cut = first.threshold, first.reason
     elif curve is None:
-        chosen = choose_threshold(score, own_threshold)
+        chosen = choose_threshold(scores.score, own_threshold)
         cut = chosen.value, chosen.reason
     else:
-        balanced = _balance(expected, score, own_threshold, curve)
-        cut = balanced if options.mode == "balanced" else _cut_by_mode(expected, options.mode)
-        if sure_scores is not None and options.mode != "recall":
-            doubt = _find_doubt(expected, balanced[0])
-            raised = None if doubt is None else _cut_by_sure_scores(doubt, score, curve, sure_scores)
-            if raised is not None and raised[0] > cut[0]:
+        cut = _cut_by_mode(expected, options.mode)
+        covered = float(expected.probability.sum()) / max(scores.area, 1e-12)
+        if sure_scores is not None and options.mode != "recall" and covered < LITTLE:
+            raised = _cut_by_sure_scores(covered, scores.score, curve, sure_scores)
+            if raised[0] > cut[0]:
                 return OperatingPoint(*raised, curve)
     return OperatingPoint(*cut, curve, None if curve is None else expected.expectation(cut[0]))
 
@@ -198,39 +210,15 @@ def _cut_by_mode(expected: ExpectedCurve, mode: str) -> tuple[float, str]:
     return float(expected.probability[best]), f"mode {mode}: the highest expected {name} of this data set"
 
 
-def _balance(expected: ExpectedCurve, score: FloatArray, own_threshold: float, curve: ScoreCurve) -> tuple[float, str]:
-    """Return the cut half-way (in logits of the score) between one by expectation and ``choose_threshold``'s.
-
-    Both estimate the same from other sides: over 100 simulated and real data sets with networks that had not seen
-    them, the mean loss of F1 against the best cut was .016, with either alone .018 to .020.
-    """
-    by_merit, _ = _cut_by_mode(expected, "balanced")
-    by_score = float(np.interp(by_merit, curve.value, curve.score))
-    by_gap = choose_threshold(score, own_threshold).value
-    middle = 1 / (1 + np.sqrt((1 / by_score - 1) * (1 / by_gap - 1)))
-    merit = float(curve.probability(np.array([middle], dtype=np.float32))[0])
-    reason = "mode balanced: between the highest expected F1 and the gap in the scores of this data set"
-    return merit, reason
-
-
-def _find_doubt(expected: ExpectedCurve, threshold: float) -> str | None:
-    """Return what speaks against the balanced cut, if anything does."""
-    precision = expected.expectation(threshold).precision
-    if precision < DOUBTFUL:
-        return f"promises a precision of {precision:.2f} only"
-    share = float((expected.probability >= threshold).mean()) if len(expected.probability) else 1.0
-    return f"keeps {share:.1%} of the candidates only" if share < SPARSE else None
-
-
 def _cut_by_sure_scores(
-    doubt: str, score: FloatArray, curve: ScoreCurve, sure_scores: tuple[float, float]
+    covered: float, score: FloatArray, curve: ScoreCurve, sure_scores: tuple[float, float]
 ) -> tuple[float, str]:
-    """Return the cut for a doubtful data set."""
-    place = int((score >= sure_scores[0]).mean() < HARDLY_ANY)
+    """Return the cut for a data set whose particles would cover so small a part of the area."""
+    place = int((score >= sure_scores[0]).mean() < HARDLY_ANY) if len(score) else 1
     merit = curve.probability(np.array([sure_scores[place]], dtype=np.float32))
     return float(merit[0]), (
-        f"raised, as these micrographs seem to hold little or nothing to pick: the usual cut {doubt}; picks must score "
-        f"as what is right with {SURE[place]:g} elsewhere"
+        f"raised, as these micrographs seem to hold little or nothing to pick: what the scores promise would cover "
+        f"{covered:.1%} of their area; picks must score as what is right with {SURE[place]:g} elsewhere"
     )
 
 

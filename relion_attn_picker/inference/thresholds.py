@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from relion_attn_picker.evaluation.calibration import logit
+from relion_attn_picker.evaluation.score_excess import logit
 from relion_attn_picker.picks import FloatArray
 
 BIN: Final = 0.05

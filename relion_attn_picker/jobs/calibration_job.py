@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,12 +64,16 @@ CHOICES: Final[Mapping[str, Sequence[Mapping[str, float]]]] = {
 
 @dataclass(frozen=True)
 class LookedAt:
-    """What both networks say of one labelled micrograph, and its truth in network pixels."""
+    """What both networks say of one labelled micrograph, and its truth in network pixels.
+
+    ``area`` is that of the micrograph in areas of a particle.
+    """
 
     answer: HybridAnswer
     yx: FloatArray
     ignored_yx: FloatArray
     diameter_px: float
+    area: float
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,8 @@ def calibrate(
         log.info("%s: %d micrographs, %d particles", name, len(sets[-1]), sum(len(each.yx) for each in sets[-1]))
     _check_enough(sets)
     members = {name: _match_all(Contender(name, None), sets) for name in MEMBERS}
-    models = {name: fit_score_model(_samples(matches)) for name, matches in members.items()}
+    areas = [sum(each.area for each in data_set) for data_set in sets]
+    models = {name: fit_score_model(_samples(matches, areas)) for name, matches in members.items()}
     scale = _scale_of_standard(models)
     reach = sets[0][0].diameter_px / 4
     tried = {
@@ -141,7 +147,7 @@ def calibrate(
     table = [_row(name, {None: matches}) for name, matches in members.items()]
     table += [_row(strategy, choices) for strategy, choices in tried.items()]
     _add_precision_at_equal_recall(table, members, tried)
-    hybrid = _decide(table, members, tried, models)
+    hybrid = _decide(table, members, tried, models, areas)
     log.info("The hybrid: %s", hybrid.reason)
     return CalibrationFile(
         {name: MemberCalibration(file_digest(checkpoints[name]), models[name].to_dict()) for name in MEMBERS},
@@ -175,7 +181,9 @@ def _look(predictor: HybridPredictor, image: LabelledImage) -> LookedAt:
     prepared = predictor.prepare(image.image, image.pixel_size, image.particle_diameter)
     factor = image.pixel_size / prepared.pixel_size
     answer = predictor.answer(prepared)
-    return LookedAt(answer, image.yx * factor, image.ignored_yx * factor, predictor.header.particle_diameter_px)
+    diameter_px = predictor.header.particle_diameter_px
+    area = prepared.values.size / (math.pi * (diameter_px / 2) ** 2)
+    return LookedAt(answer, image.yx * factor, image.ignored_yx * factor, diameter_px, area)
 
 
 def _check_enough(sets: Sequence[Sequence[LookedAt]]) -> None:
@@ -201,9 +209,9 @@ def _match(peaks: Peaks, micrograph: LookedAt) -> MicrographMatches:
     return match_micrograph(peaks.yx, peaks.score, micrograph.yx, micrograph.diameter_px / 2, micrograph.ignored_yx)
 
 
-def _samples(matches: Matches) -> list[Sample]:
+def _samples(matches: Matches, areas: Sequence[float]) -> list[Sample]:
     pooled = [pool_matches(each) for each in matches]
-    return [(each.score, each.is_true_positive) for each in pooled]
+    return [Sample(each.score, each.is_true_positive, area) for each, area in zip(pooled, areas, strict=True)]
 
 
 def _scale_of_standard(models: Mapping[str, ScoreModel]) -> LogitScale:
@@ -305,6 +313,7 @@ def _decide(
     members: Mapping[str, Matches],
     tried: Mapping[str, Mapping[Combination, Matches]],
     models: Mapping[str, ScoreModel],
+    areas: Sequence[float],
 ) -> HybridCalibration:
     """Return the strategy with the best cross-fitted figures, or the better member if none has its average precision.
 
@@ -320,7 +329,7 @@ def _decide(
     choice = _best_choice(tried[strategy])
     falls_back = ours < theirs
     matches = members[better] if falls_back else tried[strategy][choice]
-    model = models[better] if falls_back else fit_score_model(_samples(matches))
+    model = models[better] if falls_back else fit_score_model(_samples(matches, areas))
     sign = "below" if falls_back else "against"
     curves = np.mean([f1_at_thresholds(pool_matches(each)) for each in matches], axis=0)
     return HybridCalibration(

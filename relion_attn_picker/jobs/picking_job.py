@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.errors import InputError, JobAborted
-from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
+from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, RecordSummary, round_candidates
@@ -352,9 +352,18 @@ class PickJob:
         return JobResults(self.store, point, pixel_sizes, maps, options.reject_junk, border, options.max_picks)
 
 
-def borders_px(micrographs: Sequence[Micrograph], options: PickOptions) -> dict[str, float]:
-    """Return how many pixels from the edge of each micrograph, by its name, a pick lies at least."""
-    return {each.name: (options.border or 0.0) / each.optics.pixel_size for each in micrographs}
+def gather_scores(store: CandidateStore, micrographs: Sequence[Micrograph], options: PickOptions) -> DataSetScores:
+    """Return the scores of all candidates that may be picks on those of the micrographs that are done."""
+    borders = {each.name: (options.border or 0.0) / each.optics.pixel_size for each in micrographs}
+    particle_area = math.pi * (options.particle_diameter / 2) ** 2
+    n_done, area = 0, 0.0
+    for each in micrographs:
+        summary = store.summary(each.name)
+        if summary is not None:
+            height, width = (max(0.0, side - 2 * borders[each.name]) for side in summary.image_shape)
+            area += height * width * each.optics.pixel_size**2 / particle_area
+            n_done += 1
+    return DataSetScores(store.scores(borders, options.reject_junk), n_done, area)
 
 
 def write_selection(

@@ -30,7 +30,7 @@ from relion_attn_picker.jobs.job_lists import write_lists
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.micrograph_list import warn_of_enlargement
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
-from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, borders_px, share_threads
+from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, gather_scores, share_threads
 from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import SavedOptions, read_saved_options, write_saved_options
@@ -268,10 +268,10 @@ class PickingSession:
         names = {micrograph.name for micrograph in self._micrographs}
         results = [result for name, result in self._results.items() if name in names]
         done = [result.micrograph for result in results if result.reason is None]
-        scores = self._store.scores(borders_px(done, self._request.options), self._request.options.reject_junk)
-        self._scores = scores
-        curve = None if self._score_model is None else adapt(self._score_model, scores)
-        point = choose_point(scores, len(done), self._own_threshold, self._request.options, curve, self._sure_scores)
+        scores = gather_scores(self._store, done, self._request.options)
+        self._scores = scores.score
+        curve = None if self._score_model is None else adapt(self._score_model, scores.score, scores.area)
+        point = choose_point(scores, self._own_threshold, self._request.options, curve, self._sure_scores)
         before, self._settings = self._settings, replace(self._settings, point=point)
         picking = self._make_picking()
         try:

@@ -27,8 +27,8 @@ from relion_attn_picker.jobs.pick_evaluation import (
 from relion_attn_picker.jobs.picking_job import (
     FAILED_FILE,
     MicrographResult,
-    borders_px,
     describe_record,
+    gather_scores,
     write_selection,
 )
 from relion_attn_picker.jobs.picking_session import JobSummary
@@ -232,19 +232,9 @@ def _failed_results(earlier: EarlierJob, candidates: CandidateStore) -> list[Mic
 def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> OperatingPoint:
     """Return the cut that is asked for."""
     earlier = request.earlier
-    names = [micrograph.name for micrograph in earlier.micrographs]
     is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
-    borders = borders_px(earlier.micrographs, request.options) if is_needed else {}
-    scores = candidates.scores(borders, request.options.reject_junk)
-    n_done = sum(name in candidates for name in names)
-    return choose_point(
-        scores,
-        n_done,
-        earlier.own_threshold,
-        request.options,
-        earlier.point.curve,
-        earlier.saved.sure_scores,
-    )
+    scores = gather_scores(candidates, earlier.micrographs if is_needed else (), request.options)
+    return choose_point(scores, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.sure_scores)
 
 
 def _store_of(job: JobDirectory, earlier: EarlierJob, candidates: CandidateStore) -> CandidateStore:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relion_attn_picker.evaluation.calibration import Reliability
+from relion_attn_picker.evaluation.reliability import Reliability
 from relion_attn_picker.report.figure import make_figure, save_png
 
 

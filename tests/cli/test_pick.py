@@ -17,8 +17,7 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import JobAborted
 
 if TYPE_CHECKING:
-    from relion_attn_picker.inference.operating_point import OperatingPoint
-    from relion_attn_picker.picks import FloatArray
+    from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint
     from tests.cli.conftest import Project
 
 
@@ -294,9 +293,9 @@ def test_long_session_does_not_select_everything_anew_in_each_round(
     fitted: list[int] = []
     choose_point = picking_session.choose_point
 
-    def choose_and_note(score: FloatArray, count: int, *more: Any) -> OperatingPoint:
-        fitted.append(count)
-        return choose_point(score, count, *more)
+    def choose_and_note(scores: DataSetScores, *more: Any) -> OperatingPoint:
+        fitted.append(scores.n_micrographs)
+        return choose_point(scores, *more)
 
     def add_one(seconds: float) -> None:
         if len(project.centres) < 26:

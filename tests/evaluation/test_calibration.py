@@ -16,10 +16,13 @@ from relion_attn_picker.evaluation.calibration import (
     ScoreModel,
     adapt,
     fit_score_model,
-    measure_reliability,
 )
+from relion_attn_picker.evaluation.reliability import measure_reliability
 from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.options import SCORE_FLOOR
+
+WRONG_PER_AREA = 0.45
+"""Wrong candidates in the area of a particle, about as many as networks give."""
 
 
 def draw(rng: np.random.Generator, centre: float, n_right: int = 600, n_wrong: int = 900) -> Sample:
@@ -28,7 +31,7 @@ def draw(rng: np.random.Generator, centre: float, n_right: int = 600, n_wrong: i
     wrong = np.log(SCORE_FLOOR / (1 - SCORE_FLOOR)) + rng.exponential(0.9, n_wrong)
     x = np.concatenate([right, wrong])
     is_right = np.arange(len(x)) < n_right
-    return (1 / (1 + np.exp(-x))).astype(np.float32), is_right
+    return Sample((1 / (1 + np.exp(-x))).astype(np.float32), is_right, n_wrong / WRONG_PER_AREA)
 
 
 @pytest.fixture
@@ -37,8 +40,13 @@ def model(rng: np.random.Generator) -> ScoreModel:
 
 
 def error(probability: NDArray[np.float32], sample: Sample) -> float:
-    kept = sample[0] >= SCORE_FLOOR
-    return measure_reliability(probability[kept], sample[1][kept]).expected_error
+    kept = sample.score >= SCORE_FLOOR
+    return measure_reliability(probability[kept], sample.is_right[kept]).expected_error
+
+
+def adapted(model: ScoreModel, sample: Sample) -> NDArray[np.float32]:
+    """Return the probabilities of a sample's candidates as a job sees them, without their truth."""
+    return adapt(model, sample.score, sample.area).probability(sample.score)
 
 
 @pytest.mark.parametrize("centre", [-0.4, 0.5, 1.4])
@@ -47,27 +55,48 @@ def test_adapted_probabilities_come_true_on_drifted_sets(
     model: ScoreModel, rng: np.random.Generator, centre: float, n_right: int
 ) -> None:
     sample = draw(rng, centre, n_right)
-    assert error(adapt(model, sample[0]).probability(sample[0]), sample) < 0.05
+    assert error(adapted(model, sample), sample) < 0.05
 
 
 def test_one_curve_for_all_sets_does_not(model: ScoreModel, rng: np.random.Generator) -> None:
     low, high = draw(rng, -0.4), draw(rng, 1.4)
-    fixed = [error(model.curve().probability(sample[0]), sample) for sample in (low, high)]
-    adapted = [error(adapt(model, sample[0]).probability(sample[0]), sample) for sample in (low, high)]
-    assert max(fixed) > 2 * max(adapted)
+    fixed = [error(model.curve().probability(sample.score), sample) for sample in (low, high)]
+    own = [error(adapted(model, sample), sample) for sample in (low, high)]
+    assert max(fixed) > 2 * max(own)
 
 
 def test_probabilities_rise_with_the_score(model: ScoreModel, rng: np.random.Generator) -> None:
     score = np.linspace(0.01, 0.999, 500, dtype=np.float32)
-    for curve in (model.curve(), adapt(model, draw(rng, 0.3)[0])):
+    sample = draw(rng, 0.3)
+    for curve in (model.curve(), adapt(model, sample.score, sample.area)):
         probability = curve.probability(score)
         assert np.all(np.diff(probability) > 0)
         assert 0 <= probability.min() <= probability.max() < 1
 
 
 def test_noise_alone_promises_little(model: ScoreModel, rng: np.random.Generator) -> None:
-    score, _ = draw(rng, 0.5, n_right=0, n_wrong=2000)
-    assert adapt(model, score).probability(score).sum() < 0.06 * len(score)
+    sample = draw(rng, 0.5, n_right=0, n_wrong=2000)
+    assert adapted(model, sample).sum() < 0.02 * len(sample.score)
+
+
+def test_without_noise_the_mixture_alone_counts(model: ScoreModel, rng: np.random.Generator) -> None:
+    """As with calibrations of earlier versions."""
+    sample, old = draw(rng, 0.5), ScoreModel.from_dict({**model.to_dict(), "noise": None})
+    assert adapt(old, sample.score, 10.0) == adapt(old, sample.score, 1e5)
+    assert error(adapted(old, sample), sample) < 0.05
+
+
+def test_dirt_on_a_large_area_is_no_faint_particles(model: ScoreModel, rng: np.random.Generator) -> None:
+    """The same candidates mean particles where they lie close, and little where their number is that of noise."""
+    sample = draw(rng, -1.3, n_right=900)
+    close, far = (adapt(model, sample.score, area).probability(sample.score).sum() for area in (2000, 12_000))
+    assert far < 0.25 * close
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_few_candidates_are_enough_for_a_curve(model: ScoreModel, rng: np.random.Generator, n: int) -> None:
+    sample = draw(rng, 0.5, n_right=n, n_wrong=2 * n)
+    assert adapted(model, sample)[:n].mean() > adapted(model, sample)[n:].mean()
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
@@ -77,7 +106,7 @@ def test_score_of_a_probability(model: ScoreModel, probability: float) -> None:
 
 
 def test_nothing_to_adapt_to(model: ScoreModel) -> None:
-    assert adapt(model, np.zeros(0, dtype=np.float32)) == model.curve()
+    assert adapt(model, np.zeros(0, dtype=np.float32), 100.0) == model.curve()
 
 
 def test_round_trip_through_json(model: ScoreModel) -> None:
@@ -85,7 +114,7 @@ def test_round_trip_through_json(model: ScoreModel) -> None:
     score = np.linspace(0.05, 0.95, 50, dtype=np.float32)
     np.testing.assert_allclose(again.probability(score), model.probability(score))
     np.testing.assert_allclose(
-        adapt(again, score).probability(score), adapt(model, score).probability(score), atol=1e-3
+        adapt(again, score, 100).probability(score), adapt(model, score, 100).probability(score), atol=1e-3
     )
 
 
@@ -95,9 +124,9 @@ def test_scores_that_tell_all_right_from_all_wrong(gap: tuple[float, float], rng
     """The likeliest curve is then a step: it is as steep as a curve can be that still orders the scores."""
     right, wrong = rng.uniform(gap[1], 0.99, 60), rng.uniform(SCORE_FLOOR, gap[0], 200)
     score, is_right = np.concatenate([right, wrong]).astype(np.float32), np.arange(260) < 60
-    model = fit_score_model([(score, is_right)])
+    model = fit_score_model([Sample(score, is_right, 500.0)])
     curve = model.curve()
-    assert adapt(model, np.empty(0, np.float32)) == curve
+    assert adapt(model, np.empty(0, np.float32), 500.0) == curve
     saved = ScoreCurve.from_dict(json.loads(json.dumps(curve.to_dict())))
     np.testing.assert_allclose(saved.value, curve.value, atol=1e-4)
     if gap == (0.2, 0.8):
@@ -123,7 +152,7 @@ def test_saved_curve_rises_where_rounding_makes_values_equal(
 
 @pytest.mark.filterwarnings("error")
 def test_scores_of_two_values_alone() -> None:
-    model = fit_score_model([(np.repeat(np.float32([1.0, 0.05]), 30), np.arange(60) < 30)])
+    model = fit_score_model([Sample(np.repeat(np.float32([1.0, 0.05]), 30), np.arange(60) < 30, 100.0)])
     assert ScoreCurve.from_dict(model.curve().to_dict())
 
 
@@ -152,13 +181,3 @@ def test_misshapen_model_is_refused(model: ScoreModel) -> None:
         ScoreModel.from_dict(model.to_dict() | {"mean": [0.0]})
     with pytest.raises(ValueError, match="rising"):
         ScoreCurve((0.1, 0.5), (0.6, 0.6))
-
-
-def test_reliability_of_a_known_case() -> None:
-    probability = np.array([0.05, 0.05, 0.75, 0.75, 0.75, 0.75], dtype=np.float32)
-    is_right = np.array([False, False, True, True, True, False])
-    result = measure_reliability(probability, is_right)
-    assert result.count.tolist() == [2, 0, 0, 0, 0, 0, 0, 4, 0, 0]
-    np.testing.assert_allclose(result.achieved[[0, 7]], [0, 0.75])
-    assert result.expected_error == pytest.approx(0.05 * 2 / 6, abs=1e-6)
-    assert np.isnan(measure_reliability(probability[:0], is_right[:0]).expected_error)

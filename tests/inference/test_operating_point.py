@@ -7,11 +7,34 @@ import pytest
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import ScoreCurve
-from relion_attn_picker.inference.operating_point import DOUBTFUL, OperatingPoint, choose_point, expect, first_point
+from relion_attn_picker.inference import operating_point
+from relion_attn_picker.inference.operating_point import (
+    LITTLE,
+    DataSetScores,
+    OperatingPoint,
+    expect,
+    first_point,
+)
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
 
+AREA = 2000.0
+"""Of the micrographs, in areas of a particle."""
+
 CURVE = ScoreCurve((0.1, 0.9), (0.05, 0.95))
+
+
+def choose_point(
+    score: FloatArray,
+    n_micrographs: int,
+    own_threshold: float,
+    given: PickOptions,
+    curve: ScoreCurve | None,
+    sure_scores: tuple[float, float] | None = None,
+    area: float = AREA,
+) -> OperatingPoint:
+    scores = DataSetScores(score, n_micrographs, area)
+    return operating_point.choose_point(scores, own_threshold, given, curve, sure_scores)
 
 
 def options(**given: object) -> PickOptions:
@@ -62,7 +85,7 @@ def test_modes_trade_precision_for_recall(score: FloatArray) -> None:
     assert [r for _, r in figures] == sorted(r for _, r in figures)
 
 
-@pytest.mark.parametrize(("mode", "beta"), [("precision", 0.5), ("recall", 2.0)])
+@pytest.mark.parametrize(("mode", "beta"), [("precision", 0.5), ("balanced", 1.0), ("recall", 2.0)])
 def test_mode_is_the_highest_f_measure(score: FloatArray, mode: str, beta: float) -> None:
     def f_measure(point: OperatingPoint) -> float:
         precision, recall = promised(score, point)
@@ -127,7 +150,7 @@ def test_no_candidates(given: dict[str, object]) -> None:
 
 @pytest.fixture
 def noise(rng: np.random.Generator) -> FloatArray:
-    """Scores of a data set with nothing to pick."""
+    """Scores of a data set with nothing to pick: on ``WIDE`` what they promise would cover a fiftieth."""
     return np.asarray(rng.beta(1, 6, 1500), dtype=np.float32)
 
 
@@ -140,45 +163,47 @@ def cut_score(score: FloatArray, point: OperatingPoint) -> float:
     return float(score[point.merit(score) >= point.threshold].min())
 
 
+WIDE = 20_000.0
+
+
 @pytest.mark.parametrize("mode", ["precision", "balanced"])
 def test_cut_is_raised_where_little_is_promised(noise: FloatArray, mode: str) -> None:
-    usual = choose_point(noise, 5, 0.4, options(mode=mode), CURVE)
-    raised = choose_point(noise, 5, 0.4, options(mode=mode), CURVE, SURE_SCORES)
-    assert promised(noise, choose_point(noise, 5, 0.4, options(), CURVE))[0] < DOUBTFUL
+    usual = choose_point(noise, 5, 0.4, options(mode=mode), CURVE, area=WIDE)
+    raised = choose_point(noise, 5, 0.4, options(mode=mode), CURVE, SURE_SCORES, WIDE)
     assert usual.threshold < raised.threshold == pytest.approx(float(CURVE.probability(np.array([0.75]))[0]))
-    assert "little or nothing to pick: the usual cut promises a precision of 0." in raised.reason
+    covered = CURVE.probability(noise).sum() / WIDE
+    assert f"little or nothing to pick: what the scores promise would cover {covered:.1%} of their" in raised.reason
     assert raised.expected is None
 
 
 def test_cut_is_raised_less_where_some_are_sure(noise: FloatArray) -> None:
     some = np.concatenate([noise, np.linspace(0.62, 0.7, 30, dtype=np.float32)])
-    assert cut_score(some, choose_point(some, 5, 0.4, options(), CURVE, SURE_SCORES)) == pytest.approx(0.6, abs=0.02)
+    point = choose_point(some, 5, 0.4, options(), CURVE, SURE_SCORES, WIDE)
+    assert cut_score(some, point) == pytest.approx(0.6, abs=0.02)
 
 
-@pytest.mark.parametrize(("n_particles", "is_raised"), [(40, True), (400, False)])
-def test_cut_is_raised_where_few_are_kept(rng: np.random.Generator, n_particles: int, is_raised: bool) -> None:
-    score = np.concatenate([rng.beta(30, 2, n_particles), rng.beta(1, 20, 1500)]).astype(np.float32)
-    usual = choose_point(score, 5, 0.4, options(), CURVE)
-    assert usual.expected is not None and usual.expected.precision > DOUBTFUL
-    point = choose_point(score, 5, 0.4, options(), CURVE, (0.9, 0.95))
-    if not is_raised:
-        assert point == usual
-        return
-    assert cut_score(score, point) >= 0.9 > cut_score(score, usual)
-    assert "of the candidates only" in point.reason
+@pytest.mark.parametrize(("factor", "is_raised"), [(0.99, True), (1.01, False)])
+def test_cut_is_raised_where_the_particles_would_cover_little(
+    noise: FloatArray, factor: float, is_raised: bool
+) -> None:
+    area = float(CURVE.probability(noise).sum()) / (factor * LITTLE)
+    usual = choose_point(noise, 5, 0.4, options(), CURVE, area=area)
+    point = choose_point(noise, 5, 0.4, options(), CURVE, SURE_SCORES, area)
+    assert (point.threshold > usual.threshold) == is_raised
+    assert (point == usual) != is_raised
 
 
 def test_a_raised_cut_may_leave_nothing(noise: FloatArray) -> None:
-    point = choose_point(noise, 5, 0.4, options(), CURVE, (0.98, 0.99))
+    point = choose_point(noise, 5, 0.4, options(), CURVE, (0.98, 0.99), WIDE)
     assert not (point.merit(noise) >= point.threshold).any()
 
 
 def test_a_lower_sure_score_lowers_nothing(noise: FloatArray) -> None:
-    usual = choose_point(noise, 5, 0.4, options(), CURVE)
-    assert choose_point(noise, 5, 0.4, options(), CURVE, (0.01, 0.02)) == usual
+    usual = choose_point(noise, 5, 0.4, options(), CURVE, area=WIDE)
+    assert choose_point(noise, 5, 0.4, options(), CURVE, (0.01, 0.02), WIDE) == usual
 
 
 @pytest.mark.parametrize("given", [{"mode": "recall"}, {"target_recall": 0.9}, {"threshold": 0.2}])
 def test_what_is_asked_for_is_not_raised(noise: FloatArray, given: dict[str, object]) -> None:
-    usual = choose_point(noise, 5, 0.4, options(**given), CURVE)
-    assert choose_point(noise, 5, 0.4, options(**given), CURVE, SURE_SCORES) == usual
+    usual = choose_point(noise, 5, 0.4, options(**given), CURVE, area=WIDE)
+    assert choose_point(noise, 5, 0.4, options(**given), CURVE, SURE_SCORES, WIDE) == usual
