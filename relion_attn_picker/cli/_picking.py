@@ -263,10 +263,13 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
     point = summary.point
     print(f" by {summary.picker}, at a threshold of {point.threshold:g}: {point.reason}")
+    is_raised = point.curve is not None and point.expected is None
     if done and not total:
         print(" No pick is left: if there are particles, look at the diameter, the pixel size and the border first")
-    elif point.curve is not None and point.expected is None:
+    elif is_raised:
         print(" If there are particles, look at the diameter and the pixel size first: attnpick diameter estimates one")
+    if done and is_raised:
+        print(" If they are faint, --mode recall picks more of them, and more dirt")
     if point.expected is not None and total:
         precision, recall = point.expected.precision, point.expected.recall
         print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")

@@ -1,12 +1,18 @@
-"""What a job prints while it picks."""
+"""What a job prints while it picks, and at its end."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from relion_attn_picker.cli._picking import ProgressLines
+from relion_attn_picker.cli._picking import ProgressLines, print_summary
+from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.jobs.picking_job import MicrographResult
+from relion_attn_picker.jobs.picking_session import JobSummary
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.relion.job import JobDirectory
 
 
 def a_result(name: str, n_picks: int = 5, *, done_before: bool = False, reason: str | None = None) -> MicrographResult:
@@ -39,3 +45,16 @@ def test_an_end_on_the_way_tells_what_was_done(capsys: pytest.CaptureFixture[str
             progress.report(number, a_result(f"{number}.mrc", done_before=True))
         raise KeyboardInterrupt
     assert capsys.readouterr().out == "1-2/9 1.mrc to 2.mrc 10 picks selected anew\n"
+
+
+@pytest.mark.parametrize(("n_picks", "advice"), [(3, "attnpick diameter estimates one"), (0, "and the border first")])
+def test_raised_cut_tells_what_to_do_if_there_are_particles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], n_picks: int, advice: str
+) -> None:
+    point = OperatingPoint(0.9, "raised, as these micrographs seem empty", ScoreCurve((0.1, 0.9), (0.05, 0.95)))
+    print_summary(
+        JobDirectory.open(str(tmp_path)), JobSummary([a_result("a.mrc", n_picks)], point, None, "a.safetensors")
+    )
+    said = capsys.readouterr().out
+    assert f"{advice}\n If they are faint, --mode recall picks more of them, and more dirt\n" in said
+    assert "expected of these picks" not in said
