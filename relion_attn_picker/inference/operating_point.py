@@ -28,9 +28,9 @@ NEAR_BEST: Final = 0.01
 
 LITTLE: Final = 0.03
 """Where the particles that the figures of merit promise would cover less than this share of the area, there may be none
-at all, and their few candidates tell little of where the scores of particles lie. Promised were .000 to .012 of the
-area of 25 simulated sessions without any particle, .003 to .038 where particles cover .002 to .03 of it, and .023 and
-more beyond; what single micrographs promise scatters more, so that the limit lies far above .012."""
+at all, and their few candidates tell little of where the scores of particles lie. Promised were .000 to .013 of the
+area of 25 simulated sessions without any particle, .003 to .035 where particles cover .002 to .03 of it, and .022 and
+more beyond; what single micrographs promise scatters more, so that the limit lies far above .013."""
 
 SURE: Final = (0.9, 0.98)
 """What a candidate must reach on the one curve for all data sets where there is ``LITTLE``: the probability that is
