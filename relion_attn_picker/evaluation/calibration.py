@@ -338,7 +338,7 @@ def adapt(model: ScoreModel, score: FloatArray, area: float) -> ScoreCurve:
     if model.noise is None:
         return _rising_curve(mixture)
     excess = _bounded_logit(excess_probability(model.noise, count, area))
-    both = (1 - EXCESS_WEIGHT) * _bounded_logit(_hold_top(mixture)) + EXCESS_WEIGHT * excess
+    both = (1 - EXCESS_WEIGHT) * _bounded_logit(mixture) + EXCESS_WEIGHT * excess
     return _rising_curve(1 / (1 + np.exp(-both)))
 
 
@@ -347,7 +347,7 @@ def _bounded_logit(probability: FloatVector) -> FloatVector:
 
 
 def _fit_mixture(model: ScoreModel, count: FloatVector) -> FloatVector:
-    """Return the share of right ones among the candidates of each bin in the likeliest mixture."""
+    """Return the share of right ones among the candidates of each bin in the likeliest mixture; it never falls."""
     weighted = count * min(1.0, EVIDENCE / count.sum())
     mean, precision = np.array(model.mean), np.linalg.inv(np.array(model.covariance))
 
@@ -360,7 +360,7 @@ def _fit_mixture(model: ScoreModel, count: FloatVector) -> FloatVector:
     tolerance = {"xatol": 0.005, "fatol": 0.01, "maxiter": 800}
     fits = [minimize(cost, start, method="Nelder-Mead", options=tolerance) for start in starts]
     right, wrong = _components(model, min(fits, key=lambda fit: float(fit.fun)).x)
-    return right / (right + wrong)
+    return _hold_top(right / (right + wrong))
 
 
 def _components(model: ScoreModel, parameters: FloatVector) -> tuple[FloatVector, FloatVector]:
@@ -382,8 +382,8 @@ def _hold_top(ratio: FloatVector) -> FloatVector:
 
 
 def _rising_curve(ratio: FloatVector) -> ScoreCurve:
-    """Return the probabilities of ``MIDDLES`` as a curve that never falls."""
-    value = np.interp(np.log(KNOTS / (1 - KNOTS)), MIDDLES, _hold_top(ratio))
+    """Return probabilities of ``MIDDLES`` that never fall as a curve that rises."""
+    value = np.interp(np.log(KNOTS / (1 - KNOTS)), MIDDLES, ratio)
     slope = np.linspace(0, 1e-3, len(KNOTS))
     value = np.round(np.clip(value, 1e-4, MOST) * (1 - 1e-3) + slope, CURVE_DECIMALS)
     return ScoreCurve(tuple(KNOTS.tolist()), tuple(value.tolist()))
