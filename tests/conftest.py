@@ -41,7 +41,7 @@ def tiny_pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: write_tiny_checkpoint(folder / f"{name}.safetensors", name) for name in ("attention", "standard")}
 
 
-def write_tiny_checkpoint(path: Path, architecture: str) -> Path:
+def write_tiny_checkpoint(path: Path, architecture: str, label_margin: float = 0.0) -> Path:
     """Write a hand-made network of which only the finest level takes part: it passes the negated image on."""
     import torch
 
@@ -57,7 +57,9 @@ def write_tiny_checkpoint(path: Path, architecture: str) -> Path:
         pass_dark(model)
         if architecture == "standard":
             model.decoder[0][0].weight[0, 0, 1, 1] = 1  # type: ignore[index,operator,union-attr]  (no gate that halves)
-    header = CheckpointHeader(spec, 24.0, calibration=Calibration(0.5, "by hand"), trained_with={"seed": 1})
+    header = CheckpointHeader(
+        spec, 24.0, calibration=Calibration(0.5, "by hand"), trained_with={"seed": 1}, label_margin=label_margin
+    )
     write_checkpoint(path, model, header)
     return path
 

@@ -12,7 +12,7 @@ What this module does not do: it runs no network, and finds no weight or margin;
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +30,9 @@ CLIP: Final = 1e-6
 
 NO_LIMIT: Final = 30.0
 """More logits than lie between any two clipped probabilities: as a margin or a handicap, the other network is mute."""
+
+REACH_DIAMETERS: Final = 0.25
+"""Two peaks this near to each other, in particle diameters, are the same particle."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Combination:
     standard_scale
         From the standard network's logits to those of the attention network that mean the same.
     reach_px
-        Two peaks this near are the same particle, network pixels; a quarter of the networks' particle diameter.
+        Two peaks this near are the same particle, network pixels: ``REACH_DIAMETERS`` of the networks' diameter.
     """
 
     strategy: str
@@ -77,7 +80,7 @@ class Combination:
     margin: float = 0.0
     handicap: float = 0.0
     standard_scale: LogitScale = field(default_factory=LogitScale)
-    reach_px: float = 6.0
+    reach_px: float = REACH_DIAMETERS * 24
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -86,6 +89,10 @@ class Combination:
         for name, (lowest, highest) in limits.items():
             if not lowest <= getattr(self, name) <= highest:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: expected {lowest} to {highest:g}.")
+
+    def fit(self, standard_scale: LogitScale, diameter_px: float) -> Combination:
+        """Return the combination for two networks: the scale between them, and their particle diameter in pixels."""
+        return replace(self, standard_scale=standard_scale, reach_px=REACH_DIAMETERS * diameter_px)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the combination as what JSON can hold."""
@@ -156,6 +163,23 @@ STRATEGIES: Final = {
     ),
 }
 """Name of a strategy → its rules."""
+
+SETTINGS: Final = {
+    "average w=0.5": Combination("average", weight=0.5),
+    "average w=0.25": Combination("average", weight=0.25),
+    "average w=0.75": Combination("average", weight=0.75),
+    "verify m=1": Combination("verify", margin=1.0),
+    "verify m=0": Combination("verify", margin=0.0),
+    "verify m=0.5": Combination("verify", margin=0.5),
+    "verify m=2": Combination("verify", margin=2.0),
+    "rescue m=1 h=1": Combination("rescue", margin=1.0, handicap=1.0),
+    "rescue m=1 h=0.3": Combination("rescue", margin=1.0, handicap=0.3),
+    "rescue m=0.5 h=1": Combination("rescue", margin=0.5, handicap=1.0),
+    "rescue m=0.5 h=0.3": Combination("rescue", margin=0.5, handicap=0.3),
+    "union": Combination("union"),
+    "intersection": Combination("intersection"),
+}
+"""Name → what is tried of each strategy, the plainest first: whoever chooses a hybrid chooses among these."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from relion_attn_picker.evaluation.metrics import (
     precision_recall_curve,
 )
 from relion_attn_picker.inference.answers import HybridAnswer, NetworkAnswer
-from relion_attn_picker.inference.combination import STRATEGIES, Combination, LogitScale
+from relion_attn_picker.inference.combination import SETTINGS, STRATEGIES, Combination, LogitScale
 from relion_attn_picker.inference.hybrid_folder import MEMBERS, hybrid_checkpoints
 from relion_attn_picker.inference.predictor import HybridPredictor
 from relion_attn_picker.io.calibration_file import (
@@ -51,15 +51,6 @@ log = logging.getLogger(__name__)
 
 TIE: Final = 0.001
 """Average precisions that differ by less than this are taken as equal: seeds alone change them by several times it."""
-
-CHOICES: Final[Mapping[str, Sequence[Mapping[str, float]]]] = {
-    "average": [{"weight": weight} for weight in (0.25, 0.5, 0.75)],
-    "verify": [{"margin": margin} for margin in (0.0, 0.5, 1.0, 2.0)],
-    "rescue": [{"margin": margin, "handicap": handicap} for margin in (0.5, 1.0) for handicap in (0.3, 1.0)],
-    "union": [{}],
-    "intersection": [{}],
-}
-"""Strategy → the parameters among which its best are chosen."""
 
 
 @dataclass(frozen=True)
@@ -135,15 +126,10 @@ def calibrate(
     areas = [sum(each.area for each in data_set) for data_set in sets]
     models = {name: fit_score_model(_samples(matches, areas)) for name, matches in members.items()}
     scale = _scale_of_standard(models)
-    reach = sets[0][0].diameter_px / 4
-    tried = {
-        strategy: {
-            choice: _match_all(Contender(strategy, choice), sets)
-            for parameters in CHOICES[strategy]
-            for choice in [Combination(strategy, standard_scale=scale, reach_px=reach, **parameters)]
-        }
-        for strategy in STRATEGIES
-    }
+    tried: dict[str, dict[Combination, Matches]] = {strategy: {} for strategy in STRATEGIES}
+    for setting in SETTINGS.values():
+        choice = setting.fit(scale, predictor.header.particle_diameter_px)
+        tried[setting.strategy][choice] = _match_all(Contender(setting.strategy, choice), sets)
     table = [_row(name, {None: matches}) for name, matches in members.items()]
     table += [_row(strategy, choices) for strategy, choices in tried.items()]
     _add_precision_at_equal_recall(table, members, tried)

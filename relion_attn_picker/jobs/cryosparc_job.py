@@ -134,8 +134,8 @@ def run_live_job(
             to_cryosparc.report(number, result)
 
         summary = run_picking_job(job, request, report_both, job.abort_requested)
-        picks = read_selected_picks(job, request.micrographs, exposures.items, request.options, summary.point)
-        table = make_pick_table(picks, np.random.default_rng(), min_distance=request.options.min_distance_or_default)
+        picks = read_selected_picks(job, request.micrographs, exposures.items, summary.options, summary.point)
+        table = make_pick_table(picks, np.random.default_rng(), min_distance=summary.options.min_distance_or_default)
         _log_plots(external, job, request, picks, summary)
         external.save_output(OUTPUT, as_dataset(table))
         external.log(f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.point.threshold:g}.")

@@ -57,23 +57,19 @@ class JobResults:
         All candidates.
     point
         The job's operating point.
+    options
+        The job's: what they leave out (border, junk, more than the most picks of a micrograph) is no pick.
     pixel_sizes
         Name of each picked micrograph → Å per pixel.
     map_paths
         Name → probability map, where maps were kept; otherwise empty.
-    reject_junk
-        Whether candidates that have a reason to be rejected are left out.
-    border, max_picks
-        What the job's options say: Å from the edge, and the most picks a micrograph; what they leave out is no pick.
     """
 
     store: CandidateStore
     point: OperatingPoint
+    options: PickOptions
     pixel_sizes: Mapping[str, float]
     map_paths: Mapping[str, Path]
-    reject_junk: bool = False
-    border: float = 0.0
-    max_picks: int | None = None
 
 
 def evaluate_job(results: JobResults, reference: Reference, particle_diameter: float) -> Evaluation:
@@ -86,7 +82,7 @@ def evaluate_job(results: JobResults, reference: Reference, particle_diameter: f
     InputError
         If the reference lists none of the job's micrographs.
     """
-    point = results.point
+    point, options = results.point, results.options
     pixels = PixelCounts(_map_threshold(point)) if results.map_paths else None
     rejected: Counter[tuple[str, bool]] = Counter()
     check_named(reference.true, len(results.pixel_sizes), "The reference coordinates")
@@ -98,11 +94,11 @@ def evaluate_job(results: JobResults, reference: Reference, particle_diameter: f
             record, pixel_size = results.store.read(name), results.pixel_sizes[name]
             if record is None:
                 continue
-            record = record.inside(results.border / pixel_size)
-            if results.reject_junk:
+            record = record.inside((options.border or 0.0) / pixel_size)
+            if options.reject_junk:
                 rejected.update(_tally_rejected(record, point, true.yx, particle_diameter / 2 / pixel_size))
                 record = record.without_junk()
-            record = record.first(results.max_picks)
+            record = record.first(options.max_picks)
             if pixels is not None:
                 _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
             merit = point.merit(record.score)
@@ -251,9 +247,7 @@ def read_job_results(
     done = {name: pixel_size for name, pixel_size in listed.items() if name in store}
     maps = {name: map_path(folder / coordinate_name(name, PICKNAME).lstrip("/")) for name in done}
     kept = all(path.exists() for path in maps.values())
-    return JobResults(
-        store, point, done, maps if kept else {}, options.reject_junk, options.border or 0.0, options.max_picks
-    )
+    return JobResults(store, point, options, done, maps if kept else {})
 
 
 def _evaluate_coordinates(

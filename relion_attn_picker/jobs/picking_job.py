@@ -347,9 +347,7 @@ class PickJob:
         """Return what the evaluation needs to know of these micrographs."""
         maps = {m.name: self._map_path(m) for m in micrographs} if self._settings.write_maps else {}
         pixel_sizes = {m.name: m.optics.pixel_size for m in micrographs}
-        options = self._settings.options
-        border = options.border or 0.0
-        return JobResults(self.store, point, pixel_sizes, maps, options.reject_junk, border, options.max_picks)
+        return JobResults(self.store, point, self._settings.options, pixel_sizes, maps)
 
 
 def gather_scores(store: CandidateStore, micrographs: Sequence[Micrograph], options: PickOptions) -> DataSetScores:

@@ -103,10 +103,12 @@ class PickingRequest:
 class JobSummary:
     """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given.
 
-    ``learnt_border`` is the width, Å, of the band along the edges that was left out as the weights' labels had done.
+    ``options`` are those that the picks were selected with: the request's, with the border that the weights' labels
+    had where the request gave none. ``learnt_border`` is its width, Å.
     """
 
     results: Sequence[MicrographResult]
+    options: PickOptions
     point: OperatingPoint
     evaluation: Evaluation | None
     picker: str
@@ -357,7 +359,7 @@ class PickingSession:
             write_evaluation(self._job.path, evaluation)
         self._write_logfile([result for result in results if result.reason is None])
         picker = describe_weights(self._request.weights)
-        return JobSummary(results, self._point, evaluation, picker, self._learnt_border)
+        return JobSummary(results, self._request.options, self._point, evaluation, picker, self._learnt_border)
 
     def _write_logfile(self, done: Sequence[MicrographResult]) -> None:
         """Write the plots again, now with what was picked on the first, a middle and the last micrograph."""

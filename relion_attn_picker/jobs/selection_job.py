@@ -201,12 +201,10 @@ def _run_held_job(
     evaluation = None
     if reference is not None:
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
-        options = request.options
-        border = options.border or 0.0
-        job_results = JobResults(store, point, done, {}, options.reject_junk, border, options.max_picks)
+        job_results = JobResults(store, point, request.options, done, {})
         evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
-    return JobSummary(results, point, evaluation, earlier.picker)
+    return JobSummary(results, request.options, point, evaluation, earlier.picker)
 
 
 def _results_not_reached(

@@ -12,6 +12,7 @@ from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.jobs.picking_job import MicrographResult
 from relion_attn_picker.jobs.picking_session import JobSummary
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
+from relion_attn_picker.options import PickOptions
 from relion_attn_picker.relion.job import JobDirectory
 
 
@@ -52,9 +53,9 @@ def test_raised_cut_tells_what_to_do_if_there_are_particles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], n_picks: int, advice: str
 ) -> None:
     point = OperatingPoint(0.9, "raised, as these micrographs seem empty", ScoreCurve((0.1, 0.9), (0.05, 0.95)))
-    print_summary(
-        JobDirectory.open(str(tmp_path)), JobSummary([a_result("a.mrc", n_picks)], point, None, "a.safetensors")
-    )
+    options = PickOptions(particle_diameter=100)
+    summary = JobSummary([a_result("a.mrc", n_picks)], options, point, None, "a.safetensors")
+    print_summary(JobDirectory.open(str(tmp_path)), summary)
     said = capsys.readouterr().out
     assert f"{advice}\n If they are faint, --mode recall picks more of them, and more dirt\n" in said
     assert "expected of these picks" not in said

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.io.cryosparc import make_table, read_cs, write_cs
+from tests.conftest import write_tiny_checkpoint
 
 if TYPE_CHECKING:
     from tests.contract.conftest import CryosparcClient
@@ -42,6 +43,7 @@ codes = [run_plain_command(group, arguments) for arguments in json.loads(sys.arg
 print("codes", json.dumps(codes))
 """
 """Several commands in one process: torch is imported once."""
+MARGIN_RUNS = {"default": [], "border": ["--border", "0"]}
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,16 @@ def test_command(server: Server, tmp_path: Path, tiny_checkpoint: Path) -> None:
     assert "P9" in done.stderr
     assert (tmp_path / "a/RELION_JOB_EXIT_SUCCESS").exists() and (tmp_path / "c/RELION_JOB_EXIT_FAILURE").exists()
     assert "done before" in done.stdout
+
+
+def test_picks_stop_where_the_labels_of_the_weights_did(server: Server, tmp_path: Path) -> None:
+    """The particle lies 150 Å from the edge, the labels stopped 180 Å from it: CryoSPARC gets what the job picks."""
+    weights = write_tiny_checkpoint(tmp_path / "margin.safetensors", "attention", label_margin=2.5)
+    commands = [command(tmp_path / name, *more, weights=weights) for name, more in MARGIN_RUNS.items()]
+    done = server.run(["-c", DRIVER, json.dumps(commands)])
+    assert "codes [0, 0]" in done.stdout, done.stdout + done.stderr
+    ends = [job["log"][-1][1] for job in list(server.jobs().values())[-2:]]
+    assert ends == [f"Saved {n} picks on 1 micrographs, threshold 0.99." for n in (0, 1)]
 
 
 RUN_TWICE = """

@@ -7,36 +7,17 @@ networks' logits mean the same needs no truth: it is found from their scores alo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_attn_picker.inference.combination import Combination, LogitScale, combine_maps, combined_map, to_logits
+from relion_attn_picker.inference.combination import SETTINGS, LogitScale, combine_maps, combined_map, to_logits
 from relion_attn_picker.inference.peaks import find_peaks
 from relion_attn_picker.picks import Peaks, ProbabilityMap
 
 FEWEST_SCORES: Final = 20
 """Scores from which a scale is found; with fewer, the logits are taken as they are."""
-
-SETTINGS: Final[dict[str, Combination]] = {
-    "average w=0.5": Combination("average", weight=0.5),
-    "average w=0.25": Combination("average", weight=0.25),
-    "average w=0.75": Combination("average", weight=0.75),
-    "verify m=1": Combination("verify", margin=1.0),
-    "verify m=0": Combination("verify", margin=0.0),
-    "verify m=2": Combination("verify", margin=2.0),
-    "verify m=4": Combination("verify", margin=4.0),
-    "rescue m=1 h=1": Combination("rescue", margin=1.0, handicap=1.0),
-    "rescue m=1 h=0.3": Combination("rescue", margin=1.0, handicap=0.3),
-    "rescue m=2 h=1": Combination("rescue", margin=2.0, handicap=1.0),
-    "rescue m=2 h=2": Combination("rescue", margin=2.0, handicap=2.0),
-    "union": Combination("union"),
-    "intersection": Combination("intersection"),
-}
-"""Name of a setting → what it is, the plainest of each strategy first; margins and handicaps in logits."""
-
 
 CHOSEN: Final = "hybrid"
 """The contender whose strategy is chosen as well."""
@@ -81,11 +62,12 @@ def combine_every_way(
     scale: LogitScale,
     score_floor: float,
     min_distance_px: float,
+    diameter_px: float,
 ) -> tuple[Mapping[str, Peaks], Mapping[str, NDArray[np.float64]]]:
     """Return the peaks of every setting, and its map of logits ``(h, w)``, by name of the setting."""
     peaks, logits = {}, {}
     for name, setting in SETTINGS.items():
-        combination = replace(setting, standard_scale=scale)
+        combination = setting.fit(scale, diameter_px)
         peaks[name] = combine_maps(attention, standard, combination, score_floor, min_distance_px).peaks
         logits[name] = to_logits(combined_map(attention, standard, combination).values)
     return peaks, logits

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.evaluation.pixel_histograms import BINS, PixelHistogram, count_pixels
 from relion_attn_picker.evaluation.pixels import draw_discs
-from relion_attn_picker.inference.combination import LogitScale, to_logits
+from relion_attn_picker.inference.combination import SETTINGS, LogitScale, to_logits
 from relion_attn_picker.inference.peaks import PEAKS_VERSION, find_peaks
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
@@ -29,7 +29,7 @@ from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.io.pixel_counts import PixelRecord, PixelStore
-from relion_attn_picker.jobs.comparison.hybrids import SETTINGS, combine_every_way, find_scale
+from relion_attn_picker.jobs.comparison.hybrids import combine_every_way, find_scale
 from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, NETWORKS, InferenceOptions
@@ -187,16 +187,16 @@ class _Cache:
         """Find the candidates of both networks and every setting, count their pixels, and keep them."""
         micrograph = test_set.micrographs[place]
         attention, standard = (maps[name] for name in NETWORKS)
-        distance = MIN_DISTANCE_DIAMETERS * test_set.particle_diameter / attention.pixel_size
-        peaks, logits = combine_every_way(attention, standard, scale, SCORE_FLOOR, distance)
+        diameter = test_set.particle_diameter / attention.pixel_size
+        distance = MIN_DISTANCE_DIAMETERS * diameter
+        peaks, logits = combine_every_way(attention, standard, scale, SCORE_FLOOR, distance, diameter)
         every_peaks = {name: find_peaks(maps[name], SCORE_FLOOR, distance) for name in NETWORKS} | dict(peaks)
         every_logits = {name: to_logits(maps[name].values) for name in NETWORKS} | dict(logits)
         for name, found in every_peaks.items():
             self._stores[name].append(_record(micrograph, found, shape, self._fingerprint(micrograph)))
         height, width = attention.values.shape
         to_map = micrograph.optics.pixel_size / attention.pixel_size
-        radius = test_set.particle_diameter / 2 / attention.pixel_size
-        truth = draw_discs((height, width), test_set.yx[place] * to_map, radius)
+        truth = draw_discs((height, width), test_set.yx[place] * to_map, diameter / 2)
         histograms = {name: count_pixels(values, truth) for name, values in every_logits.items()}
         counts = {name: np.stack([each.positives, each.negatives]) for name, each in histograms.items()}
         self._pixels.append(PixelRecord(micrograph.name, self._fingerprint(micrograph), counts, seconds))
