@@ -6,9 +6,11 @@ A reader, and a job that goes on after it was killed, find the old file, the new
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from relion_attn_picker.errors import InputError
 
 PARTIAL = ".partial"
 """What is added to a file's name until it is complete; what a kill leaves is overwritten by the next attempt."""
@@ -53,3 +55,28 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy the contents of a file; see ``replacing``."""
     with replacing(target) as partial:
         shutil.copyfile(source, partial)
+
+
+def refuse_other_files(folder: Path, files: Iterable[Path], pattern: str) -> None:
+    """Refuse a folder where a new set of files would leave some that its reader would take for its own.
+
+    Parameters
+    ----------
+    folder
+        Where the new ``files`` are to be written; it may be absent.
+    files
+        All that will be written.
+    pattern
+        Of names that belong to such a set, in the folder and below.
+
+    Raises
+    ------
+    InputError
+        If there are others.
+    """
+    others = sorted(set(folder.rglob(pattern)) - set(files)) if folder.is_dir() else []
+    if others:
+        raise InputError(
+            f"{folder} has {len(others)} files of coordinates that are not of these micrographs and would count as if "
+            f"they were, the first {others[0].relative_to(folder)}: remove them, or give another folder."
+        )

@@ -15,7 +15,7 @@ from relion_attn_picker.cli._options import PickingChoices
 from relion_attn_picker.errors import JobAborted
 from relion_attn_picker.inference.rejection import describe_reason
 from relion_attn_picker.inference.weights import describe_weights, find_weights
-from relion_attn_picker.jobs.diameter_job import estimate_once
+from relion_attn_picker.jobs.diameter_job import SAMPLE, estimate_once
 from relion_attn_picker.jobs.micrograph_list import ListedMicrographs
 from relion_attn_picker.jobs.picking_job import FAILED_FILE, REJECTED_FILE, MicrographResult, count_rejected
 from relion_attn_picker.jobs.picking_session import JobSummary, PickingRequest, PickingSession, run_picking_job
@@ -64,7 +64,9 @@ def watch_into_job(
         return sessions[0]
 
     try:
-        watch(GrowingList(inputs, choices.pixel_size, job.path), start, options, job.abort_requested)
+        growing = GrowingList(inputs, choices.pixel_size, job.path)
+        least = SAMPLE if choices.estimate_diameter else 1
+        watch(growing, start, options, job.abort_requested, least=least)
     except JobAborted:
         if sessions:
             print(" Watching has ended. The same command without --watch picks what is left,", end="")

@@ -242,12 +242,11 @@ def _total_interval(
     error = standard_error(resampled)
     if n_seeds < 2 or n_micrographs < 2 or not math.isfinite(error) or not math.isfinite(seed_spread):
         return NOTHING
-    parts = {n_micrographs - 1: error**2}
-    parts[n_seeds - 1] = parts.get(n_seeds - 1, 0.0) + seed_spread**2 / n_seeds
-    variance = sum(parts.values())
+    parts = ((n_micrographs - 1, error**2), (n_seeds - 1, seed_spread**2 / n_seeds))
+    variance = sum(part for _, part in parts)
     if variance == 0:
         return value, value
-    freedom = variance**2 / sum(part**2 / degrees for degrees, part in parts.items())
+    freedom = variance**2 / sum(part**2 / degrees for degrees, part in parts)
     return t_interval(value, math.sqrt(variance), freedom)
 
 

@@ -65,6 +65,25 @@ class ExposurePicks:
     score: FloatArray | DoubleArray | None
 
 
+def have_scores(picks: Sequence[ExposurePicks]) -> bool:
+    """Tell whether picks have scores; exposures without a pick have no say, unless there is no pick at all.
+
+    Raises
+    ------
+    InputError
+        If those of some exposures have, and those of others not.
+    """
+    filled = [entry for entry in picks if len(entry.yx)] or picks
+    without = [entry for entry in filled if entry.score is None]
+    if 0 < len(without) < len(filled):
+        raise InputError(
+            f"{len(without)} of {len(filled)} micrographs have picks without a score, the first "
+            f"{without[0].exposure.path}, and others have some: CryoSPARC sorts by it, so "
+            "give all picks one, or none."
+        )
+    return not without
+
+
 def make_pick_table(
     picks: Sequence[ExposurePicks],
     rng: np.random.Generator,
@@ -88,10 +107,10 @@ def make_pick_table(
     Raises
     ------
     InputError
-        If a pick lies outside its micrograph, or has a score that is no finite number.
+        If a pick lies outside its micrograph, has no score where others have one, or one that is no finite number.
     """
     counts = [len(entry.yx) for entry in picks]
-    has_scores = all(entry.score is not None for entry in picks)
+    has_scores = have_scores(picks)
     exposures = [entry.exposure for entry in picks]
     columns: dict[str, Sequence[Any]] = {
         "location/micrograph_uid": [exposure.uid for exposure in exposures],

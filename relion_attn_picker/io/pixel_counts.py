@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from relion_attn_picker.io.image_stamp import ImageStamp
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,15 @@ class PixelRecord:
         By name of a map: pixels on particles and all others, in bins, shape ``(2, b)``.
     seconds
         What took how long, by name.
+    image
+        Stamp of the micrograph's file; ``None`` where it is not known.
     """
 
     micrograph: str
     found_with: str
     counts: Mapping[str, NDArray[np.int64]]
     seconds: Mapping[str, float]
+    image: ImageStamp | None = None
 
 
 class PixelStore:
@@ -55,7 +60,8 @@ class PixelStore:
         if line is None or line["found_with"] != found_with:
             return None
         counts = {name: np.array(values, dtype=np.int64) for name, values in line["counts"].items()}
-        return PixelRecord(micrograph, found_with, counts, line["seconds"])
+        image = None if line.get("image") is None else ImageStamp(**line["image"])
+        return PixelRecord(micrograph, found_with, counts, line["seconds"], image)
 
     def append(self, record: PixelRecord) -> None:
         """Add the record of a micrograph."""
@@ -64,6 +70,7 @@ class PixelStore:
             "found_with": record.found_with,
             "counts": {name: values.tolist() for name, values in record.counts.items()},
             "seconds": dict(record.seconds),
+            "image": None if record.image is None else asdict(record.image),
         }
         with self._path.open("a", encoding="utf-8") as file:
             file.write("\n" * self._is_torn() + json.dumps(line) + "\n")

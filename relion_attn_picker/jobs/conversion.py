@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.io.cryosparc_exposures import read_exposures
+from relion_attn_picker.io.cryosparc_exposures import Exposures, read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.conversion_notes import tell_duplicates, tell_lost_boxes, tell_rounded_scores
 from relion_attn_picker.jobs.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
-from relion_attn_picker.jobs.exposure_matching import match_exposures
+from relion_attn_picker.jobs.exposure_matching import find_exposures, match_exposures
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.name_matching import match_names
 from relion_attn_picker.micrograph import pixel_sizes_contradict
 from relion_attn_picker.point_set import PointSet
+from relion_attn_picker.relion.coordinates import PixelSizes
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.point_sets import read_star_points
 
@@ -139,7 +141,13 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     images = None if options.micrographs is None else _list_images(options.micrographs)
     exposures = read_exposures(read_result(options.exposures)) if options.exposures else None
     rule = None if images is None else options.match or reader.match
-    points = _scale(_read(source, source_format, images), options.factor)
+    has_full_names = images is not None or (reader.full_names and options.match is None)
+    exposure_rule = None if has_full_names else options.match or EXPOSURE_RULE
+    read = reader.read
+    if read is read_star_points:  # refined shifts are in Å, and the pixels are those that were picked on
+        pixel_sizes = _pixel_sizes(images, exposures, exposure_rule, options)
+        read = partial(read_star_points, pixel_sizes=pixel_sizes)
+    points = _scale(read(source), options.factor)
     if not points.names:
         raise InputError(f"{source} holds no point and names no micrograph: there is nothing to convert.")
     _check_reach(points, source)
@@ -153,8 +161,6 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     shapes = _read_shapes(points.names, images, needs_shapes)
     if exposures is not None:
         _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
-        has_full_names = images is not None or (reader.full_names and options.match is None)
-        exposure_rule = None if has_full_names else options.match or EXPOSURE_RULE
         sizes = {} if images is None else images.pixel_sizes
         points, shapes, unknown = match_exposures(points, exposures, exposure_rule, options.strip, shapes, sizes)
         notes += _tell_unmatched(unknown, points, "list of exposures")
@@ -170,12 +176,24 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     return ConversionReport(source_format, target_format, rule, *counts, unmatched, unused, tuple(notes))
 
 
-def _read(source: Path, source_format: str, images: _Images | None) -> PointSet:
-    """Read the points; the pixel sizes of the listed micrographs bring refined shifts, which are in Å, to pixels."""
-    read = find_format(source_format).read
-    if read is read_star_points and images is not None:
-        return read_star_points(source, pixel_sizes=images.pixel_sizes)
-    return read(source)
+def _pixel_sizes(
+    images: _Images | None, exposures: Exposures | None, exposure_rule: str | None, options: ConversionOptions
+) -> PixelSizes:
+    """Return what knows the Å per pixel of the images that were picked on, by the names of the coordinates' file."""
+    if images is not None:
+        return {name: size * options.factor for name, size in images.pixel_sizes.items()}
+    if exposures is None:
+        return {}
+
+    def of_exposures(names: Sequence[str]) -> dict[str, float]:
+        found = find_exposures([name.removesuffix(options.strip) for name in names], exposures, exposure_rule)
+        return {
+            name: exposure.optics.pixel_size * options.factor
+            for name, exposure in zip(names, found, strict=True)
+            if exposure is not None
+        }
+
+    return of_exposures
 
 
 def _check_files(source: Path, source_format: str, target_format: str, options: ConversionOptions) -> None:

@@ -29,6 +29,7 @@ from relion_attn_picker.jobs.saved_options import refuse_picking_job
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints, PointSet, gather
 from relion_attn_picker.relion.job_files import STAR_DIGITS
 from relion_attn_picker.relion.point_sets import read_star_points, write_star_job, write_star_particles
+from relion_attn_picker.replacing import refuse_other_files
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def _write_files(
                 raise InputError(f"{stems[stem]} and {name} would both become {stem}{suffix}: convert them apart.")
             stems[stem] = name
         _check_folder(path, f"or one that ends in {suffix} for one micrograph")
+        refuse_other_files(path, [path / f"{stem}{suffix}" for stem in stems], f"*{suffix}")
         make_folder(path)
         for stem, each in zip(stems, points.micrographs(), strict=True):
             write(path / f"{stem}{suffix}", each, context)

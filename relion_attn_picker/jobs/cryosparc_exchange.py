@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from relion_attn_picker.io.cryosparc_names import MicrographFinder
 from relion_attn_picker.io.cryosparc_picks import (
     ExposurePicks,
     LocatedPicks,
+    have_scores,
     make_pick_table,
     pick_slots,
     place_picks,
@@ -33,9 +35,10 @@ from relion_attn_picker.io.cryosparc_picks import (
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.jobs.exposure_matching import compare_pixel_sizes
+from relion_attn_picker.jobs.exposure_matching import check_shape, compare_pixel_sizes
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
+from relion_attn_picker.jobs.reference import check_pixel_size
 from relion_attn_picker.jobs.saved_options import has_saved_options, read_saved_options, refuse_picking_job
 from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.picks import FloatArray
@@ -55,6 +58,7 @@ from relion_attn_picker.relion.micrographs import (
     read_micrographs,
     write_micrographs,
 )
+from relion_attn_picker.relion.point_sets import refuse_other_coordinates
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +147,7 @@ def find_exposure_folder(exposures: Exposures, project_dir: Path | None) -> Path
 
 def _check_header(exposure: Exposure, path: Path, contradictions: dict[tuple[float, float], str]) -> None:
     header = read_header(path)
-    if header.shape != exposure.shape:
-        raise InputError(
-            f"{path} has {header.shape[1]}×{header.shape[0]} pixels, but CryoSPARC says "
-            f"{exposure.shape[1]}×{exposure.shape[0]}: it is another file, or was binned since."
-        )
+    check_shape(str(path), header.shape, exposure.shape)
     listed = exposure.optics.pixel_size
     if header.pixel_size is not None and pixel_sizes_contradict(header.pixel_size, listed):
         contradictions.setdefault((round(header.pixel_size, 3), round(listed, 3)), str(path))
@@ -207,10 +207,11 @@ def export_picks(
         raise InputError(f"The smallest distance is {min_distance:g}: expected Å, 0 or more.")
     if seed is not None and seed < 0:
         raise InputError(f"The seed is {seed}: expected 0 or more.")
-    coordinates = open_coordinates(picks)
+    coordinates = open_coordinates(picks, pixel_sizes=partial(_find_pixel_sizes, exposures))
     indices = _match_exposures(coordinates, exposures, picks)
-    folder = picks if picks.is_dir() else picks.parent
-    settings = _compare_job(folder, {name: exposures.items[index] for name, index in indices.items()})
+    matched = {name: exposures.items[index] for name, index in indices.items()}
+    check_pixel_size(coordinates, picks, {name: exposure.optics.pixel_size for name, exposure in matched.items()})
+    settings = _compare_job(picks if picks.is_dir() else picks.parent, matched)
     entries = [_read_exposure_picks(coordinates, name, exposures.items[index]) for name, index in indices.items()]
     if exposures.is_exported:
         log.warning("The exposures are an exported copy: paths are written without its mark '>'; uids tell who is who.")
@@ -223,6 +224,13 @@ def export_picks(
     write_group(csg, cs.name, slots, len(table), title=title, version=exposures.version, created=datetime.now())
     star = _write_star(out / f"{GROUP_NAME}.star", entries, flip_y)
     return ExportedPicks(cs, csg, star, len(table), len(entries), "pick_stats" in slots)
+
+
+def _find_pixel_sizes(exposures: Exposures, names: Sequence[str]) -> dict[str, float]:
+    """Return the Å per pixel of those of the names that are among the exposures."""
+    items = exposures.items
+    found = MicrographFinder([item.uid for item in items], [item.path for item in items]).find_all(names)
+    return {name: items[index].optics.pixel_size for name, index in found.items()}
 
 
 def _match_exposures(coordinates: Coordinates, exposures: Exposures, picks: Path) -> dict[str, int]:
@@ -286,7 +294,7 @@ def _write_star(path: Path, entries: Sequence[ExposurePicks], flip_y: bool) -> P
         path.unlink(missing_ok=True)
         log.warning("Micrographs in different folders have the same file name: no STAR file, use the result group.")
         return None
-    has_scores = all(entry.score is not None for entry in entries)
+    has_scores = have_scores(entries)
     points = (
         (name, place_picks(entry, flip_y), entry.score if has_scores else None)
         for name, entry in zip(names, entries, strict=True)
@@ -326,17 +334,20 @@ def import_picks(
     Raises
     ------
     InputError
-        If the picks are none, none is on a listed micrograph, a pixel size contradicts, or the folder is that of a
-        picking job, or another process is at work in it.
+        If the picks are none, none is on a listed micrograph, a pixel size or the shape of an image contradicts, or the
+        folder is that of a picking job, has coordinates of other micrographs, or another process is at work in it.
     """
     located = read_located_picks(read_result(paths).columns, flip_y=flip_y)
     if not located.paths:
         raise InputError(f"{', '.join(map(str, paths))}: there are no picks in it.")
     warn_of_losses(located)
     names = _name_located(located, micrographs_star)
+    if micrographs_star is not None:
+        _check_images(located, names, find_project_dir(micrographs_star, list(names)))
     scores = _finite_scores([located.score[index] for index in names.values()])
     files = coordinate_paths(out, list(names))
     refuse_picking_job(Path(out))
+    refuse_other_coordinates(Path(out), files)
     job = JobDirectory.open(out)
     with hold_folder(job.path):
         for index, file, score in zip(names.values(), files, scores, strict=True):
@@ -344,10 +355,19 @@ def import_picks(
             yx = located.yx[index]
             write_picks(file, yx, score, located.shapes[index])
         write_coordinate_index(job.path / INDEX_FILE, list(names), [job.output_name(file) for file in files])
-        if micrographs_star is not None:
+        if micrographs_star is None:
+            (job.path / SUFFIX_FILE).unlink(missing_ok=True)  # an earlier one would name another list
+        else:
             write_coords_suffix(job.path / SUFFIX_FILE, str(micrographs_star))
     n_picks = sum(len(located.yx[index]) for index in names.values())
     return ImportedPicks(job.path / INDEX_FILE, n_picks, len(names))
+
+
+def _check_images(located: LocatedPicks, names: Mapping[str, int], project_dir: Path) -> None:
+    """Refuse picks on images of another shape than those listed, as far as these are here."""
+    for name, index in names.items():
+        if (project_dir / name).is_file():
+            check_shape(name, read_header(project_dir / name).shape, located.shapes[index])
 
 
 def _finite_scores(scores: Sequence[FloatArray | None]) -> Sequence[FloatArray | None]:

@@ -38,7 +38,7 @@ def match_exposures(
     InputError
         If CryoSPARC has none of the names, one fits several, or a shape or pixel size contradicts.
     """
-    listed = _find_exposures([name.removesuffix(strip) for name in points.names], exposures, rule)
+    listed = find_exposures([name.removesuffix(strip) for name in points.names], exposures, rule)
     for number, (name, exposure) in enumerate(zip(points.names, listed, strict=True)):
         if exposure is not None:
             _check_exposure(name, None if shapes is None else shapes[number], pixel_sizes.get(name), exposure)
@@ -47,7 +47,14 @@ def match_exposures(
     return points.rename([None if exposure is None else exposure.path for exposure in listed]), kept, unknown
 
 
-def _find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None) -> list[Exposure | None]:
+def find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None) -> list[Exposure | None]:
+    """Return the exposure of each name, ``None`` where there is none, by a rule as for ``match_exposures``.
+
+    Raises
+    ------
+    InputError
+        If CryoSPARC has none of the names, or one fits several.
+    """
     by_path = {item.path: item for item in exposures.items}
     listed: list[Exposure | None]
     if rule is None:
@@ -68,13 +75,19 @@ def _find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None
 
 def _check_exposure(name: str, shape: tuple[int, int] | None, pixel_size: float | None, exposure: Exposure) -> None:
     """Refuse an image whose shape or pixel size, where known, is not what CryoSPARC says."""
-    if shape is not None and shape != exposure.shape:
-        raise InputError(
-            f"{name} has {shape[1]}×{shape[0]} pixels, but CryoSPARC says "
-            f"{exposure.shape[1]}×{exposure.shape[0]}: it is another file, or was binned since."
-        )
+    if shape is not None:
+        check_shape(name, shape, exposure.shape)
     if pixel_size is not None:
         compare_pixel_sizes({name: (pixel_size, exposure.optics.pixel_size)})
+
+
+def check_shape(name: str, shape: tuple[int, int], stated: tuple[int, int]) -> None:
+    """Raise ``InputError`` if an image's shape ``(h, w)`` is not the one that CryoSPARC states."""
+    if shape != stated:
+        raise InputError(
+            f"{name} has {shape[1]}×{shape[0]} pixels, but CryoSPARC says {stated[1]}×{stated[0]}: it is another file, "
+            "or was binned since."
+        )
 
 
 def compare_pixel_sizes(sizes: Mapping[str, tuple[float, float]]) -> None:

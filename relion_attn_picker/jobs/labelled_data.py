@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,13 +19,13 @@ from relion_attn_picker.evaluation.label_margin import LabelledFrame, find_label
 from relion_attn_picker.evaluation.orientation import EvenSample
 from relion_attn_picker.io.mrc import read_header, read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, warn_of_enlargement
-from relion_attn_picker.jobs.reference import open_reference
+from relion_attn_picker.jobs.reference import check_named, open_reference
 from relion_attn_picker.jobs.set_names import name_sets
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.micrographs import read_micrographs
-from relion_attn_picker.training.crops import LabelledImage, LabelledSource, digest_labels
+from relion_attn_picker.training.crops import ImageFile, LabelledImage, LabelledSource, digest_labels
 from relion_attn_picker.training_options import CropOptions
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,13 @@ class LabelledMicrographs:
     ignored_yx: Sequence[FloatArray]
     project_dir: Path
 
+    def list_files(self) -> list[ImageFile]:
+        """Return what is known of each micrograph before it is read."""
+        return [
+            ImageFile((self.project_dir / each.name).resolve(), each.optics.pixel_size, len(yx))
+            for each, yx in zip(self.micrographs, self.yx, strict=True)
+        ]
+
     @property
     def digest(self) -> str:
         """By which these labels are known again (``digest_labels``)."""
@@ -109,8 +116,7 @@ def read_labelled_source(data: TrainingData, name: str | None = None) -> Labelle
     Raises
     ------
     InputError
-        If a file cannot be read, no micrograph of the list is labelled, or (when it is read) a label lies outside its
-        image.
+        As ``read_labels``, or (when it is read) if a label lies outside its image.
     """
     return make_labelled_source(data, read_labels(data), name)
 
@@ -121,12 +127,14 @@ def read_labels(data: TrainingData) -> LabelledMicrographs:
     Raises
     ------
     InputError
-        If a file cannot be read, or no micrograph of the list is labelled.
+        If a file cannot be read, no micrograph of the list is labelled, or the labels are those of one unnamed
+        micrograph or have another pixel size.
     """
     micrographs = read_micrographs(data.micrographs_star)
     project_dir = find_project_dir(data.micrographs_star, [each.name for each in micrographs])
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
     reference = open_reference(data.coordinates, project_dir, sizes)
+    check_named(reference.true, len(micrographs), str(data.coordinates))
     tables = ((micrograph, reference.true.read(micrograph.name)) for micrograph in micrographs)
     labelled = [(micrograph, table.yx) for micrograph, table in tables if table is not None]
     if not labelled:
@@ -162,7 +170,9 @@ def make_labelled_source(data: TrainingData, labels: LabelledMicrographs, name: 
     description = f"{n_particles} particles of {data.particle_diameter:g} Å on {len(readers)} real micrographs"
     if margin:
         description += f", none within {margin * data.particle_diameter:.0f} Å of the edges"
-    return LabelledSource(name, description, readers, data.weight, labels.digest, label_margin=margin)
+    return LabelledSource(
+        name, description, readers, data.weight, labels.digest, label_margin=margin, files=labels.list_files()
+    )
 
 
 def _find_margin(labels: LabelledMicrographs, particle_diameter: float) -> float:
@@ -198,12 +208,7 @@ def _read_labelled(
         If a label lies more than half a diameter outside.
     """
     image = read_image(path)
-    outside = np.maximum(-0.5 - yx, yx - (np.array(image.shape) - 0.5)).max(axis=1)
-    if (outside > particle_diameter / 2 / micrograph.optics.pixel_size).any():
-        raise InputError(
-            f"{micrograph.name} has labels outside its image of {image.shape[1]}×{image.shape[0]} pixels: the "
-            "coordinates belong to other micrographs or to another binning."
-        )
+    outside = check_inside(micrograph, image, yx, particle_diameter)
     cut = int(margin * particle_diameter / micrograph.optics.pixel_size)
     inner = image[cut : image.shape[0] - cut, cut : image.shape[1] - cut]
     return LabelledImage(
@@ -211,13 +216,25 @@ def _read_labelled(
     )
 
 
-def count_held_out(count: int, hold_out: int | None) -> int:
-    """Return how many of ``count`` labelled micrographs are held out; ``hold_out`` as in ``TrainingData``."""
-    return min(MOST_HELD_OUT, max(1, count // 5)) if hold_out is None else hold_out
+def check_inside(micrograph: Micrograph, image: FloatArray, yx: FloatArray, particle_diameter: float) -> FloatArray:
+    """Return how far labels ``(n, 2)`` lie outside their image, pixels ``(n,)``; below 0 inside.
+
+    Raises
+    ------
+    InputError
+        If one lies more than half a diameter (Å) outside.
+    """
+    outside: FloatArray = np.maximum(-0.5 - yx, yx - (np.array(image.shape) - 0.5)).max(axis=1)
+    if (outside > particle_diameter / 2 / micrograph.optics.pixel_size).any():
+        raise InputError(
+            f"{micrograph.name} has labels outside its image of {image.shape[1]}×{image.shape[0]} pixels: the "
+            "coordinates belong to other micrographs or to another binning."
+        )
+    return outside
 
 
 def split_source(source: LabelledSource, hold_out: int | None) -> tuple[LabelledSource, LabelledSource]:
-    """Return the source without its last ``hold_out`` micrographs, and these alone.
+    """Return the source without its last ``hold_out`` micrographs (as in ``TrainingData``), and these alone.
 
     Raises
     ------
@@ -225,7 +242,7 @@ def split_source(source: LabelledSource, hold_out: int | None) -> tuple[Labelled
         If nothing would be left to train on.
     """
     count = len(source.micrographs)
-    kept_out = count_held_out(count, hold_out)
+    kept_out = min(MOST_HELD_OUT, max(1, count // 5)) if hold_out is None else hold_out
     if not 0 <= kept_out < count:
         raise InputError(
             f"{source.name} has {count} labelled micrographs, of which {kept_out} shall be held out for validation: "
@@ -233,10 +250,24 @@ def split_source(source: LabelledSource, hold_out: int | None) -> tuple[Labelled
         )
     split = count - kept_out
     return (
-        replace(
-            source,
-            micrographs=source.micrographs[:split],
-            description=f"{source.description}; the last {kept_out} held out",
-        ),
-        replace(source, micrographs=source.micrographs[split:]),
+        source.part(slice(split), f"{source.description}; the last {kept_out} held out"),
+        source.part(slice(split, None), source.description),
     )
+
+
+def refuse_common_images(trained_on: Sequence[LabelledSource], held_out: Sequence[LabelledSource]) -> None:
+    """Refuse to judge a network by images that it is trained on, as sets of one list with other labels may bring.
+
+    Raises
+    ------
+    InputError
+        If an image is in both.
+    """
+    owners = {file.path: source.name for source in trained_on for file in source.files}
+    for source in held_out:
+        common = [file.path for file in source.files if file.path in owners]
+        if common:
+            raise InputError(
+                f"{len(common)} images are trained on in {owners[common[0]]} and held out in {source.name}, the first "
+                f"{common[0]}: no figure of the training would mean anything; hold out the same micrographs of both."
+            )

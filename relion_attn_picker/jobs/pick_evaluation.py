@@ -23,7 +23,6 @@ from relion_attn_picker.evaluation.evaluate import (
     evaluate_picks,
 )
 from relion_attn_picker.evaluation.matching import lie_beside
-from relion_attn_picker.evaluation.orientation import SAMPLE, EvenSample
 from relion_attn_picker.evaluation.pixels import PixelCounts, draw_discs
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.inference.rejection import reason_name
@@ -267,10 +266,14 @@ def _evaluate_coordinates(
     pairs = [(name, picks.read(name), reference.true.read(name)) for name in names]
     common = [(name, found, true) for name, found, true in pairs if found is not None and true is not None]
     check_overlap(len(common), len(names), "the picks")
+    _warn_of_unmatched(picks, reference.true, names, len(common), listed)
     micrographs = []
-    shapes = _read_sampled_shapes([name for name, _, _ in common], project_dir)
+    shapes = _read_shapes([name for name, _, _ in common], project_dir)
+    sizes = listed or {}
+    if names == [SINGLE] and len(sizes) == 1:
+        sizes = dict.fromkeys(names, *sizes.values())
     for name, found, true in common:
-        size = pixel_size if listed is None else listed.get(name)
+        size = sizes.get(name, None if listed and names != [SINGLE] else pixel_size)
         if size is None:
             raise InputError(
                 f"The pixel size of {name} is not known: give --pixel_size, or --micrographs with its list."
@@ -287,11 +290,30 @@ def _evaluate_coordinates(
     )
 
 
-def _read_sampled_shapes(names: Sequence[str], project_dir: Path) -> dict[str, tuple[int, int]]:
-    """Return ``(h, w)`` of those micrographs whose orientation will be looked at, as far as their images are here."""
-    sampled = [names[position] for position in EvenSample.positions(len(names), SAMPLE)]
+def _warn_of_unmatched(
+    picks: Coordinates, true: Coordinates, names: Sequence[str], n_common: int, listed: Mapping[str, float] | None
+) -> None:
+    """Tell what is not scored: a list of coordinates may leave out micrographs that have none."""
+    if n_common < len(names):
+        log.warning("If they were picked and nothing was found, the recall is lower than what is told.")
+    if true.micrograph_names is None:
+        return
+    unlisted = {name for name in picks.micrograph_names or () if listed is None or name in listed}
+    tables = [picks.read(name) for name in sorted(unlisted - set(true.micrograph_names))]
+    n_picks = sum(len(table.yx) for table in tables if table is not None)
+    if n_picks:
+        log.warning(
+            "%d picks on %d micrographs that the reference coordinates do not list are not scored; if there is no "
+            "particle, they are wrong, and the precision is lower than what is told.",
+            n_picks,
+            len(tables),
+        )
+
+
+def _read_shapes(names: Sequence[str], project_dir: Path) -> dict[str, tuple[int, int]]:
+    """Return ``(h, w)`` of those micrographs whose images are here."""
     shapes = {}
-    for name in sampled:
+    for name in names:
         try:
             shapes[name] = read_header(project_dir / name).shape
         except InputError as error:  # the picks can be scored without their images

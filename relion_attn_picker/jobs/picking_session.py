@@ -351,15 +351,23 @@ class PickingSession:
             self._write_lists()
         results = list(self._results.values())
         _check_failures(results, self._request.max_failures)
-        evaluation = None
-        if self._reference is not None and self._picking is not None:
-            done = [result.micrograph for result in results if result.reason is None]
-            job_results = self._picking.results_of(done, self._point)
-            evaluation = evaluate_job(job_results, self._reference, self._request.options.particle_diameter)
-            write_evaluation(self._job.path, evaluation)
+        evaluation = self._evaluate([result.micrograph for result in results if result.reason is None])
         self._write_logfile([result for result in results if result.reason is None])
         picker = describe_weights(self._request.weights)
         return JobSummary(results, self._request.options, self._point, evaluation, picker, self._learnt_border)
+
+    def _evaluate(self, done: Sequence[Micrograph]) -> Evaluation | None:
+        """Score the picks against the reference, if there is one; if it went bad since the job began, only tell so."""
+        if self._reference is None or self._picking is None:
+            return None
+        results = self._picking.results_of(done, self._point)
+        try:
+            evaluation = evaluate_job(results, self._reference, self._request.options.particle_diameter)
+        except InputError as error:
+            log.warning("The picks are not evaluated: %s", error)
+            return None
+        write_evaluation(self._job.path, evaluation)
+        return evaluation
 
     def _write_logfile(self, done: Sequence[MicrographResult]) -> None:
         """Write the plots again, now with what was picked on the first, a middle and the last micrograph."""

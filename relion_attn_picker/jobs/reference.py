@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.micrograph import pixel_sizes_contradict
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.simulation.project_folder import IGNORED_STAR
@@ -41,9 +42,10 @@ def open_reference(path: Path, project_dir: Path, pixel_sizes: Mapping[str, floa
     Raises
     ------
     InputError
-        If one of them cannot be read.
+        If one of them cannot be read, or tells another pixel size.
     """
     true = open_coordinates(path, project_dir, pixel_sizes)
+    check_pixel_size(true, path, pixel_sizes or {})
     beside = (path if path.is_dir() else path.parent) / IGNORED_STAR
     if not beside.is_file() or beside.resolve() == path.resolve():
         return Reference(true)
@@ -56,13 +58,17 @@ def open_reference_of(path: Path, project_dir: Path, pixel_sizes: Mapping[str, f
     Raises
     ------
     InputError
-        If they cannot be read, list none of the micrographs, or are of one unnamed micrograph where there are several.
+        If one of them cannot be read, they list none of the micrographs, are of one unnamed micrograph where there are
+        several, or tell another pixel size.
     """
     reference = open_reference(path, project_dir, pixel_sizes)
     check_named(reference.true, len(pixel_sizes), "The reference coordinates")
     if reference.true.micrograph_names is not None:
-        common = len(pixel_sizes.keys() & set(reference.true.micrograph_names))
-        check_overlap(common, len(pixel_sizes), "the reference coordinates", warn=False)
+        common = pixel_sizes.keys() & set(reference.true.micrograph_names)
+        check_overlap(len(common), len(pixel_sizes), "the reference coordinates", warn=False)
+        for name in common:
+            reference.true.read(name)
+            reference.read_ignored(name)
     return reference
 
 
@@ -79,6 +85,28 @@ def check_named(coordinates: Coordinates, total: int, what: str) -> None:
             f"{what} are those of one micrograph without its name, but there are {total} micrographs: give the job's "
             "folder, or a list of coordinate files."
         )
+
+
+def check_pixel_size(coordinates: Coordinates, path: Path, pixel_sizes: Mapping[str, float]) -> None:
+    """Refuse coordinates that are pixels of another size, as their file tells it, than their micrographs have.
+
+    ``pixel_sizes`` has the Å per pixel of each micrograph by the name that it has among the coordinates.
+
+    Raises
+    ------
+    InputError
+        If they are.
+    """
+    own = coordinates.pixel_size
+    if own is None:
+        return
+    for name in coordinates.micrograph_names or ():
+        size = pixel_sizes.get(name)
+        if size is not None and pixel_sizes_contradict(own, size):
+            raise InputError(
+                f"The coordinates in {path} are pixels of {own:g} Å, but {name} has {size:g} Å: attnpick convert "
+                f"--factor {own / size:.6g} makes coordinates on it, if it is the image that they were picked on."
+            )
 
 
 def check_overlap(common: int, total: int, what: str, warn: bool = True) -> None:

@@ -127,7 +127,20 @@ def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
     saved = read_saved_options(folder)
     if pixel_size is not None:
         saved = replace(saved, pixel_size=pixel_size)
+    _check_current_folder(Path(saved.micrographs), folder)
     return EarlierJob(folder, saved, read_micrographs(Path(saved.micrographs), saved.pixel_size))
+
+
+def _check_current_folder(micrographs_star: Path, folder: Path) -> None:
+    """Refuse to cut a job from another folder than it was run in: all names in its lists are relative to that one."""
+    if micrographs_star.exists():
+        return
+    for place in folder.absolute().parents:
+        if (place / micrographs_star).is_file():
+            raise InputError(
+                f"{folder} was picked in the folder {place}, which its list {micrographs_star} and the names in it are "
+                "relative to: go there and give the same command."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.folder_lock import hold_folder
-from relion_attn_picker.jobs.labelled_data import read_labelled_sources, split_source
+from relion_attn_picker.jobs.labelled_data import read_labelled_sources, refuse_common_images, split_source
 from relion_attn_picker.jobs.pseudo_labels import (
     PseudoLabelSummary,
     Teacher,
@@ -126,11 +126,10 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
     if request.teacher is not None:
         check_teacher(request.teacher, request)
     labelled = read_labelled_sources(request.labelled)
-    held_out = [
-        prepare_validation_set(source, request.crops.particle_diameter_px, Normalization())
-        for whole, data in zip(labelled, request.labelled, strict=True)
-        if (source := split_source(whole, data.hold_out)[1]).micrographs
-    ]
+    splits = [split_source(whole, data.hold_out) for whole, data in zip(labelled, request.labelled, strict=True)]
+    judges = [source for _, source in splits if source.micrographs]
+    refuse_common_images([source for source, _ in splits], judges)
+    held_out = [prepare_validation_set(each, request.crops.particle_diameter_px, Normalization()) for each in judges]
     if not held_out:
         raise InputError(
             "No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set."

@@ -15,7 +15,12 @@ from typing import Any
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.hdf5 import CropFile
-from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_sources, split_source
+from relion_attn_picker.jobs.labelled_data import (
+    TrainingData,
+    read_labelled_sources,
+    refuse_common_images,
+    split_source,
+)
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.report.curves import draw_training_curves
@@ -76,7 +81,8 @@ def run_training(
     Raises
     ------
     InputError
-        If the data cannot be used, nothing is left for validation, or the folder is another training's or process's.
+        If the data cannot be used, nothing or what is trained on is left for validation, or the folder is another
+        training's or process's.
     DeviceError
         If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """
@@ -87,6 +93,8 @@ def run_training(
     held_out = [source for _, source in splits if source.micrographs] + list(validation)
     if not held_out:
         raise InputError("No micrograph is held out for validation: give --hold_out 1 or more for one set at least.")
+    to_cut = [source for source, _ in splits] + [*sources, *([] if simulated is None else [simulated])]
+    refuse_common_images(to_cut, held_out)
     start, world = None if start_from is None else StartingWeights.read(start_from), current_world()
     normalization = Normalization() if start is None else start.checkpoint.header.normalization
     with hold_folder(folder) if world.is_first else nullcontext(), join_world(world):
@@ -94,7 +102,6 @@ def run_training(
         watched = held_out if world.is_first else []
         validation_sets = [prepare_validation_set(each, diameter_px, normalization) for each in watched]
         check_beginning(folder, validation_sets, train_options, start, crop_options, normalization)
-        to_cut = [source for source, _ in splits] + [*sources, *([] if simulated is None else [simulated])]
         crops = _make_or_open_crops(folder / "crops.h5", to_cut, crop_options, normalization, world)
         mixture = Mixture(crops, fields, crop_options, normalization)
         best = fit(folder, mixture, validation_sets, train_options, inference, report, start_from=start_from, run=run)
@@ -130,6 +137,6 @@ def _make_or_open_crops(
 
 
 def is_same_source(known: dict[str, Any], given: dict[str, Any]) -> bool:
-    """Tell whether two descriptions are of the same source; crops of an earlier version have no digest of labels."""
-    names = ["name", "description", "weight", *(["label_digest"] if "label_digest" in known else [])]
+    """Tell whether two descriptions are of the same source; crops of earlier versions tell less of theirs."""
+    names = ["name", "description", "weight", *({"label_digest", "pixel_sizes"} & known.keys())]
     return all(known[name] == given.get(name) for name in names)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.micrograph_list import OWN_LIST, ListedMicrographs, expand, find_project_dir, list_images
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
+from relion_attn_picker.relion.star import format_value
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,10 @@ class GrowingList:
         self._seen: dict[str, Stamp] = {}
         self._settled: dict[str, Stamp] = {}
         self._known_sizes: dict[str, float] = {}
+        self._left_out: set[str] = set()
         self._reason = ""
+        self.failure: str | None = None
+        """Why the latest look found nothing, if something is wrong."""
 
     @property
     def stamps(self) -> dict[str, Stamp]:
@@ -76,9 +82,11 @@ class GrowingList:
 
     def look(self) -> ListedMicrographs | None:
         """Return the micrographs that are there and complete; ``None``, and a line that says why, without any."""
+        self.failure = None
         try:
             listed = self._look()
         except InputError as error:  # not there yet, or half written: the next look may find it
+            self.failure = str(error)
             self._say(f"Waiting: {error}")
             return None
         if not listed.micrographs:
@@ -100,9 +108,31 @@ class GrowingList:
             complete = self._keep_settled(names, project_dir)
             return ListedMicrographs([each for each in everything if each.name in complete], project_dir, str(star))
         complete = self._keep_settled(expand(self._inputs), Path())
-        micrographs = list_images(list(complete), self._pixel_size, self._known_sizes)
+        names = [name for name in complete if self._can_be_listed(name)] or list(complete)
+        micrographs = list_images(names, self._pixel_size, self._known_sizes)
         write_micrographs(self._out / OWN_LIST, micrographs)
         return ListedMicrographs(micrographs, Path(), str(self._out / OWN_LIST))
+
+    def _can_be_listed(self, name: str) -> bool:
+        """Tell whether a file's name can be written and it tells its pixel size; of others a warning tells, once each.
+
+        A pattern may take what is no micrograph. A damaged file is listed: the job tells what is wrong with it.
+        """
+        if name in self._known_sizes or name in self._left_out:
+            return name not in self._left_out
+        try:
+            format_value(name)
+        except InputError as error:
+            return self._leave_out(name, str(error))
+        with suppress(InputError):
+            if self._pixel_size is None and read_header(Path(name)).pixel_size is None:
+                return self._leave_out(name, f"{name} has no pixel size in its header: give --pixel_size to pick it.")
+        return True
+
+    def _leave_out(self, name: str, reason: str) -> bool:
+        self._left_out.add(name)
+        log.warning("Left out: %s", reason)
+        return False
 
     def _keep_settled(self, names: Sequence[str], folder: Path) -> dict[str, Stamp]:
         """Return the files that are there and no longer grow, and those that were and are gone (archived), in order."""
@@ -128,6 +158,7 @@ def watch(
     options: WatchOptions,
     should_stop: Callable[[], bool],
     sleep: Callable[[float], None] = time.sleep,
+    least: int = 1,
 ) -> None:
     """Pick what is new of a growing list until nothing new comes any more.
 
@@ -141,6 +172,8 @@ def watch(
         See ``WatchOptions``.
     should_stop, sleep
         Asked, and called, while there is nothing to do.
+    least
+        How many micrographs are waited for before ``start``; fewer will do once ``options.idle`` has run out.
 
     Raises
     ------
@@ -151,20 +184,25 @@ def watch(
     """
     session: Session | None = None
     picked: dict[str, Stamp] = {}
-    waited = 0.0
+    waited, n_seen = 0.0, 0
     while True:
         listed = growing.look()
         new = [] if listed is None else [name for name, stamp in growing.stamps.items() if picked.get(name) != stamp]
-        if listed is not None and new:
+        if session is None and len(new) > n_seen:
+            waited, n_seen = 0.0, len(new)
+        is_over = options.idle is not None and waited >= options.idle
+        if listed is not None and new and (session is not None or len(new) >= least or is_over):
             session = session or start(listed)
             session.forget(new)
             picked.update(growing.stamps)
             session.pick(listed.micrographs)
             waited = 0.0
-        elif options.idle is not None and waited >= options.idle:
+        elif is_over:
             break
         _wait(options.every, should_stop, sleep)
         waited += options.every
+    if growing.failure is not None and session is not None:
+        log.warning("There may be more micrographs, but the list could not be read any more: %s", growing.failure)
     if session is None:
         raise InputError(f"No complete micrograph came within {options.idle:g} s: check the path, or wait longer.")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 SUFFIX_PREFIX = "coords_suffix_"
 COORDINATE_LISTS = (labels.INDEX_FILE, "manualpick.star", f"{SUFFIX_PREFIX}*.star", "truth.star", "particles.star")
 """Coordinates of many micrographs in a folder, the first of them that is there."""
+
+PixelSizes = Mapping[str, float] | Callable[[Sequence[str]], Mapping[str, float]]
+"""Name of a micrograph → its Å per pixel, or what returns this for names."""
 
 CONVERT = "attnpick convert makes STAR files of other programs' coordinates (.box, .cbox, Topaz's, .cs)."
 
@@ -69,9 +72,7 @@ class Coordinates:
         return CoordinateTable(points.yx.astype(np.float32), score)
 
 
-def open_coordinates(
-    path: Path, project_dir: Path = Path(), pixel_sizes: Mapping[str, float] | None = None
-) -> Coordinates:
+def open_coordinates(path: Path, project_dir: Path = Path(), pixel_sizes: PixelSizes | None = None) -> Coordinates:
     """Open coordinates of any of the kinds that RELION writes.
 
     Parameters
@@ -82,8 +83,9 @@ def open_coordinates(
     project_dir
         The folder that paths inside the files are relative to; the file's own folder and its parents are tried next.
     pixel_sizes
-        Name of a micrograph → its Å per pixel, as its own list tells. Refined shifts of particles are in Å, and a
-        particles file of RELION's Extract does not tell the pixel size of the micrographs.
+        Name of a micrograph → its Å per pixel, as its own list tells, or what finds this for the names in the file.
+        Refined shifts of particles are in Å, and a particles file of RELION's Extract does not tell the pixel size of
+        the micrographs.
 
     Raises
     ------
@@ -176,9 +178,7 @@ def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
     return Coordinates(tuple(names), read)
 
 
-def _open_particles(
-    path: Path, table: DataFrame, optics: DataFrame | None, pixel_sizes: Mapping[str, float]
-) -> Coordinates:
+def _open_particles(path: Path, table: DataFrame, optics: DataFrame | None, pixel_sizes: PixelSizes) -> Coordinates:
     """Open a particles STAR file; re-centred particles count at their refined centre."""
     yx, score = table_to_points(path, table)
     yx = yx - _refined_shift(path, table, optics, pixel_sizes)
@@ -201,7 +201,7 @@ def _one_pixel_size(optics: DataFrame | None) -> float | None:
     return float(sizes.pop()) if len(sizes) == 1 else None
 
 
-def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None, known: Mapping[str, float]) -> DoubleArray:
+def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None, pixel_sizes: PixelSizes) -> DoubleArray:
     """Return the shift (pixels of the micrograph) to subtract: origins are in Å, and point from the true centre.
 
     RELION's re-extraction computes new = old - origin / pixel size (preprocessing.cpp, "recenter").
@@ -214,7 +214,9 @@ def _refined_shift(path: Path, table: DataFrame, optics: DataFrame | None, known
         )
     if not {labels.ORIGIN_X, labels.ORIGIN_Y} <= set(table.columns):
         return np.zeros((len(table), 2))
-    pixel_size = table[labels.MICROGRAPH_NAME].map(dict(known)).to_numpy(dtype=np.float64)
+    names = table[labels.MICROGRAPH_NAME]
+    known = pixel_sizes(names.unique().tolist()) if callable(pixel_sizes) else pixel_sizes
+    pixel_size = names.map(dict(known)).to_numpy(dtype=np.float64)
     unknown = np.isnan(pixel_size)
     if unknown.any() and optics is not None:
         pixel_size[unknown] = _pixel_sizes_of_groups(path, table[unknown], optics)

@@ -6,13 +6,18 @@ cuts the fraction of a coordinate off when it extracts (preprocessing.cpp), so t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.point_set import MicrographPoints, PointSet, gather
 from relion_attn_picker.relion import labels
-from relion_attn_picker.relion.coordinates import COORDINATE_LISTS, open_coordinates, read_micrograph_points
+from relion_attn_picker.relion.coordinates import (
+    COORDINATE_LISTS,
+    PixelSizes,
+    open_coordinates,
+    read_micrograph_points,
+)
 from relion_attn_picker.relion.job_files import (
     write_coordinate_index,
     write_coordinates,
@@ -21,14 +26,13 @@ from relion_attn_picker.relion.job_files import (
 )
 from relion_attn_picker.relion.paths import coordinate_name
 from relion_attn_picker.relion.star import format_value
+from relion_attn_picker.replacing import refuse_other_files
 
 PICKNAMES = ("_autopick", "_manualpick", "_extract")
 """What RELION adds to a micrograph's name for its coordinate files."""
 
 
-def read_star_points(
-    path: Path, project_dir: Path = Path(), pixel_sizes: Mapping[str, float] | None = None
-) -> PointSet:
+def read_star_points(path: Path, project_dir: Path = Path(), pixel_sizes: PixelSizes | None = None) -> PointSet:
     """Read coordinates of any of the kinds that RELION writes, all of them.
 
     Parameters
@@ -88,7 +92,7 @@ def write_star_job(folder: Path, points: PointSet, micrographs_star: str | None)
     Raises
     ------
     InputError
-        If two micrographs would get one file, or a name cannot be written.
+        If two micrographs would get one file, a name cannot be written, or the folder has coordinates of others.
     """
     files: dict[str, str] = {}
     for name in points.names:
@@ -97,14 +101,29 @@ def write_star_job(folder: Path, points: PointSet, micrographs_star: str | None)
             raise InputError(f"{files[relative]} and {name} would get the same coordinate file {relative}.")
         format_value(name)
         files[relative] = name
+    refuse_other_coordinates(folder, [folder / relative for relative in files])
     for relative, each in zip(files, points.micrographs(), strict=True):
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
         write_coordinates(folder / relative, each.yx, each.score)
     write_coordinate_index(
         folder / labels.INDEX_FILE, list(files.values()), [(folder / relative).as_posix() for relative in files]
     )
-    if micrographs_star is not None:
+    if micrographs_star is None:
+        (folder / labels.SUFFIX_FILE).unlink(missing_ok=True)  # an earlier one would name another list
+    else:
         write_coords_suffix(folder / labels.SUFFIX_FILE, micrographs_star)
+
+
+def refuse_other_coordinates(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse the folder of a picking job that has coordinate files beside those to be written: RELION takes them all.
+
+    Raises
+    ------
+    InputError
+        If there are others.
+    """
+    lists = [folder / name for name in (labels.INDEX_FILE, labels.SUFFIX_FILE)]
+    refuse_other_files(folder, [*files, *lists], f"*{labels.PICKNAME}.star")
 
 
 def write_star_particles(path: Path, points: PointSet) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,15 @@ class LabelledImage:
 
 
 @dataclass(frozen=True)
+class ImageFile:
+    """What is known of a labelled micrograph before it is read: ``path`` is absolute, without links."""
+
+    path: Path
+    pixel_size: float
+    n_labels: int
+
+
+@dataclass(frozen=True)
 class LabelledSource:
     """Labelled micrographs that belong together; each is read, or simulated, only when it is needed.
 
@@ -55,7 +64,8 @@ class LabelledSource:
     training crops, relative to the other sources'. ``label_digest`` tells labels that were read from files from
     others (``digest_labels``); it is empty where nobody can edit them. ``is_simulated`` tells what to advise where
     particles are missing. ``label_margin`` is how many particle diameters before the edges of the whole micrographs
-    the labels stop (``evaluation.label_margin``): of true labels, what is read is what lies inside.
+    the labels stop (``evaluation.label_margin``): of true labels, what is read is what lies inside. ``files`` has one
+    entry for each of the micrographs where these are files that somebody labelled, and is empty otherwise.
     """
 
     name: str
@@ -65,6 +75,11 @@ class LabelledSource:
     label_digest: str = ""
     is_simulated: bool = False
     label_margin: float = 0.0
+    files: Sequence[ImageFile] = ()
+
+    def part(self, kept: slice, description: str) -> LabelledSource:
+        """Return the source with only some of its micrographs, described anew."""
+        return replace(self, micrographs=self.micrographs[kept], files=self.files[kept], description=description)
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,8 @@ def write_crops(
     names = []
     for number, source in enumerate(sources):
         own, n_labels = _cut_source(source, number, parts, options, normalization)
+        if source.files:
+            n_labels = sum(each.n_labels for each in source.files)
         if n_labels == 0:
             parts.remove()
             raise InputError(
@@ -123,6 +140,7 @@ def describe_source(source: LabelledSource | FieldSource) -> dict[str, Any]:
     if isinstance(source, LabelledSource):
         told |= {"label_digest": source.label_digest} if source.label_digest else {}
         told |= {"label_margin": source.label_margin} if source.label_margin else {}
+        told |= {"pixel_sizes": sorted({each.pixel_size for each in source.files})} if source.files else {}
     return told
 
 
@@ -144,7 +162,7 @@ def _cut_source(
     Returns
     -------
     tuple
-        The names of the parts, in order, and the number of different labels seen.
+        The names of the parts, in order, and the number of different labels on the micrographs that were visited.
     """
     remaining = options.crops_per_source
     names: list[str] = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from relion_attn_picker.training.distributed import (
     require_own_gpus,
     whole_batch,
 )
-from relion_attn_picker.training.keeper import LAST_NAME, Keeper
+from relion_attn_picker.training.keeper import LAST_NAME, Keeper, count_validation
 from relion_attn_picker.training.loader import choose_workers, iterate_batches
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
@@ -115,7 +115,8 @@ def fit(
     torch.set_num_threads(inference.threads)
     device = device_of(inference.gpu, world)
     with join_world(world):
-        precision = agree(_claim_folder(folder, mixture, options, start, inference.precision, device, world), world)
+        claim = _describe_run(mixture, validation_sets, options, start)
+        precision = agree(_claim_folder(folder, claim, inference.precision, device, world), world)
         inference = replace(inference, gpu=device_name(device), precision=precision)
         state = start_or_resume(folder, options, start, device)
         keeper = Keeper(folder, mixture, validation_sets, options, start, inference)
@@ -334,22 +335,11 @@ def device_of(gpu: str, world: World) -> torch.device:
     return device
 
 
-def _claim_folder(
-    folder: Path,
-    mixture: Mixture,
-    options: TrainOptions,
-    start: StartingWeights | None,
-    precision: str,
-    device: torch.device,
-    world: World,
-) -> str:
-    """Write the run's options, or refuse a folder whose options differ; return the precision to compute in.
-
-    What ``auto`` came to when the run began holds to its end, so that the pieces of a run fit together.
-    """
-    if not world.is_first:
-        return precision
-    record: dict[str, Any] = {
+def _describe_run(
+    mixture: Mixture, validation_sets: Sequence[ValidationSet], options: TrainOptions, start: StartingWeights | None
+) -> dict[str, Any]:
+    """Return what must be the same for all pieces of a run."""
+    return {
         "train": asdict(options),
         "data": {
             "crops": asdict(mixture.options),
@@ -357,14 +347,26 @@ def _claim_folder(
             "sources": mixture.sources,
         },
         "start_from": None if start is None else start.describe(),
+        "validation": [{"name": each.name, **count_validation(each)} for each in validation_sets],
     }
+
+
+def _claim_folder(folder: Path, claim: Mapping[str, Any], precision: str, device: torch.device, world: World) -> str:
+    """Write the run's options, or refuse a folder whose options differ; return the precision to compute in.
+
+    What ``auto`` came to when the run began holds to its end, so that the pieces of a run fit together.
+    """
+    if not world.is_first:
+        return precision
+    record = json.loads(json.dumps(claim))
     path = folder / OPTIONS_NAME
     if path.exists():
         present = _read_options(path)
-        same = all(present.get(name) == json.loads(json.dumps(value)) for name, value in record.items())
+        present.setdefault("validation", record["validation"])  # earlier versions did not tell it
+        same = all(present.get(name) == value for name, value in record.items())
         if not same or precision not in ("auto", present["precision"]):
             raise InputError(
-                f"{folder} holds a training with other options or other crops (see {path.name}): "
+                f"{folder} holds a training with other options, crops or validation (see {path.name}): "
                 "give another folder, or the same options to resume."
             )
         return str(present["precision"])

@@ -58,7 +58,7 @@ class Keeper:
             trained_with={
                 "version": __version__,
                 "data": mixture.sources,
-                "validation": {each.name: _count(each) for each in validation_sets},
+                "validation": {each.name: count_validation(each) for each in validation_sets},
                 "seed": options.seed,
                 "options": asdict(options),
                 **({} if start is None else {"start_from": start.describe()}),
@@ -114,7 +114,8 @@ class Keeper:
         )
 
 
-def _count(validation_set: ValidationSet) -> dict[str, int]:
+def count_validation(validation_set: ValidationSet) -> dict[str, int]:
+    """Return how many micrographs and particles a validation set has."""
     micrographs = validation_set.micrographs
     return {"micrographs": len(micrographs), "particles": sum(len(micrograph.yx) for micrograph in micrographs)}
 

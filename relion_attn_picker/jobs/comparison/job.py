@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
@@ -25,12 +25,13 @@ from relion_attn_picker.jobs.comparison.picking import PickedSet, pick_set
 from relion_attn_picker.jobs.comparison.request import (
     LabelledTestSet,
     NetworkPair,
+    leave_out,
     open_test_sets,
     pair_checkpoints,
     warn_of_training_sets,
 )
-from relion_attn_picker.jobs.comparison.training import WHOLE, TrainingPlan, train_pairs
-from relion_attn_picker.jobs.labelled_data import TrainingData, count_held_out, read_labels
+from relion_attn_picker.jobs.comparison.training import WHOLE, TrainingPlan, images_trained_on, train_pairs
+from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD, InferenceOptions
 from relion_attn_picker.report.comparison import write_comparison
 from relion_attn_picker.training.fit import Progress
@@ -85,7 +86,7 @@ def run_comparison(
     InputError
         If sets or checkpoints cannot be compared, or another process is at work in the folder.
     """
-    test_sets = open_test_sets(_leave_held_out(request.data, request.training))
+    test_sets = _open_unseen(request.data, request.training)
     given = _pair_given(request)
     with hold_folder(folder):
         pairs = given if request.training is None else _train_pairs(folder, request.training, start_report)
@@ -113,24 +114,13 @@ def _compare(
     return comparison
 
 
-def _leave_held_out(data: Sequence[TrainingData], plan: TrainingPlan | None) -> list[TrainingData]:
-    """Leave of each test set that is trained on only the micrographs that are held out of the training."""
+def _open_unseen(data: Sequence[TrainingData], plan: TrainingPlan | None) -> list[LabelledTestSet]:
+    """Open the test sets, and leave out of them the images that networks are to be trained on."""
+    test_sets = open_test_sets(data)
     if plan is None:
-        return list(data)
-    trained = {each.micrographs_star.resolve(): each for each in plan.data}
-    kept = []
-    for each in data:
-        own = trained.get(each.micrographs_star.resolve())
-        if own is not None:
-            hold_out = count_held_out(len(read_labels(own).micrographs), own.hold_out)
-            if not hold_out:
-                raise InputError(f"{each.micrographs_star} is trained on as a whole: give --hold_out 1 or more.")
-            log.info(
-                "%s is trained on: its last %d micrographs, held out, are compared on.", each.micrographs_star, hold_out
-            )
-            each = replace(each, hold_out=hold_out if each.hold_out is None else min(hold_out, each.hold_out))
-        kept.append(each)
-    return kept
+        return test_sets
+    trained_on = images_trained_on(plan)
+    return [leave_out(each, trained_on) for each in test_sets]
 
 
 def _pair_given(request: ComparisonRequest) -> dict[float, list[NetworkPair]]:

@@ -26,11 +26,13 @@ from relion_attn_picker.inference.peaks import PEAKS_VERSION, find_peaks
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.io.digest import file_digest
+from relion_attn_picker.io.image_stamp import is_changed, stamp_image
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.io.pixel_counts import PixelRecord, PixelStore
 from relion_attn_picker.jobs.comparison.hybrids import combine_every_way, find_scale
 from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
+from relion_attn_picker.jobs.labelled_data import check_inside
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, NETWORKS, InferenceOptions
 from relion_attn_picker.picks import Peaks, ProbabilityMap, peaks_to_picks
@@ -117,6 +119,7 @@ def _predict_timed(
     """
     micrograph = test_set.micrographs[place]
     image = read_image(test_set.project_dir / micrograph.name)
+    check_inside(micrograph, image, test_set.yx[place], test_set.particle_diameter)
     prepared = networks[NETWORKS[0]].prepare(image, micrograph.optics.pixel_size, test_set.particle_diameter)
     maps, seconds = {}, {}
     for name in NETWORKS if place % 2 else reversed(NETWORKS):
@@ -151,6 +154,7 @@ class _Cache:
         ]
         sizes = sorted({each.optics.pixel_size for each in test_set.micrographs})
         self._scale_found_with = json.loads(json.dumps([*self._made_with, sizes]))
+        self._project_dir = test_set.project_dir
         self._truth = {each.name: yx for each, yx in zip(test_set.micrographs, test_set.yx, strict=True)}
 
     def _fingerprint(self, micrograph: Micrograph) -> str:
@@ -159,8 +163,14 @@ class _Cache:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def has(self, micrograph: Micrograph) -> bool:
-        """Tell whether everything of a micrograph is there."""
-        return self._pixels.read(micrograph.name, self._fingerprint(micrograph)) is not None
+        """Tell whether everything of a micrograph is there, and its image still the same."""
+        record = self._pixels.read(micrograph.name, self._fingerprint(micrograph))
+        if record is None:
+            return False
+        stamp = record.image
+        return stamp is None or not is_changed(
+            self._project_dir / micrograph.name, stamp.time, stamp.size, stamp.digest
+        )
 
     def read_scale(self) -> LogitScale | None:
         """Return the scale between the networks' logits, if it was found with these networks on such images."""
@@ -199,7 +209,8 @@ class _Cache:
         truth = draw_discs((height, width), test_set.yx[place] * to_map, diameter / 2)
         histograms = {name: count_pixels(values, truth) for name, values in every_logits.items()}
         counts = {name: np.stack([each.positives, each.negatives]) for name, each in histograms.items()}
-        self._pixels.append(PixelRecord(micrograph.name, self._fingerprint(micrograph), counts, seconds))
+        stamp = stamp_image(self._project_dir / micrograph.name)
+        self._pixels.append(PixelRecord(micrograph.name, self._fingerprint(micrograph), counts, seconds, stamp))
 
     def read(self, micrographs: Sequence[Micrograph]) -> PickedSet:
         """Return everything that is kept of these micrographs."""

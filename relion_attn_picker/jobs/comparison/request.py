@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -113,6 +114,30 @@ def _open_test_set(data: TrainingData, name: str) -> LabelledTestSet:
     )
 
 
+def leave_out(test_set: LabelledTestSet, trained_on: Collection[Path]) -> LabelledTestSet:
+    """Return a test set without the images of these absolute paths.
+
+    Raises
+    ------
+    InputError
+        If no image with a particle is left.
+    """
+    paths = [(test_set.project_dir / each.name).resolve() for each in test_set.micrographs]
+    kept = [place for place, path in enumerate(paths) if path not in trained_on]
+    if len(kept) == len(paths):
+        return test_set
+    if not sum(len(test_set.yx[place]) for place in kept):
+        raise InputError(f"{test_set.name} is trained on as a whole: give --hold_out 1 or more.")
+    log.info("%s is trained on: its %d micrographs that are held out are compared on.", test_set.name, len(kept))
+    return replace(
+        test_set,
+        micrographs=[test_set.micrographs[place] for place in kept],
+        yx=[test_set.yx[place] for place in kept],
+        ignored_yx=[test_set.ignored_yx[place] for place in kept],
+        conditions={name: values[kept] for name, values in test_set.conditions.items()},
+    )
+
+
 def _defocus(micrograph: Micrograph) -> float:
     ctf = micrograph.ctf
     return float("nan") if ctf is None else (ctf.defocus_u + ctf.defocus_v) / 2e4
@@ -122,8 +147,11 @@ def _read_simulated_conditions(path: Path, micrographs: Sequence[Micrograph]) ->
     """Return the signal-to-noise ratio of micrographs that ``attnpick simulate`` made."""
     if not path.is_file():
         return {}
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    known = {record["micrograph"]: record["conditions"]["snr"] for record in records}
+    known = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError, KeyError, TypeError):  # torn by a kill, or of another program: nothing is known
+            record = json.loads(line)
+            known[str(record["micrograph"])] = float(record["conditions"]["snr"])
     return {SNR: np.array([known.get(each.name, np.nan) for each in micrographs], dtype=np.float64)}
 
 

@@ -104,6 +104,12 @@ def train_pairs(
     return pairs
 
 
+def images_trained_on(plan: TrainingPlan) -> set[Path]:
+    """Return the files of all labelled images that the networks are trained on, as ``crops.ImageFile`` names them."""
+    sources, _ = _take_share(plan, WHOLE)
+    return {file.path for source in sources for file in source.files}
+
+
 def _take_share(plan: TrainingPlan, share: float) -> tuple[list[LabelledSource], list[LabelledSource]]:
     """Return what is trained on and what is held out; the held-out micrographs are the same for all shares."""
     others = {each.name for each in (*plan.validation, plan.simulated, plan.fields) if each is not None}
@@ -118,8 +124,7 @@ def _take_share(plan: TrainingPlan, share: float) -> tuple[list[LabelledSource],
 
 def _cut_source(source: LabelledSource, share: float) -> LabelledSource:
     count = math.ceil(share * len(source.micrographs))
-    description = f"{source.description}; the first {count} alone"
-    return replace(source, micrographs=source.micrographs[:count], description=description)
+    return source.part(slice(count), f"{source.description}; the first {count} alone")
 
 
 def _train(
