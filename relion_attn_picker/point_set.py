@@ -6,6 +6,7 @@ more digits than a float holds. No file and no format is known here.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -48,6 +49,8 @@ class PointSet:
         Height and width of each point's box, ``(n, 2)``, pixels; ``None`` if the source has none.
     pixel_size
         Å per pixel of the micrographs, if the source tells one for all.
+    image_shapes
+        ``(h, w)`` of each of ``names``, if the source tells them.
     """
 
     names: tuple[str, ...]
@@ -56,6 +59,7 @@ class PointSet:
     score: DoubleArray | None = None
     box_hw: DoubleArray | None = None
     pixel_size: float | None = None
+    image_shapes: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.owner)
@@ -64,6 +68,8 @@ class PointSet:
             values = getattr(self, field)
             if values is not None and values.shape != expected:
                 raise ValueError(f"PointSet.{field} has shape {values.shape}: expected {expected}.")
+        if self.image_shapes is not None and len(self.image_shapes) != len(self.names):
+            raise ValueError(f"PointSet.image_shapes has {len(self.image_shapes)} shapes: expected {len(self.names)}.")
         if len(set(self.names)) < len(self.names):
             raise ValueError("PointSet.names has a name twice.")
         if n and (np.any(np.diff(self.owner) < 0) or self.owner[0] < 0 or self.owner[-1] >= len(self.names)):
@@ -104,7 +110,8 @@ class PointSet:
         number = np.cumsum(kept) - 1
         chosen = self.select(kept[self.owner]) if not kept.all() else self
         names = tuple(name for name in new_names if name is not None)
-        return replace(chosen, names=names, owner=number[chosen.owner].astype(np.int64))
+        shapes = None if self.image_shapes is None else tuple(itertools.compress(self.image_shapes, kept))
+        return replace(chosen, names=names, owner=number[chosen.owner].astype(np.int64), image_shapes=shapes)
 
 
 def gather(micrographs: Sequence[MicrographPoints], pixel_size: float | None = None) -> PointSet:

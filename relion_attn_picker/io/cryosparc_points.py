@@ -6,6 +6,7 @@ to be written has the paths of CryoSPARC's exposures already.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def read_cryosparc_points(path: Path) -> PointSet:
     scores = [None if score is None else score.astype(np.float64) for score in located.score]
     points = [MicrographPoints(*each) for each in zip(located.paths, located.yx, scores, strict=True)]
     sizes = set(located.pixel_sizes)
-    return gather(points, sizes.pop() if len(sizes) == 1 else None)
+    gathered = gather(points, sizes.pop() if len(sizes) == 1 else None)
+    return replace(gathered, image_shapes=tuple(located.shapes))
 
 
 def write_cryosparc_points(path: Path, points: PointSet, exposures: Exposures) -> None:

@@ -159,6 +159,7 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     notes = _tell_unmatched(unmatched, points, f"list by the rule {rule!r}")
     needs_shapes = (options.flip_y and exposures is None) or "image_shapes" in writer.needs
     shapes = _read_shapes(points.names, images, needs_shapes)
+    _check_shapes(points, shapes, options.factor)
     if exposures is not None:
         _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
         sizes = {} if images is None else images.pixel_sizes
@@ -338,6 +339,16 @@ def _read_shapes(names: Sequence[str], images: _Images | None, required: bool) -
     if not required and not (images.project_dir / names[0]).is_file():
         return None
     return tuple(read_header(images.project_dir / name).shape for name in names)
+
+
+def _check_shapes(points: PointSet, shapes: Sequence[tuple[int, int]] | None, factor: float) -> None:
+    """Refuse points whose source tells other shapes of the images than these have, but for the factor."""
+    for name, told, shape in zip(points.names, points.image_shapes or (), shapes or (), strict=False):
+        if max(abs(t * factor - s) for t, s in zip(told, shape, strict=True)) > max(1.0, factor):
+            raise InputError(
+                f"The coordinates on {name} are of an image of {told[1]}×{told[0]} pixels, but it has "
+                f"{shape[1]}×{shape[0]}: give --factor {shape[0] / told[0]:.6g} if it was rescaled, or the right list."
+            )
 
 
 def _frames(points: PointSet, shapes: Sequence[tuple[int, int]]) -> NDArray[np.float64]:

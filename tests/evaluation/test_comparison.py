@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from relion_attn_picker.evaluation.claims import (
@@ -272,3 +274,16 @@ def test_weighted_micrographs_without_particles_have_the_figures_of_the_same_dra
     assert weighted["best_f1"] == drawn["best_f1"] == 0
     for name, figure in weighted.items():
         np.testing.assert_equal(figure, drawn[name], err_msg=name)
+
+
+@pytest.mark.parametrize("n_micrographs", [3, 4])
+def test_interval_over_micrographs_and_seeds_is_that_of_satterthwaite(n_micrographs: int) -> None:
+    """Equal variances with k and 2 degrees of freedom have (a + b)² / (a²/k + b²/2) together: 4 of 2 and 2, not 2."""
+    ours, theirs = (replace(made_up([0.80, 0.90, 0.85], spread), n_micrographs=n_micrographs) for spread in (0.05, 0))
+    difference = compare(ours, replace(theirs, per_seed=np.full(3, 0.7)))
+    resampled = (ours.resampled - theirs.resampled).mean(axis=0)
+    parts = {"micrographs": float(np.var(resampled, ddof=1)), "seeds": difference.seed_spread**2 / 3}
+    freedom = sum(parts.values()) ** 2 / (parts["micrographs"] ** 2 / (n_micrographs - 1) + parts["seeds"] ** 2 / 2)
+    low, high = difference.total_interval
+    expected = stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts.values()))
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.01)

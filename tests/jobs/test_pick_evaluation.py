@@ -151,3 +151,48 @@ def test_what_nothing_promises_is_saved_as_plain_json() -> None:
     point = OperatingPoint(0.5, "raised", None, Expectation(float("nan"), 0.0))
     saved = json.loads(json.dumps(describe_point(point), allow_nan=False))
     assert read_point(saved) == OperatingPoint(0.5, "raised")
+
+
+def test_picks_that_are_not_scored_are_told(files: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    """A list of particles cannot tell micrographs without any from those that nobody labelled."""
+    files[1].write_text(HEAD + "110 100 a.mrc\n300 124 a.mrc\n")
+    Path("list.star").write_text(LIST)
+    evaluate_files(*files, 100, micrographs_star=Path("list.star"))
+    assert "1 picks on 1 micrographs that the reference coordinates do not list are not scored" in caplog.text
+    caplog.clear()
+    evaluate_files(files[1], files[0], 100, micrographs_star=Path("list.star"))
+    assert "If they were picked and nothing was found, the recall is lower than what is told" in caplog.text
+
+
+def test_one_unnamed_micrograph_has_the_pixel_size_of_a_list_of_one(files: tuple[Path, Path]) -> None:
+    Path("one.star").write_text(SINGLE_HEAD + "100 100\n")
+    Path("two.star").write_text(SINGLE_HEAD + "100 120\n")
+    Path("list.star").write_text(LIST.replace("b.mrc 1\n", ""))
+    for diameter, recall in ((81, 1.0), (79, 0.0)):  # 20 pixels of 2 Å are half of 80 Å
+        evaluation = evaluate_files(Path("one.star"), Path("two.star"), diameter, micrographs_star=Path("list.star"))
+        assert evaluation.headline.pooled.recall == recall
+
+
+@pytest.mark.parametrize("count", [30, 60])
+def test_labels_that_stop_before_the_edges_are_told_of_many_micrographs(
+    files: tuple[Path, Path], count: int, rng: np.random.Generator
+) -> None:
+    names = [f"{number}.mrc" for number in range(count)]
+    for name in names:
+        write_image(Path(name), np.zeros((100, 100), dtype=np.float32), 2.0)
+    inner = "".join(f"{x:.1f} {y:.1f} {name}\n" for name in names for x, y in rng.uniform(25, 75, (8, 2)))
+    beyond = "".join(f"{x:.1f} 5 {name}\n" for name in names for x in rng.uniform(5, 95, 3))
+    files[0].write_text(HEAD + inner + beyond)
+    files[1].write_text(HEAD + inner)
+    evaluation = evaluate_files(*files, 30, pixel_size=2.0)
+    assert evaluation.edges is not None
+    assert evaluation.edges.n_wrong == 3 * count
+
+
+def test_coordinates_of_another_pixel_size(files: tuple[Path, Path]) -> None:
+    """A list of particles on binned micrographs, which tells their pixel size, is no truth for those of the list."""
+    optics = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnMicrographPixelSize #2\n1 4.0\n\n"
+    files[1].write_text(optics + files[1].read_text().replace("data_", "data_particles"))
+    Path("list.star").write_text(LIST)
+    with pytest.raises(InputError, match=r"truth.star are pixels of 4 Å, but a.mrc has 2 Å: attnpick convert"):
+        evaluate_files(*files, 100, micrographs_star=Path("list.star"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.point_set import MicrographPoints, gather
 from relion_attn_picker.relion.micrographs import write_micrographs
 from relion_attn_picker.relion.point_sets import read_star_points, write_star_particles
+from relion_attn_picker.relion.star import format_table
 from tests.jobs.conversion.conftest import (
     EXPOSURES,
     HEIGHT,
@@ -193,3 +195,36 @@ def test_command_writes_for_cryosparc(capsys: pytest.CaptureFixture[str]) -> Non
     assert "3 points on 2 micrographs, star to cs. Written: out.cs and out.cs.conversion" in capsys.readouterr().out
     assert run_plain_command(group, ["convert", "in.star", "again.cs"]) == 1
     assert "give --exposures, the .csg file" in capsys.readouterr().err
+
+
+def test_coordinates_on_images_of_another_shape() -> None:
+    """Particles of super-resolution movies, on the list of the binned micrographs; CryoSPARC need not tell the Å."""
+    columns = {
+        "uid": np.arange(1, dtype="<u8"),
+        "location/micrograph_path": np.array([PATHS[0]]),
+        "location/micrograph_shape": np.array([[240, 400]], "<u4"),
+        "location/center_x_frac": np.array([112 / 200], "<f4"),
+        "location/center_y_frac": np.array([37 / 120], "<f4"),
+    }
+    write_cs(Path("in.cs"), make_table(columns))
+    with pytest.raises(InputError, match=r"of an image of 400×240 pixels, but it has 200×120: give --factor 0\.5"):
+        convert(Path("in.cs"), Path("out.star"), ConversionOptions(micrographs=LIST))
+    convert(Path("in.cs"), Path("out.star"), ConversionOptions(micrographs=LIST, factor=0.5))
+    np.testing.assert_allclose(read_star_points(Path("out.star")).yx, [MARK[0]], atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_refined_centres_take_the_pixel_size_of_the_exposures(factor: float, caplog: pytest.LogCaptureFixture) -> None:
+    """Movies of half the pixel size were binned: Extract tells theirs only, and twice the shift would be taken.
+
+    With a factor, the pixels are those of smaller images, and so is the shift.
+    """
+    optics = {"rlnOpticsGroup": [1], "rlnMicrographOriginalPixelSize": [1.0], "rlnImagePixelSize": [9.0]}
+    row = {"rlnMicrographName": [PATHS[0]], "rlnOpticsGroup": [1]}
+    row |= {"rlnCoordinateX": [50.0 / factor], "rlnCoordinateY": [60.0 / factor]}
+    row |= {"rlnOriginXAngst": [8.0], "rlnOriginYAngst": [-4.0]}
+    Path("p.star").write_text(format_table("optics", optics) + format_table("particles", row))
+    convert(Path("p.star"), Path("out.cs"), replace(TO_CRYOSPARC, factor=factor))
+    assert caplog.text == ""
+    (found,) = read_cs(Path("out.cs"))
+    assert (found["location/center_y_frac"], found["location/center_x_frac"]) == pytest.approx((62 / 120, 46 / 200))

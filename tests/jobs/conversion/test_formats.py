@@ -376,3 +376,25 @@ def test_random_sets_survive_star_cbox_star(seed: int) -> None:
     write_micrographs(Path("l.star"), [Micrograph(each.name, OpticsGroup(1, "g", 2.0)) for each in some])
     convert(Path("out"), Path("back.star"), ConversionOptions(micrographs=Path("l.star")))
     assert Path("back.star").read_text() == Path("in.star").read_text()
+
+
+@pytest.mark.parametrize(("target_format", "file"), [("box", "extra.box"), ("relion", "J/extra_autopick.star")])
+def test_coordinates_of_other_micrographs_are_not_left_among_those_written(target_format: str, file: str) -> None:
+    """RELION 3.1, and whoever reads the folder, would take them for coordinates of the same set."""
+    options = ConversionOptions(target_format=target_format, box_size=10)
+    convert(Path("in.star"), Path("out"), options)
+    convert(Path("in.star"), Path("out"), options)
+    other = Path("out") / file
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("")
+    before = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*")}
+    with pytest.raises(InputError, match=f"out has 1 files of coordinates that are not of these .* first {file}: rem"):
+        convert(Path("in.star"), Path("out"), options)
+    assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*")} == before
+
+
+def test_a_list_for_relion_3_1_that_is_not_of_these_goes() -> None:
+    convert(Path("in.star"), Path("out"), ConversionOptions(target_format="relion", micrographs=LIST))
+    assert Path("out/coords_suffix_autopick.star").read_text().split() == [str(LIST)]
+    convert(Path("in.star"), Path("out"), ConversionOptions(target_format="relion"))
+    assert not Path("out/coords_suffix_autopick.star").exists()

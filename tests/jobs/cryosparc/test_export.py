@@ -26,6 +26,7 @@ from relion_attn_picker.jobs.cryosparc_exchange import (
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks, write_truth
 from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.relion.star import format_table
 from tests.jobs.cryosparc.conftest import CSG, MARK, PATHS, SHAPE, UIDS, exposure_columns, write_exposures, write_job
 
 
@@ -276,3 +277,42 @@ def test_command_says_whether_there_are_scores(
     assert ("In CryoSPARC, with scores (best):" in told) == has_scores
     assert ("'Inspect Picks'" in told) == has_scores
     assert ("In CryoSPARC (the picks have no scores):" in told) != has_scores
+
+
+def write_particles_file(name: str, optics: dict[str, list[Any]], **more: float) -> Path:
+    """Write one particle at ``MARK`` on the first micrograph, with an optics table."""
+    row = {"rlnMicrographName": [PATHS[0]], "rlnOpticsGroup": [1]}
+    row |= {"rlnCoordinateX": [float(MARK[1])], "rlnCoordinateY": [float(MARK[0])]}
+    row |= {label: [value] for label, value in more.items()}
+    Path(name).write_text(format_table("optics", {"rlnOpticsGroup": [1], **optics}) + format_table("particles", row))
+    return Path(name)
+
+
+def test_coordinates_of_another_pixel_size(project: Path) -> None:
+    binned = write_particles_file("binned.star", {"rlnMicrographPixelSize": [3.0]})
+    with pytest.raises(InputError, match=r"pixels of 3 Å, but .*_wide.mrc has 1.5 Å: attnpick convert --factor 2"):
+        export_picks(binned, read_exposure_files([CSG]), Path("out"))
+    assert not Path("out").exists()
+
+
+def test_refined_centres_take_the_pixel_size_of_the_exposures(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Extract tells the pixel size of the movies, which were binned: with it twice the shift would be taken."""
+    optics = {"rlnMicrographOriginalPixelSize": [0.75], "rlnImagePixelSize": [3.0]}
+    refined = write_particles_file("refined.star", optics, rlnOriginXAngst=30.0, rlnOriginYAngst=-15.0)
+    (row,) = read_cs(export_picks(refined, read_exposure_files([CSG]), Path("out")).table)
+    assert row["location/center_y_frac"] == np.float32((MARK[0] + 10) / 480)
+    assert row["location/center_x_frac"] == np.float32((MARK[1] - 20) / 640)
+    assert caplog.text == ""
+
+
+def test_micrographs_without_picks_take_no_scores_away(project: Path) -> None:
+    """RELION's own picker leaves an empty file where it finds nothing."""
+    picks = write_job(MARK)
+    Path("picks/none_autopick.star").write_text("")
+    write_coordinate_index(picks / "autopick.star", PATHS, ["picks/one_autopick.star", "picks/none_autopick.star"])
+    written = export_picks(picks, read_exposure_files([CSG]), Path("out"))
+    assert written.has_scores
+    assert read_cs(written.table)["pick_stats/ncc_score"].tolist() == [np.float32(0.9)]
+    write_truth(Path("picks/none_autopick.star"), np.array([MARK], dtype=np.float32))
+    with pytest.raises(InputError, match=r"1 of 2 micrographs have picks without a score, the first .*_other.mrc"):
+        export_picks(picks, read_exposure_files([CSG]), Path("out"))

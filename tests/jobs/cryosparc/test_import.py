@@ -276,3 +276,22 @@ def test_picks_of_the_library(project: Path) -> None:
     (row,) = make_pick_table([ExposurePicks(exposure, picks.yx, picks.score)], np.random.default_rng(1))
     np.testing.assert_allclose(row["location/center_y_frac"] * 480, 300.25, atol=1e-4)
     np.testing.assert_allclose(row["location/center_x_frac"] * 640, 100.75, atol=1e-4)
+
+
+def test_picks_on_images_of_another_shape(project: Path) -> None:
+    """CryoSPARC need not tell the pixel size, but always the shape."""
+    list_exposures(read_exposure_files([CSG]), None, Path("micrographs.star"))
+    columns = picked_columns(micrograph_shape=np.array([[2 * side for side in SHAPE]] * 2, "<u4"))
+    write_cs(Path("p.cs"), make_table(columns))
+    with pytest.raises(InputError, match=r"_wide.mrc has 640×480 pixels, but CryoSPARC says 1280×960"):
+        import_picks([Path("p.cs")], Path("micrographs.star"), "out")
+    assert not Path("out").exists()
+
+
+def test_coordinates_of_an_earlier_import_are_not_left_among_those_written(project: Path) -> None:
+    write_cs(Path("one.cs"), make_table(picked_columns()))
+    write_cs(Path("two.cs"), make_table(picked_columns(micrograph_path=np.array(PATHS))))
+    import_picks([Path("two.cs")], None, "out")
+    with pytest.raises(InputError, match=r"out has 1 files of coordinates that are not of these micrographs .*_other_"):
+        import_picks([Path("one.cs")], None, "out")
+    assert len(open_coordinates(Path("out")).micrograph_names or ()) == 2
