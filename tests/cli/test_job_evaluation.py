@@ -8,10 +8,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
+from relion_attn_picker.errors import InputError
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project
@@ -133,3 +136,26 @@ def test_threshold_that_a_job_would_refuse(
     sentence = f"ERROR: The threshold is {threshold}.0: expected a number above 0 and below 1, such as 0.3.\n"
     assert capsys.readouterr().err == sentence
     assert not Path("again").exists()
+
+
+def test_reference_that_cannot_be_read_is_told_before_any_work(project: Project) -> None:
+    """Picking for hours comes first otherwise."""
+    Path("bad.star").write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n10 nan\n")
+    write_coordinate_index(Path("index.star"), list(project.centres), ["good.star", "bad.star"])
+    write_truth(Path("good.star"), np.zeros((1, 2), dtype=np.float32))
+    project.run("--in_coords", "index.star").assert_failed_with("bad.star has a coordinate that is not a finite number")
+    assert not list(project.job.rglob("*_autopick.star"))
+
+
+def test_reference_that_goes_bad_on_the_way_costs_the_evaluation_alone(
+    project: Project, truth: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from relion_attn_picker.jobs import picking_session
+
+    def fail(*_: object) -> None:
+        raise InputError("There is no STAR file at b_truth.star.")
+
+    monkeypatch.setattr(picking_session, "evaluate_job", fail)
+    run = project.run("--in_coords", truth).assert_succeeded()
+    assert "The picks are not evaluated: There is no STAR file at b_truth.star" in run.err
+    assert not (project.job / "evaluation.json").exists()

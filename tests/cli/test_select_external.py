@@ -218,3 +218,13 @@ def test_pixel_size_of_the_picking_job_is_kept(picked: Project, capsys: pytest.C
     assert texts(Path(JOB)) == {name: text.replace("External/job001/", JOB) for name, text in expected.items()}
     in_place(picked, capsys, "--border", "300").assert_succeeded()
     assert picked.picks_text() == expected
+
+
+def test_job_is_not_cut_from_another_folder(picked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lists name everything relative to the project's folder."""
+    (tmp_path / "elsewhere").mkdir()
+    before = texts(picked.job)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run = select_anew(picked, "--threshold", "0.99", source=str(picked.job))
+    run.assert_failed_with(f"was picked in the folder {picked.folder}, .* go there and give the same command")
+    assert texts(picked.job) == before

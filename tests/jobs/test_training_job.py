@@ -389,3 +389,78 @@ def test_impossible_diameter(diameter: float) -> None:
 def test_no_validation_micrograph(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(project, tmp_path / "run", "--hold_out", "0") == 1
     assert "No micrograph is held out for validation" in capsys.readouterr().err
+
+
+def test_labels_of_one_unnamed_micrograph_for_several(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(project, tmp_path / "run", truth=project / "Truth/mic0001_truth.star") == 1
+    assert "mic0001_truth.star are those of one micrograph without its name, but there are 3" in capsys.readouterr().err
+
+
+def index_truth(project: Path, path: Path, *numbers: int, empty: tuple[int, ...] = ()) -> Path:
+    """Write labels of some micrographs of the project, some of them without any particle."""
+    nothing = path.parent / "nothing.star"
+    write_truth(nothing, np.zeros((0, 2), dtype=np.float32))
+    files = [nothing if number in empty else project / f"Truth/mic000{number}_truth.star" for number in numbers]
+    write_coordinate_index(path, [f"Micrographs/mic000{number}.mrc" for number in numbers], list(map(str, files)))
+    return path
+
+
+def test_an_image_that_one_set_trains_on_and_another_holds_out(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two species on one list, labelled on different micrographs; the list may be a copy with links to the images."""
+    shutil.copyfile(project / "micrographs.star", tmp_path / "micrographs.star")
+    (tmp_path / "Micrographs").symlink_to(project / "Micrographs")
+    other = index_truth(project, tmp_path / "other.star", 1, 2)
+    more = ["--data", str(tmp_path / "micrographs.star"), str(other), "150", "--hold_out", "1"]
+    assert train(project, tmp_path / "run", *more) == 1
+    assert re.search(r"1 images are trained on in .* and held out in .*mic0002.mrc", capsys.readouterr().err)
+    assert not (tmp_path / "run/crops.h5").exists()
+
+
+def test_micrographs_without_particles_that_were_looked_at_first(project: Path, tmp_path: Path) -> None:
+    """Few crops are cut from few of the micrographs; where those are empty, the others have particles all the same."""
+    for number in (1, 2):
+        truth = index_truth(project, tmp_path / "truth.star", 1, 2, 3, empty=(number,))
+        run = tmp_path / f"run{number}"
+        assert train(project, run, "--crops_per_source", "1", "--batch_size", "1", truth=truth) == 0
+        header = read_header(run / "best.safetensors")
+        assert header.trained_with["data"][0]["labels"] == len(read_labels_of(project, 3 - number))
+
+
+def read_labels_of(project: Path, number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    (yx,) = read_labels(
+        TrainingData(
+            micrographs_star=project / "micrographs.star",
+            coordinates=index_truth(project, project / f"only{number}.star", number),
+            particle_diameter=150,
+        )
+    ).yx
+    return yx
+
+
+def test_a_pixel_size_that_was_mended_since_the_crops_were_cut(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "project"
+    shutil.copytree(project, copy)
+    assert train(copy, tmp_path / "run") == 0
+    star = copy / "micrographs.star"
+    star.write_text(re.sub(r"\b6\.0+\b", "4.500000", star.read_text()))
+    assert train(copy, tmp_path / "run") == 1
+    assert "crops.h5 was made from other data" in capsys.readouterr().err
+
+
+def test_other_validation_is_refused(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two validations are not to be compared with each other, and curves.csv has room for one."""
+    assert train(project, tmp_path / "run", "--patience", "9") == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.suffix != ".log"}
+    assert train(project, tmp_path / "run", "--patience", "9", "--validate_simulated", "4") == 1
+    assert "holds a training with other options, crops or validation" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.suffix != ".log"} == before
+    options = json.loads((tmp_path / "run/options.json").read_text())
+    del options["validation"]  # as earlier versions left it
+    (tmp_path / "run/options.json").write_text(json.dumps(options))
+    assert train(project, tmp_path / "run", "--patience", "9") == 0

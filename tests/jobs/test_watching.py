@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.io.mrc import write_image
+from relion_attn_picker.jobs.micrograph_list import ListedMicrographs
 from relion_attn_picker.jobs.watching import SETTLED_SECONDS, GrowingList, WatchOptions, watch
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.micrographs import write_micrographs
@@ -182,3 +184,52 @@ def test_header_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_options(every: float, idle: float | None, words: str) -> None:
     with pytest.raises(InputError, match=words):
         WatchOptions(every=every, idle=idle)
+
+
+@pytest.mark.parametrize("name", ["gain.mrc", "b\udce9.mrc"])
+def test_a_file_that_cannot_be_listed_keeps_no_other_from_being_picked(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gain reference without a pixel size, or a name that no STAR file can hold, matched by the pattern too."""
+    write("a.mrc")
+
+    def add() -> None:
+        write(name)
+        if name == "gain.mrc":
+            with mrcfile.open(name, "r+") as file:
+                file.header.cella = (0, 0, 0)
+            os.utime(name, (1, 1))
+        write("z.mrc")
+
+    assert run(["*.mrc"], [add]).rounds == [["a.mrc"], ["a.mrc", "z.mrc"]]
+    told = [record.message for record in caplog.records if record.message.startswith("Left out: ")]
+    assert len(told) == 1
+    assert ("gain.mrc has no pixel size" in told[0]) == (name == "gain.mrc")
+
+
+def test_as_many_as_are_needed_are_waited_for() -> None:
+    """For an estimate of the diameter; fewer have to do where no more come."""
+    write("a.mrc")
+    session = Session()
+    events = iter([None, lambda: write("b.mrc"), None, lambda: write("c.mrc")])
+
+    def sleep(seconds: float) -> None:
+        event = next(events, None)
+        if event is not None:
+            event()
+
+    def start(listed: ListedMicrographs) -> Session:
+        return session
+
+    options = WatchOptions(every=1.0, idle=3.0)
+    watch(GrowingList(["*.mrc"], None, Path()), start, options, lambda: False, sleep, least=3)
+    assert session.rounds == [["a.mrc", "b.mrc", "c.mrc"]]
+    watch(GrowingList(["*.mrc"], None, Path()), start, options, lambda: False, lambda seconds: None, least=9)
+    assert len(session.rounds) == 2
+
+
+def test_a_list_that_went_bad_is_told_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    write("a.mrc")
+    list_in_star("a.mrc")
+    assert run([str(STAR)], [lambda: STAR.write_text("")]).rounds == [["a.mrc"]]
+    assert "There may be more micrographs, but the list could not be read any more: " in caplog.text

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from relion_attn_picker.cli import group
@@ -15,10 +16,12 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.comparison_result import Comparison
 from relion_attn_picker.inference.combination import LogitScale
+from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs.comparison import analysis, job, picking
 from relion_attn_picker.jobs.comparison.job import ComparisonRequest
 from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
 from relion_attn_picker.options import NETWORKS
+from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from tests.conftest import hold_elsewhere, write_tiny_checkpoint
 
 Compare = Callable[..., int]
@@ -214,3 +217,46 @@ def test_training_both_shares_the_crops(compare: Compare, project: Path, capsys:
     assert "(2 micrographs" in Path("out/comparison.md").read_text()
     assert compare(*train[:-1], "--no_costs", "--sizes", "2") == 1
     assert "size of the training set is 2: expected shares above 0, at most 1" in capsys.readouterr().err
+
+
+def test_only_what_no_network_saw_is_compared_on(
+    compare: Compare, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained on the first two of four labelled micrographs, tested on all six."""
+    names = [f"Micrographs/mic000{number}.mrc" for number in range(1, 5)]
+    files = [str(project / f"Truth/mic000{number}_truth.star") for number in range(1, 5)]
+    write_coordinate_index(Path("four.star"), names, files)
+    train = ["--train_data", str(project / "micrographs.star"), "four.star", str(read_diameter(project))]
+    more = "--hold_out 2 --seeds 1 --steps 1 --base_features 8 --batch_size 2 --input_size 64 --crops_per_source 4"
+    assert compare(*train, *more.split(), "--validate_every", "1", "--no_costs") == 0, capsys.readouterr().err
+    picked = {path.read_text().count('"micrograph"') for path in Path("out/cache").rglob("attention.jsonl")}
+    assert picked == {4}
+    assert "mic0001" not in next(Path("out/cache").rglob("attention.jsonl")).read_text()
+
+
+def test_images_written_anew_are_picked_again(compare: Compare, project: Path, checkpoints: list[str]) -> None:
+    def count() -> list[int]:
+        return [len(path.read_text().splitlines()) for path in Path("out/cache").rglob("pixels.jsonl")]
+
+    assert compare(*checkpoints[:4], "--no_costs") == 0
+    assert count() == [6]
+    assert compare(*checkpoints[:4], "--no_costs") == 0
+    assert count() == [6]
+    image, before = project / "Micrographs/mic0002.mrc", (project / "Micrographs/mic0002.mrc").read_bytes()
+    try:
+        write_image(image, np.random.default_rng(0).normal(size=(320, 400)).astype(np.float32), 5.0)
+        assert compare(*checkpoints[:4], "--no_costs") == 0
+    finally:
+        image.write_bytes(before)
+    assert count() == [7]
+
+
+def test_labels_outside_their_image(
+    compare: Compare, project: Path, checkpoints: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_truth(Path("far.star"), np.array([[900.0, 900.0]], dtype=np.float32))
+    write_coordinate_index(Path("truth.star"), ["Micrographs/mic0001.mrc"], ["far.star"])
+    data = ["--data", str(project / "micrographs.star"), "truth.star", "120"]
+    arguments = ["compare", "--out", "far", *data, *checkpoints[:4], "--no_costs", "--gpu", "cpu", "--j", "1"]
+    assert run_plain_command(group, arguments) == 1
+    assert "mic0001.mrc has labels outside its image of 400×320 pixels" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
-from relion_attn_picker.jobs.comparison.request import NetworkPair, open_test_sets, warn_of_training_sets
+from relion_attn_picker.jobs.comparison.request import (
+    SNR,
+    NetworkPair,
+    leave_out,
+    open_test_sets,
+    warn_of_training_sets,
+)
 from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.models.builders import build_model
@@ -73,3 +81,28 @@ def test_sets_that_a_network_has_seen(
     with caplog.at_level(logging.WARNING):
         warn_of_training_sets([pair], open_test_sets([tested]))
     assert (told in caplog.text) if told else (caplog.text == "")
+
+
+def test_images_that_are_trained_on_are_not_compared_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever list they are in, and whichever of them are labelled there."""
+    (opened,) = open_test_sets([make_set(tmp_path / "set")])
+    (tmp_path / "link").symlink_to(tmp_path / "set")
+    with caplog.at_level(logging.INFO):
+        left = leave_out(opened, {(tmp_path / "link/a.mrc").resolve()})
+    assert [each.name for each in left.micrographs] == [f"{tmp_path}/set/b.mrc"]
+    assert (len(left.yx), len(left.ignored_yx)) == (1, 1)
+    assert {len(values) for values in left.conditions.values()} == {1}
+    assert "set is trained on: its 1 micrographs that are held out are compared on" in caplog.text
+    with pytest.raises(InputError, match="set is trained on as a whole: give --hold_out 1 or more"):
+        leave_out(opened, {tmp_path / "set/a.mrc", tmp_path / "set/b.mrc"})
+    assert leave_out(opened, {tmp_path / "other.mrc"}) is opened
+
+
+@pytest.mark.parametrize("line", ['{"foo": 1}', '{"micrograph": "a', "[1]", '{"micrograph": "a", "conditions": null}'])
+def test_conditions_that_tell_nothing(tmp_path: Path, line: str) -> None:
+    """Torn by a kill, or of another program."""
+    data = make_set(tmp_path / "set")
+    known = {"micrograph": f"{tmp_path}/set/b.mrc", "conditions": {"snr": 0.5}}
+    (tmp_path / "set/conditions.jsonl").write_text(f"{line}\n{json.dumps(known)}\n")
+    (opened,) = open_test_sets([data])
+    np.testing.assert_array_equal(opened.conditions[SNR], [np.nan, 0.5])
