@@ -61,8 +61,8 @@ EVIDENCE: Final = 250
 """However many candidates a data set has, they count as this many: its scores never have quite the model's shapes, and
 the prior must not be drowned (of 125, 250, 500, 1000 and 10,000, the best on left-out proteins and simulated sets)."""
 
-KNOTS: Final = np.round(np.concatenate([np.arange(0.05, 0.98, 0.02), [0.98, 0.99, 0.995]]), 4)
-"""Scores between which the probability is interpolated."""
+KNOTS: Final = np.round(np.concatenate([np.arange(0.05, 0.98, 0.02), [0.98, 0.99, 0.995, 0.998, 0.999, 0.9997]]), 4)
+"""Scores between which the probability is interpolated; long trained networks score nearly all particles above .99."""
 
 CURVE_DECIMALS: Final = 6
 """Of the probabilities of a curve: one that was saved and read again gives the same figures of merit."""
@@ -182,8 +182,13 @@ class ScoreModel:
             slope=float(record["slope"]),
             offset=float(record["offset"]),
             n_sets=int(record["n_sets"]),
-            noise=None if record.get("noise") is None else tuple(map(float, record["noise"])),
+            noise=None if record.get("noise") is None else _pad(tuple(map(float, record["noise"]))),
         )
+
+
+def _pad(noise: tuple[float, ...]) -> tuple[float, ...]:
+    """Return noise up to the highest score; calibrations of earlier versions end at a logit of 7."""
+    return noise + noise[-1:] * (len(MIDDLES) - len(noise))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ FloatVector = NDArray[np.float64]
 BIN: Final = 0.05
 """Width in logits of the bins in which a data set's scores are counted."""
 
-EDGES: Final = np.arange(np.log(SCORE_FLOOR / (1 - SCORE_FLOOR)), 7.0, BIN)
+EDGES: Final = np.arange(np.log(SCORE_FLOOR / (1 - SCORE_FLOOR)), 9.3, BIN)
 MIDDLES: Final = (EDGES[:-1] + EDGES[1:]) / 2
 
 NOISE_SMOOTHING: Final = 3

@@ -268,6 +268,15 @@ def estimate_diameter(evidence: ScaleEvidence, rng: np.random.Generator) -> Diam
     )
 
 
+def fall_at(evidence: ScaleEvidence, diameter: float) -> float:
+    """Return by how many logits the response at a diameter (Å) is below the highest; infinite where none was tried."""
+    known = np.isfinite(evidence.curve)
+    curve, diameters = evidence.curve[known], DIAMETERS[known] / TOP_OVER_DIAMETER
+    if not diameters[0] <= diameter <= diameters[-1]:
+        return float("inf")
+    return float(curve.max() - np.interp(np.log(diameter), np.log(diameters), curve))
+
+
 def top_of_hill(x: Floats, y: Floats) -> float:
     """Return where the parabola through the highest of ``y`` ``(s,)`` and two neighbours on either side has its vertex.
 

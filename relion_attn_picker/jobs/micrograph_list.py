@@ -230,7 +230,7 @@ def warn_of_enlargement(
     if times > MOST_ENLARGED:
         log.warning(
             "A particle of %g Å has only %.1f pixels of %g Å: the micrographs are enlarged to %.1f times their width "
-            "and height, which takes %.0f times the memory and time; is the diameter right, and in Å?",
+            "and height, which takes %.0f times the memory and time; are the diameter, in Å, and the pixel size right?",
             particle_diameter,
             particle_diameter / coarsest,
             coarsest,

@@ -255,7 +255,8 @@ class PickJob:
         prepared = future.result()
         answer = self._predictor.answer(prepared.image)
         candidates = find_candidates(answer, prepared, self._settings.options)
-        self._contrast_check.look_at(prepared, candidates)
+        if not self._pixel_size_check.found_any:  # what is seen at a wrong scale says nothing of the contrast
+            self._contrast_check.look_at(prepared, candidates)
         if self._settings.write_maps:
             path = self._map_path(micrograph)
             path.parent.mkdir(parents=True, exist_ok=True)

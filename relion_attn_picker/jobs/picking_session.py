@@ -25,6 +25,7 @@ from relion_attn_picker.inference.weights import describe_weights, find_score_mo
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.contrast_check import ContrastCheck
+from relion_attn_picker.jobs.diameter_check import warn_of_another_diameter
 from relion_attn_picker.jobs.diameter_job import describe_estimate
 from relion_attn_picker.jobs.job_lists import write_lists
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
@@ -221,6 +222,7 @@ class PickingSession:
         if not self._micrographs:
             header = self._predictor.header
             warn_of_enlargement(micrographs, self._request.options.particle_diameter, header.particle_diameter_px)
+            self._check_diameter(micrographs, should_stop)
         self._micrographs = micrographs
         picking = self._picking = self._make_picking()
         done_before = set(self._results)
@@ -234,6 +236,18 @@ class PickingSession:
                 self._fit_point(should_stop)
         finally:
             self._write_lists()
+
+    def _check_diameter(self, micrographs: Sequence[Micrograph], should_stop: Callable[[], bool]) -> None:
+        """Warn of a wrong diameter where the job begins, unless it was estimated."""
+        if micrographs[0].name not in self._store and self._request.diameter_estimate is None:
+            warn_of_another_diameter(
+                micrographs,
+                self._request.project_dir,
+                self._request.options.particle_diameter,
+                self._request.weights,
+                replace(self._request.inference, threads=self._share.threads_each),
+                should_stop,
+            )
 
     def _make_picking(self) -> PickJob:
         return PickJob(

@@ -22,6 +22,11 @@ class PixelSizeCheck:
         self._told: set[tuple[float, float]] = set()
         self._lock = Lock()
 
+    @property
+    def found_any(self) -> bool:
+        """Whether a contradiction was found."""
+        return bool(self._told)
+
     def look_at(self, micrograph: Micrograph, path: Path) -> None:
         """Compare what the header of the file at ``path`` says with what the micrograph's list says.
 
