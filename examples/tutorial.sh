@@ -13,7 +13,8 @@ for setting in "${@:2}"; do
         *) echo "ERROR: there is no setting $setting: see the head of $0." >&2 && exit 1 ;;
     esac
 done
-python=${PYTHON:-python3}
+python=$(command -v "${PYTHON:-python3}") || { echo "ERROR: there is no $PYTHON." >&2 && exit 1; }
+case $python in /*) ;; *) python=$PWD/$python ;; esac
 diameter=160 pixel_size=6 box=48
 
 for program in attnpick attnpick-external attnpick-train-external relion_pipeliner relion_refine; do

@@ -115,7 +115,7 @@ class StopSignal:
 
 def _print_aborted(reason: str) -> None:
     with suppress(OSError):  # stderr may be a file on a disk that is full
-        print(f"Aborted. {reason}", file=sys.stderr, flush=True)
+        print(f"Aborted. {reason} What is done is kept: the same job again goes on.", file=sys.stderr, flush=True)
 
 
 def _flush_stdout() -> None:

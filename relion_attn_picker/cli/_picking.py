@@ -264,7 +264,8 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     print(f" Total number of particles from {len(done)} micrographs is {total}")
     print(f" i.e. on average there were {round(total / max(1, len(done)))} particles per micrograph")
     point = summary.point
-    print(f" by {summary.picker}, at a threshold of {point.threshold:g}: {point.reason}")
+    computed = f" in {summary.computed_in}" if summary.computed_in else ""
+    print(f" by {summary.picker}{computed}, at a threshold of {point.threshold:g}: {point.reason}")
     is_raised = point.curve is not None and point.expected is None
     if done and not total:
         print(" No pick is left: if there are particles, look at the diameter, the pixel size and the border first")
@@ -274,7 +275,7 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
         print(" If they are faint, --mode recall picks more of them, and more dirt")
     if point.expected is not None and total:
         precision, recall = point.expected.precision, point.expected.recall
-        print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of what gave any candidate")
+        print(f" expected of these picks: precision {precision:.2f}, recall {recall:.2f} of the particles seen at all")
     rejected = count_rejected(summary.results)
     if rejected:
         where = job.output_name(job.path / REJECTED_FILE)

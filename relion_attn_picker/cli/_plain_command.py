@@ -70,7 +70,7 @@ def run_plain_command(command: click.Command, arguments: list[str]) -> int:
     try:
         result = command.main(arguments, prog_name="attnpick", standalone_mode=False)
     except (JobAborted, KeyboardInterrupt, click.Abort):
-        print("Stopped.", file=sys.stderr)
+        print("Stopped. What can go on does so with the same command.", file=sys.stderr)
         return 2
     except click.UsageError as error:
         error.show()

@@ -46,6 +46,7 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
     """
     from relion_attn_picker.inference.predictor import load_pair
     from relion_attn_picker.inference.weights import find_weights
+    from relion_attn_picker.io.output_folder import check_place
     from relion_attn_picker.jobs.calibration_job import calibrate, make_hybrid_folder
     from relion_attn_picker.jobs.calibration_sets import CalibrationSets
     from relion_attn_picker.options import InferenceOptions
@@ -62,6 +63,7 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
         exclude=options["exclude"],
         seed=options["seed"],
     )
+    check_place(Path(out))
     made_with = {"command": shlex.join(["attnpick", *sys.argv[1:]])}
     calibration = calibrate(load_pair(checkpoints, inference), checkpoints, sets.read(), made_with)
     make_hybrid_folder(Path(out), checkpoints, calibration)

@@ -65,13 +65,16 @@ def command(
     from relion_attn_picker.inference.weights import find_weights
     from relion_attn_picker.jobs.diameter_job import SEED, gather_evidence, load_scout
     from relion_attn_picker.jobs.micrograph_list import list_micrographs
+    from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
     from relion_attn_picker.options import InferenceOptions
 
     inference = InferenceOptions(gpu=gpu, precision=precision, threads=threads)
     path = find_weights(variant, None if weights is None else Path(weights))
     with tempfile.TemporaryDirectory() as folder:
         listed = list_micrographs(inputs, pixel_size, Path(folder))
-    evidence = gather_evidence(listed.micrographs, listed.project_dir, load_scout(path, inference), count)
+    evidence = gather_evidence(
+        listed.micrographs, listed.project_dir, load_scout(path, inference), count, pixel_size_check=PixelSizeCheck()
+    )
     print_evidence(evidence)
     estimate = estimate_diameter(evidence, np.random.default_rng(SEED))
     print(f"Particle diameter: {estimate}")

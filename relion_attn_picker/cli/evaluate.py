@@ -41,10 +41,12 @@ def command(
     Each may be a job folder, an autopick.star, a coords_suffix_*.star, a particles STAR file, or the coordinates of one
     micrograph. Of a job of attnpick, the candidates below its threshold are used too.
     """
-    from relion_attn_picker.io.output_folder import make_folder
+    from relion_attn_picker.io.output_folder import check_place, make_folder
     from relion_attn_picker.jobs.pick_evaluation import evaluate_files
     from relion_attn_picker.report.evaluation import format_evaluation, write_evaluation
 
+    if out is not None:
+        check_place(Path(out))
     evaluation = evaluate_files(
         Path(picks),
         Path(truth),

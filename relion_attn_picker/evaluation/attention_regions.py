@@ -65,7 +65,7 @@ class Regions:
     junk: BoolImage
 
 
-def find_regions(gate: GateMap, known: KnownContents, particle_diameter: float) -> Regions:
+def find_regions(gate: GateMap, known: KnownContents, particle_diameter_px: float) -> Regions:
     """Say of each pixel of a map what lies under its centre.
 
     Inside a particle is within half a diameter of its centre; background is farther than a whole diameter from every
@@ -78,12 +78,12 @@ def find_regions(gate: GateMap, known: KnownContents, particle_diameter: float) 
         The map; only its place matters.
     known
         What is there.
-    particle_diameter
+    particle_diameter_px
         Pixels of the micrograph.
     """
     shape = (gate.values.shape[0], gate.values.shape[1])
     true, ignored = gate.from_micrograph(known.true_yx), gate.from_micrograph(known.ignored_yx)
-    reach = particle_diameter / gate.spacing
+    reach = particle_diameter_px / gate.spacing
     doubtful = draw_discs(shape, ignored, reach / 2)
     inside = draw_discs(shape, true, reach / 2) & ~doubtful
     is_near = draw_discs(shape, np.concatenate([true, ignored]), reach)

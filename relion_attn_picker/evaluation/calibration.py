@@ -78,7 +78,10 @@ real images with incomplete labels or filters, which have more wrong candidates 
 (calibration error of β-galactosidase left out .076 with 0, .050 with .55, .093 with .75)."""
 
 MOST: Final = 0.998
-"""Highest probability."""
+"""Highest probability on a data set."""
+
+HIGHEST_ON_CURVE: Final = 0.9999
+"""Highest one on the curve for all data sets, but for the steps by which it rises: 1 is no probability of a pick."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class ScoreModel:
 
     def curve(self) -> ScoreCurve:
         """Return ``probability`` as a curve."""
-        value = tuple(self.probability(KNOTS).tolist())
+        value = tuple(np.minimum(self.probability(KNOTS), HIGHEST_ON_CURVE).tolist())
         return ScoreCurve(tuple(KNOTS.tolist()), value if _is_rising(value) else _round_rising(value))
 
     def to_dict(self) -> dict[str, Any]:

@@ -58,7 +58,8 @@ class EvaluatedMicrograph:
     pixel_size
         Å per pixel of the micrograph.
     image_shape
-        Height and width, pixels; only the chance precision needs it.
+        Height and width, pixels; where they are not known, what random points reach and what lies beyond the labels
+        cannot be told, and orientations are compared in an estimated frame.
     raw_score
         The network's scores, shape ``(n,)``, where ``score`` is a probability made of them.
     ignored_yx

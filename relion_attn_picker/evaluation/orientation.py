@@ -20,9 +20,9 @@ from relion_attn_picker.evaluation.metrics import divide
 SAMPLE = 20
 """Micrographs looked at, at most twice as many."""
 
-LEAST_GAIN = 0.05
-LEAST_ERRORS = 3.0
-"""Another orientation is told if its F1 is higher by this much, and by this many standard errors."""
+LEAST_F1, LEAST_GAIN, LEAST_ERRORS = 0.25, 0.05, 3.0
+"""Another orientation is told if its F1 is this high, higher by this much, and by this many standard errors: where
+none fits, as with a wrong diameter, one of them fits best by chance."""
 
 LEAST_SHIFT = 0.25
 """Pixels: a shift of half a pixel is a mistake of convention, one far below the pixel's own rounding is none."""
@@ -175,11 +175,11 @@ def _pooled_f1(samples: Sequence[OrientationSample], predicted: Sequence[Points]
 
 
 def _find_better(f1: dict[str, float], n: int) -> str | None:
-    """Return the orientation that is better than the given one beyond chance; errors are binomial in n pairs."""
+    """Return the orientation that is good, and better than the given one beyond chance; errors are binomial in n."""
     given = f1["as given"]
     best = max(f1, key=lambda name: f1[name])
     error = math.sqrt((given * (1 - given) + f1[best] * (1 - f1[best])) / n)
-    return best if f1[best] - given > max(LEAST_GAIN, LEAST_ERRORS * error) else None
+    return best if f1[best] >= LEAST_F1 and f1[best] - given > max(LEAST_GAIN, LEAST_ERRORS * error) else None
 
 
 def _offsets(samples: Sequence[OrientationSample], match_radius: float) -> tuple[FloatVector, FloatVector]:

@@ -32,6 +32,10 @@ class Predictor(Protocol):
     def header(self) -> CheckpointHeader:
         """What travels with the weights."""
 
+    @property
+    def precision(self) -> str:
+        """In which the networks run now, in words: the first image may change it."""
+
     def prepare(self, image: FloatArray, pixel_size: float, particle_diameter: float) -> NetworkImage:
         """Bring an image ``(h, w)`` of ``pixel_size`` Å per pixel to the network's scale."""
 

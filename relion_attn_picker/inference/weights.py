@@ -36,13 +36,15 @@ def find_weights(variant: str | None, path: Path | None) -> Path:
     InputError
         If the file at ``path`` holds another variant than ``variant``, or a folder has no weights.
     """
+    if path is not None and str(path) in VARIANTS and not path.exists():
+        if variant not in (None, str(path)):
+            raise InputError(f"--weights {path} is the released {path}, and --variant is {variant}: give one of them.")
+        variant, path = str(path), None
     folder = RELEASED if path is None else path.parent if path.is_file() else path
     is_meant = path is not None and (path.name == CALIBRATION_NAME or is_hybrid(path))
     if variant == HYBRID or (variant is None and is_meant):
         check_hybrid(folder)
         return folder
-    if path is not None and str(path) in VARIANTS and not path.exists():
-        raise InputError(f"There is no file of weights at {path}: the released ones of that name are --variant {path}.")
     if path is None:
         path = RELEASED / f"{variant or DEFAULT_VARIANT}.safetensors"
     path = weights_in(path)

@@ -58,7 +58,7 @@ def read_cs(path: Path) -> Table:
 
 def _read_numpy(path: Path, file: BinaryIO, magic: bytes) -> Table:
     if magic != NUMPY_MAGIC:
-        raise InputError(f"{path} is not a .cs file of CryoSPARC: it begins with {magic!r}, expected {NUMPY_MAGIC!r}.")
+        raise InputError(f"{path} is not a .cs file of CryoSPARC: give one, or the .csg file of a job's output.")
     try:
         table = np.load(file, allow_pickle=False, max_header_size=LONGEST_HEADER)
     except (ValueError, EOFError, SyntaxError) as error:

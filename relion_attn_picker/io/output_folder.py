@@ -30,6 +30,22 @@ def make_folder(folder: Path) -> None:
     check_folder(folder)
 
 
+def check_place(folder: Path) -> None:
+    """Make sure that a folder can be made later, once there is something to put into it; nothing is made now.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f"The folder {folder} cannot be made or written to ({place} is a file): give another.")
+    check_folder(place)
+
+
 def check_folder(folder: Path) -> None:
     """Make sure that files can be made in a folder that is there.
 

@@ -253,7 +253,7 @@ def _picture(seen: SeenMicrograph, request: AttentionRequest, drawn: NamedPoints
         f"{pixel_size:.4g} Å per pixel: attention gates of {request.weights.name}",
         image=seen.image,
         pixel_size=pixel_size,
-        particle_diameter=request.particle_diameter / pixel_size,
+        particle_diameter_px=request.particle_diameter / pixel_size,
         window=seen.window,
         gates=seen.gates,
         yx=np.empty((0, 2), dtype=np.float32) if found is None else found,

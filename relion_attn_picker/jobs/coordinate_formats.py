@@ -1,7 +1,7 @@
 """The formats of coordinates that are read and written, one table row each.
 
 A format is a way to read a path into a point set and one to write it, with what it can keep and what it needs to be
-told. A new format is a new row; nothing else has to know of it.
+told. A new format is a new row; only what cannot be told by a suffix (``_guess_file``) is known elsewhere.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class CoordinateFormat:
     Parameters
     ----------
     what
-        A few words for ``--help``.
+        In a few words, for who reads the table below.
     suffixes
         Of its files; the first one is written.
     read

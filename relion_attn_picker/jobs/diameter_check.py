@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from relion_attn_picker.errors import InputError
-from relion_attn_picker.inference.diameter import estimate_diameter, fall_at
-from relion_attn_picker.jobs.diameter_job import SEED, gather_evidence, load_scout
+from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.inference.diameter import combine_scans, estimate_diameter, fall_at, scan_diameters
+from relion_attn_picker.inference.predictor import Predictor
+from relion_attn_picker.io.mrc import read_image
+from relion_attn_picker.jobs.diameter_job import SEED, sample_evenly
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.options import InferenceOptions
 
 log = logging.getLogger(__name__)
 
@@ -37,21 +39,29 @@ def warn_of_another_diameter(
     micrographs: Sequence[Micrograph],
     project_dir: Path,
     particle_diameter: float,
-    weights: Path,
-    inference: InferenceOptions,
+    scout: Predictor,
     should_stop: Callable[[], bool],
 ) -> None:
     """Warn if the scores of a few micrographs of a list tell clearly of particles of another diameter (Å).
+
+    ``scout`` is a network alone, as for an estimate.
 
     Raises
     ------
     JobAborted
         If ``should_stop()``, which is asked before each micrograph, was true.
     """
+    scans = []
+    for micrograph in sample_evenly(micrographs, LOOKED_AT):
+        if should_stop():
+            raise JobAborted("The job was asked to stop.")
+        with suppress(InputError):  # told when it is picked
+            image = read_image(project_dir / micrograph.name)
+            scans.append(scan_diameters(image, micrograph.optics.pixel_size, scout))
     try:
-        evidence = gather_evidence(micrographs, project_dir, load_scout(weights, inference), LOOKED_AT, should_stop)
+        evidence = combine_scans(scans)
         estimate = estimate_diameter(evidence, np.random.default_rng(SEED))
-    except InputError as error:  # nothing can be told, or a micrograph is damaged: its own failure tells
+    except InputError as error:  # they show too little to tell
         log.debug("%s", error)
         return
     differs = abs(np.log(estimate.diameter / particle_diameter)) > np.log(FACTOR)

@@ -24,6 +24,7 @@ from relion_attn_picker.inference.diameter import (
 from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints, is_hybrid
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.mrc import read_image
+from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
 from relion_attn_picker.jobs.saved_options import read_saved_options
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import ATTENTION, InferenceOptions
@@ -60,8 +61,11 @@ def gather_evidence(
     predictor: Predictor,
     count: int = SAMPLE,
     should_stop: Callable[[], bool] = lambda: False,
+    pixel_size_check: PixelSizeCheck | None = None,
 ) -> ScaleEvidence:
     """Look at ``count`` micrographs of a list at several scales; one that cannot be read is left out with a warning.
+
+    ``pixel_size_check``, if given, compares the headers of those that are looked at with the list.
 
     Raises
     ------
@@ -75,6 +79,8 @@ def gather_evidence(
         if should_stop():
             raise JobAborted("The job was asked to stop.")
         try:
+            if pixel_size_check is not None:
+                pixel_size_check.look_at(micrograph, project_dir / micrograph.name)
             image = read_image(project_dir / micrograph.name)
         except InputError as error:
             log.warning("%s is not looked at: %s", micrograph.name, error)

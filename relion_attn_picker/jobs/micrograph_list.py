@@ -61,7 +61,7 @@ def list_micrographs(inputs: Sequence[str], pixel_size: float | None, out: Path)
     Raises
     ------
     InputError
-        If nothing is found, STAR and MRC files are mixed, or a pixel size is missing.
+        If nothing is found, STAR and MRC files are mixed, a pixel size is missing, or MRC files lie in ``out``.
     """
     if len(inputs) == 1 and inputs[0].endswith(".star"):
         path = Path(inputs[0])
@@ -70,8 +70,21 @@ def list_micrographs(inputs: Sequence[str], pixel_size: float | None, out: Path)
     if any(text.endswith(".star") for text in inputs):
         raise InputError("A STAR file stands beside other inputs: give one STAR file, or MRC files only.")
     micrographs = list_images(expand(inputs), pixel_size)
+    refuse_folder_of_micrographs(out, micrographs, Path())
     write_micrographs(out / OWN_LIST, micrographs)
     return ListedMicrographs(micrographs, Path(), str(out / OWN_LIST))
+
+
+def refuse_folder_of_micrographs(folder: Path, micrographs: Sequence[Micrograph], project_dir: Path) -> None:
+    """Refuse to put a job's files into a folder where micrographs lie.
+
+    Raises
+    ------
+    InputError
+        If one lies directly there.
+    """
+    if folder.resolve() in {place.resolve() for place in {(project_dir / each.name).parent for each in micrographs}}:
+        raise InputError(f"{folder} holds the micrographs themselves: give the job a folder of its own.")
 
 
 def find_project_dir(star_path: Path, names: list[str]) -> Path:

@@ -144,6 +144,7 @@ class PickJob:
         names = [micrograph.name for micrograph in micrographs]
         self._paths = dict(zip(names, job.coordinate_paths(names), strict=True))
         self._preparers = preparers
+        self._told_of_other_settings = False
         self._stamps: dict[str, ImageStamp | None] = {}
         self._fingerprints: dict[float, str] = {}
         self._selected_with = settings.selected_with()
@@ -238,7 +239,12 @@ class PickJob:
 
     def _has_candidates(self, micrograph: Micrograph) -> bool:
         known = self.store.summary(micrograph.name)
-        if known is None or known.found_with != self._found_with(micrograph):
+        if known is None:
+            return False
+        if known.found_with != self._found_with(micrograph):
+            if not self._told_of_other_settings:
+                log.info(" There are picks with other settings or weights: their micrographs are picked again.")
+            self._told_of_other_settings = True
             return False
         path = self._project_dir / micrograph.name
         if is_changed(path, known.image_time, known.image_size, known.image_digest):

@@ -19,6 +19,7 @@ from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.devices import is_on_gpu
 from relion_attn_picker.inference.diameter import DiameterEstimate
+from relion_attn_picker.inference.hybrid_folder import is_hybrid
 from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, choose_point, first_point
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import describe_weights, find_score_model
@@ -26,10 +27,10 @@ from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.diameter_check import warn_of_another_diameter
-from relion_attn_picker.jobs.diameter_job import describe_estimate
+from relion_attn_picker.jobs.diameter_job import describe_estimate, load_scout
 from relion_attn_picker.jobs.job_lists import write_lists
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
-from relion_attn_picker.jobs.micrograph_list import warn_of_enlargement
+from relion_attn_picker.jobs.micrograph_list import refuse_folder_of_micrographs, warn_of_enlargement
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
 from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, gather_scores, share_threads
 from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
@@ -105,7 +106,8 @@ class JobSummary:
     """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given.
 
     ``options`` are those that the picks were selected with: the request's, with the border that the weights' labels
-    had where the request gave none. ``learnt_border`` is its width, Å.
+    had where the request gave none. ``learnt_border`` is its width, Å. ``computed_in`` is the precision that the
+    networks ran in, empty where that is not known.
     """
 
     results: Sequence[MicrographResult]
@@ -114,6 +116,7 @@ class JobSummary:
     evaluation: Evaluation | None
     picker: str
     learnt_border: float = 0.0
+    computed_in: str = ""
 
 
 def run_picking_job(
@@ -159,6 +162,7 @@ class PickingSession:
     """
 
     def __init__(self, job: JobDirectory, request: PickingRequest) -> None:
+        refuse_folder_of_micrographs(job.path, request.micrographs, request.project_dir)
         self._job = job
         self._reference = None
         if request.reference is not None:
@@ -179,11 +183,12 @@ class PickingSession:
             request.write_maps,
             first_point(self._own_threshold, request.options, curve),
         )
+        self._results: dict[str, MicrographResult] = {}
+        self._computed_before: str | None = None
         self._settings = replace(self._settings, point=self._find_saved_point() or self._point)
         self._contrast_check = ContrastCheck(self._predictor, request.options)
         self._pixel_size_check = PixelSizeCheck()
         self._store = CandidateStore(job.path / CANDIDATES_FILE)
-        self._results: dict[str, MicrographResult] = {}
         self._picking: PickJob | None = None
         self._micrographs: Sequence[Micrograph] = ()
         self._picked_since_fit: int | None = None
@@ -239,15 +244,15 @@ class PickingSession:
 
     def _check_diameter(self, micrographs: Sequence[Micrograph], should_stop: Callable[[], bool]) -> None:
         """Warn of a wrong diameter where the job begins, unless it was estimated."""
-        if micrographs[0].name not in self._store and self._request.diameter_estimate is None:
-            warn_of_another_diameter(
-                micrographs,
-                self._request.project_dir,
-                self._request.options.particle_diameter,
-                self._request.weights,
-                replace(self._request.inference, threads=self._share.threads_each),
-                should_stop,
+        if micrographs[0].name in self._store or self._request.diameter_estimate is not None:
+            return
+        scout = self._predictor
+        if is_hybrid(self._request.weights):
+            scout = load_scout(
+                self._request.weights, replace(self._request.inference, threads=self._share.threads_each)
             )
+        diameter = self._request.options.particle_diameter
+        warn_of_another_diameter(micrographs, self._request.project_dir, diameter, scout, should_stop)
 
     def _make_picking(self) -> PickJob:
         return PickJob(
@@ -311,6 +316,7 @@ class PickingSession:
             saved = read_saved_options(self._job.path)
         except InputError:  # none, or another version's: as if never picked
             return None
+        self._computed_before = saved.computed_in
         asked = self._describe(saved.point)
         same = all(getattr(saved, name) == getattr(asked, name) for name in DECISIVE)
         return saved.point if self._depends_on_scores and same else None
@@ -330,7 +336,13 @@ class PickingSession:
             sure_scores=self._sure_scores,
             diameter_estimate=None if estimate is None else describe_estimate(estimate, self._request.micrographs),
             pixel_size=self._request.pixel_size,
+            computed_in=self._find_computed_in(),
         )
+
+    def _find_computed_in(self) -> str | None:
+        """Return the precision that the networks ran in, in this run or, if all was done before, in an earlier one."""
+        has_computed = any(not result.skipped and result.reason is None for result in self._results.values())
+        return self._predictor.precision if has_computed else self._computed_before
 
     def _save_settings(self) -> None:
         """Save what makes the results reproducible, beside them."""
@@ -368,7 +380,16 @@ class PickingSession:
         evaluation = self._evaluate([result.micrograph for result in results if result.reason is None])
         self._write_logfile([result for result in results if result.reason is None])
         picker = describe_weights(self._request.weights)
-        return JobSummary(results, self._request.options, self._point, evaluation, picker, self._learnt_border)
+        self._save_settings()
+        return JobSummary(
+            results,
+            self._request.options,
+            self._point,
+            evaluation,
+            picker,
+            self._learnt_border,
+            self._find_computed_in() or "",
+        )
 
     def _evaluate(self, done: Sequence[Micrograph]) -> Evaluation | None:
         """Score the picks against the reference, if there is one; if it went bad since the job began, only tell so."""

@@ -45,6 +45,8 @@ class SavedOptions:
         Where the diameter comes from, if it was estimated: see ``diameter_job.describe_estimate``.
     pixel_size
         Å per pixel of all micrographs, if the user gave it instead of what the list says.
+    computed_in
+        What ``precision`` came to on this machine; ``None`` in jobs of earlier versions.
     """
 
     micrographs: str
@@ -61,6 +63,7 @@ class SavedOptions:
     selected_from: str | None = None
     diameter_estimate: Mapping[str, float] | None = None
     pixel_size: float | None = None
+    computed_in: str | None = None
 
 
 def read_saved_options(folder: Path) -> SavedOptions:
@@ -119,7 +122,8 @@ def write_saved_options(folder: Path, saved: SavedOptions) -> None:
         "sure_scores": saved.sure_scores,
         "options": asdict(saved.options),
     }
-    rare = {name: getattr(saved, name) for name in ("diameter_estimate", "lowest_score", "selected_from", "pixel_size")}
+    names = ("diameter_estimate", "lowest_score", "selected_from", "pixel_size", "computed_in")
+    rare = {name: getattr(saved, name) for name in names}
     record |= {name: value for name, value in rare.items() if value is not None}
     replace_file(folder / OPTIONS_FILE, json.dumps(record, indent=1) + "\n")
 
@@ -165,6 +169,7 @@ def _from_record(record: Mapping[str, Any]) -> SavedOptions:
         selected_from=record.get("selected_from"),
         diameter_estimate=record.get("diameter_estimate"),
         pixel_size=None if pixel_size is None else float(pixel_size),
+        computed_in=record.get("computed_in"),
     )
 
 

@@ -149,7 +149,6 @@ class SelectionRequest:
 
     earlier: EarlierJob
     options: PickOptions
-    project_dir: Path = Path()
     reference: Path | None = None
     command: str = ""
 
@@ -194,7 +193,7 @@ def _run_held_job(
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
     reference = None
     if request.reference is not None:
-        reference = open_reference_of(request.reference, request.project_dir, sizes)
+        reference = open_reference_of(request.reference, Path(), sizes)
     paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
     store = _store_of(job, earlier, candidates)
     failed = _failed_results(earlier, candidates)
@@ -217,7 +216,8 @@ def _run_held_job(
         job_results = JobResults(store, point, request.options, done, {})
         evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
         write_evaluation(job.path, evaluation)
-    return JobSummary(results, request.options, point, evaluation, earlier.picker)
+    computed_in = earlier.saved.computed_in or ""
+    return JobSummary(results, request.options, point, evaluation, earlier.picker, computed_in=computed_in)
 
 
 def _results_not_reached(

@@ -79,7 +79,7 @@ def open_coordinates(path: Path, project_dir: Path = Path(), pixel_sizes: PixelS
     ----------
     path
         ``autopick.star`` or ``manualpick.star`` (4.0, 5.0), ``coords_suffix_*.star`` (3.1), a particles STAR file, the
-        coordinates of one micrograph, or a job folder with one of the first two.
+        coordinates of one micrograph, or a folder with one of ``COORDINATE_LISTS``.
     project_dir
         The folder that paths inside the files are relative to; the file's own folder and its parents are tried next.
     pixel_sizes

@@ -45,6 +45,8 @@ def read_tables(path: Path) -> dict[str, DataFrame]:
     """
     import pandas as pd
 
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give a STAR file.")
     if not path.is_file():
         raise InputError(f"There is no STAR file at {path}: check the path, and the folder the job runs in.")
     try:

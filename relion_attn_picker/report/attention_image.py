@@ -61,7 +61,7 @@ class AttentionPicture:
         The whole micrograph, ``(h, w)``.
     pixel_size
         Å per pixel of the micrograph.
-    particle_diameter
+    particle_diameter_px
         Pixels of the micrograph; that of the circles.
     window
         What of it to show.
@@ -76,7 +76,7 @@ class AttentionPicture:
     title: str
     image: NDArray[Any]
     pixel_size: float
-    particle_diameter: float
+    particle_diameter_px: float
     window: Window
     gates: Sequence[GateMap]
     yx: NDArray[Any]
@@ -133,7 +133,7 @@ def _reduce(picture: AttentionPicture) -> tuple[NDArray[np.float32], NDArray[np.
     window = picture.window
     cut = picture.image[window.top : window.top + window.height, window.left : window.left + window.width]
     step = picture.reduction
-    shown = smooth_and_reduce(cut, picture.particle_diameter, step)
+    shown = smooth_and_reduce(cut, picture.particle_diameter_px, step)
     low, high = np.percentile(shown, CONTRAST_PERCENTILES)
     grey = np.clip((shown - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
     return grey, window.top + step * np.arange(grey.shape[0]), window.left + step * np.arange(grey.shape[1])
@@ -183,9 +183,9 @@ def _show(axes: Axes, rgb: NDArray[Any], picture: AttentionPicture, title: str) 
     axes.set_xlim(window.left - 0.5, window.left + window.width - 0.5)
     axes.set_ylim(window.top + window.height - 0.5, window.top - 0.5)
     axes.set_title(title, fontsize=10)
-    points = picture.particle_diameter / window.width * PANEL_INCHES * POINTS_PER_INCH
+    points = picture.particle_diameter_px / window.width * PANEL_INCHES * POINTS_PER_INCH
     linewidth = float(np.clip(points * CIRCLE_WIDTH, *CIRCLE_WIDTHS))
-    add_circles(axes, picture.yx, picture.particle_diameter, CIRCLE, linewidth=linewidth)
+    add_circles(axes, picture.yx, picture.particle_diameter_px, CIRCLE, linewidth=linewidth)
 
 
 def _add_scale_bar(axes: Axes, window: Window, pixel_size: float) -> None:

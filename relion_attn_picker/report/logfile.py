@@ -21,6 +21,7 @@ from relion_attn_picker.report.figure import make_figure
 
 FEWEST_FOR_A_HISTOGRAM = 4
 MOST_VECTOR_POINTS = 2000  # beyond, points are drawn as an image: small files and a quick viewer at 20,000 micrographs
+FEW_POINTS = 100  # up to so many, points are drawn large
 PAGE_INCHES = (8.0, 5.0)
 
 
@@ -95,7 +96,8 @@ def _plot_by_micrograph(title: str, y_label: str, values: NDArray[np.float64]) -
         _say_that_there_is_nothing(axes)
         return figure
     number = np.arange(1, len(values) + 1)
-    axes.plot(number, values, ".", markersize=4, rasterized=len(values) > MOST_VECTOR_POINTS)
+    size = 9 if len(values) <= FEW_POINTS else 4
+    axes.plot(number, values, ".", markersize=size, rasterized=len(values) > MOST_VECTOR_POINTS)
     mean = float(np.nanmean(values))
     axes.axhline(mean, color="0.5", linewidth=1, linestyle="--", label=f"mean {mean:.4g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -109,7 +111,7 @@ def _plot_histogram(title: str, x_label: str, values: NDArray[np.float64]) -> Fi
     figure, axes = _start_page(title, x_label, "number of micrographs")
     finite = values[np.isfinite(values)]
     if finite.size:
-        axes.hist(finite, bins=min(50, max(5, int(np.sqrt(finite.size)) * 2)))
+        axes.hist(finite, bins=min(50, max(5, int(np.sqrt(finite.size)) * 2)), edgecolor="white", linewidth=0.5)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         _say_that_there_is_nothing(axes)

@@ -68,7 +68,10 @@ class Mixture:
         """
         if self.crops is None or self.fields is not None:
             return
-        remedies = {"crops": "cut more crops", "labelled particles": "label or simulate more"}
+        remedies = {
+            "crops": "cut more crops (--crops_per_source, --shorten)",
+            "labelled particles": "label or simulate more",
+        }
         counts = {"crops": len(self.crops), "labelled particles": sum(each["labels"] for each in self.sources)}
         for what, count in counts.items():
             if count < batch_size:

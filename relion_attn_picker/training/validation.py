@@ -45,7 +45,7 @@ class ValidationSet:
 
 @dataclass(frozen=True)
 class ValidationScores:
-    """Figures of one validation, each the mean over the sets, but for ``f1_curves``.
+    """Figures of one validation, each the mean over the sets, but for ``per_set``.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ def test_abort_is_seen_between_micrographs(project: Project, scanner: Scanner, m
     monkeypatch.setattr(diameter_job, "scan_diameters", scan_and_press_abort)
     run = run_auto(project)
     assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
-    assert run.err == "Aborted. The job was asked to stop.\n"
+    assert run.err == "Aborted. The job was asked to stop. What is done is kept: the same job again goes on.\n"
     assert run.out == " Estimating the particle diameter on 2 micrographs ...\n"
     assert scanner.pixel_sizes == [4.0]
 
@@ -119,7 +119,7 @@ def test_signal_while_estimating(project: Project, scanner: Scanner, monkeypatch
     monkeypatch.setattr(diameter_job, "scan_diameters", be_stopped)
     run = run_auto(project)
     assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
-    assert run.err == "Aborted. The job got the signal SIGTERM.\n"
+    assert run.err == "Aborted. The job got the signal SIGTERM. What is done is kept: the same job again goes on.\n"
 
 
 def diameter(*arguments: str) -> int:

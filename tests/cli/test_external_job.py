@@ -54,7 +54,7 @@ def test_success(real_project: Project) -> None:
 
 def test_diameter_far_below_the_scale_of_the_network(project: Project) -> None:
     run = project.run_only(*project.arguments, "--diameter", "25", "--threshold", "0.9", "--j", "1").assert_succeeded()
-    assert run.err.count("is the diameter right, and in Å?") == 1
+    assert run.err.count("are the diameter, in Å, and the pixel size right?") == 1
 
 
 def test_lists_name_everything_as_relion_does(project: Project) -> None:
@@ -181,7 +181,10 @@ def test_several_optics_groups(project: Project) -> None:
         ("--variant unet", "'unet' is not one of 'attention', 'standard', 'hybrid'"),
         ("--variant standard", "holds the network 'attention', but --variant says 'standard'"),
         ("--weights nowhere.safetensors", "nowhere.safetensors"),
-        ("--weights standard", "no file of weights at standard: the released ones of that name are --variant standard"),
+        (
+            "--weights standard --variant attention",
+            "--weights standard is the released standard, and --variant is attention",
+        ),
         ("--weights micrographs.star", "micrographs.star"),
         ("--in_movies movies.star", "--in_movies is not for picking"),
         ("--in_parts particles.star", "--in_parts is not for picking"),
@@ -259,7 +262,7 @@ def test_real_command_terminated(real_project: Project) -> None:
     process.terminate()
     _, err = process.communicate(timeout=120)
     assert (process.returncode, real_project.markers()) == ABORTED
-    assert err == "Aborted. The job got the signal SIGTERM.\n"
+    assert err == "Aborted. The job got the signal SIGTERM. What is done is kept: the same job again goes on.\n"
     assert "000.mrc" in (real_project.job / "autopick.star").read_text()
 
 

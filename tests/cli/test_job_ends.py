@@ -101,7 +101,7 @@ def test_abort_from_the_gui(project: Project, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr(picking_job, "select_picks", select_and_press_abort)
         run = project.run()
     assert (run.code, run.markers) == ABORTED
-    assert run.err == "Aborted. The job was asked to stop.\n"
+    assert run.err == "Aborted. The job was asked to stop. What is done is kept: the same job again goes on.\n"
     assert not (project.job / "RELION_JOB_ABORT_NOW").exists()
     listed = (project.job / "autopick.star").read_text()
     assert "a.mrc" in listed
@@ -129,7 +129,9 @@ def test_signal(project: Project, monkeypatch: pytest.MonkeyPatch, number: signa
     signal.signal(number, signal.SIG_DFL)  # a shell starts background jobs with SIGINT ignored, this test among them
     run = project.run()
     assert (run.code, run.markers) == ABORTED
-    assert run.err == f"Aborted. The job got the signal {number.name}.\n"
+    assert (
+        run.err == f"Aborted. The job got the signal {number.name}. What is done is kept: the same job again goes on.\n"
+    )
 
 
 def test_signal_that_a_library_turns_into_its_own_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
-from relion_attn_picker.errors import JobAborted
+from relion_attn_picker.errors import InputError, JobAborted
 
 if TYPE_CHECKING:
     from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint
@@ -332,3 +332,38 @@ def test_long_session_does_not_select_everything_anew_in_each_round(
 def test_watch_refusals(project: Project, more: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert pick(project, "nothing/*.mrc", "--out", "picks", *more.split()) == 1
     assert words in capsys.readouterr().err
+
+
+def test_released_weights_by_name(project: Project) -> None:
+    """As --variant names them; a file or a folder of that name comes first."""
+    from relion_attn_picker.inference.weights import find_weights
+
+    assert find_weights(None, Path("standard")) == find_weights("standard", None)
+    assert find_weights("standard", Path("standard")) == find_weights("standard", None)
+    assert find_weights(None, Path("hybrid")) == find_weights("hybrid", None)
+    Path("standard").mkdir()
+    with pytest.raises(InputError, match="standard"):
+        find_weights(None, Path("standard"))
+
+
+def test_job_is_not_put_among_the_micrographs(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pick(project, "Micrographs/*.mrc", "--out", "Micrographs") == 1
+    assert "Micrographs holds the micrographs themselves: give the job a folder of its own" in capsys.readouterr().err
+    assert not list(Path("Micrographs").glob("*.star"))
+
+
+def test_other_settings_tell_that_all_is_picked_again(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pick(project, "micrographs.star", "--out", "picks") == 0
+    assert "picked again" not in capsys.readouterr().out
+    assert pick(project, "micrographs.star", "--out", "picks", "--min_distance", "90") == 0
+    assert capsys.readouterr().out.count("with other settings or weights: their micrographs are picked again") == 1
+
+
+def test_precision_is_told_and_saved(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which one is faster decides, so that it must be known what a result was computed in; Continue keeps it."""
+    for _ in range(2):
+        assert pick(project, "micrographs.star", "--out", "picks") == 0
+        assert " in float32, at a threshold of " in capsys.readouterr().out
+        assert json.loads(Path("picks/picking_options.json").read_text())["computed_in"] == "float32"
+    assert run_plain_command(group, ["select", "picks", "--threshold", "0.95"]) == 0
+    assert " in float32, at a threshold of 0.95" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from relion_attn_picker.evaluation.calibration import (
     fit_score_model,
 )
 from relion_attn_picker.evaluation.reliability import measure_reliability
+from relion_attn_picker.inference.operating_point import expect
 from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.options import SCORE_FLOOR
 
@@ -181,3 +182,33 @@ def test_misshapen_model_is_refused(model: ScoreModel) -> None:
         ScoreModel.from_dict(model.to_dict() | {"mean": [0.0]})
     with pytest.raises(ValueError, match="rising"):
         ScoreCurve((0.1, 0.5), (0.6, 0.6))
+
+
+@pytest.mark.parametrize("median", [5.0, 7.0, 9.0])
+def test_networks_that_are_sure_of_nearly_all_are_calibrated_too(median: float) -> None:
+    """Long trainings on one protein score its particles .99 to .9999."""
+    rng = np.random.default_rng(0)
+
+    def draw_sure(shift: float) -> Sample:
+        x = np.concatenate([rng.normal(median + shift, 0.8, 800), -2.94 + rng.exponential(1.5, 1500)])
+        return Sample((1 / (1 + np.exp(-x))).round(4).astype(np.float32), np.arange(2300) < 800, 3000.0)
+
+    sure = fit_score_model([draw_sure(shift) for shift in (-0.3, 0.0, 0.3)])
+    sample = draw_sure(0.0)
+    merit = adapt(sure, sample.score, sample.area).probability(sample.score)
+    expected = expect(merit)
+    best = int(np.argmax(expected.f_measure(1.0)))
+    picked = merit >= expected.probability[best]
+    assert expected.precision[best] > 0.95
+    assert sample.is_right[picked].mean() == pytest.approx(expected.precision[best], abs=0.02)
+    assert sample.is_right[picked].sum() > 780
+
+
+def test_noise_of_an_earlier_version_is_read(model: ScoreModel) -> None:
+    """It ended at lower scores; what it says of the highest of them is taken for those above."""
+    record = model.to_dict()
+    record["noise"] = record["noise"][:-46]
+    read = ScoreModel.from_dict(record)
+    assert read.noise is not None and model.noise is not None
+    assert read.noise[:-46] == pytest.approx(model.noise[:-46], abs=1e-6)
+    assert set(read.noise[-46:]) == {read.noise[-47]}

@@ -10,7 +10,7 @@ import pytest
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io import output_folder
 from relion_attn_picker.io.folder_lock import hold_folder
-from relion_attn_picker.io.output_folder import make_folder
+from relion_attn_picker.io.output_folder import check_place, make_folder
 
 
 def test_folder_is_made_with_its_parents_and_stays_empty(tmp_path: Path) -> None:
@@ -64,3 +64,11 @@ def refuse_with(number: int) -> object:
         raise OSError(number, os.strerror(number))
 
     return refuse
+
+
+def test_a_place_that_takes_no_folder_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"out cannot be made or written to \(.*file is a file"):
+        check_place(tmp_path / "file/out")
+    check_place(tmp_path / "a/b")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.errors import JobAborted
+from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs.diameter_check import warn_of_another_diameter
@@ -33,7 +34,8 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
 
 
 def check(folder: Path, micrographs: list[Micrograph], diameter: float) -> None:
-    warn_of_another_diameter(micrographs, folder, diameter, find_weights("attention", None), CPU, lambda: False)
+    scout = load_predictor(find_weights("attention", None), CPU)
+    warn_of_another_diameter(micrographs, folder, diameter, scout, lambda: False)
 
 
 @pytest.mark.parametrize(("factor", "is_told"), [(1 / 3, True), (1, False), (1.2, False), (3, True), (20, True)])
@@ -64,6 +66,6 @@ def test_what_shows_no_particles_tells_nothing(tmp_path: Path, content: str, cap
 
 def test_a_request_to_stop_is_heard(simulated: tuple[Path, float]) -> None:
     folder, diameter = simulated
-    micrographs, weights = read_micrographs(folder / "micrographs.star"), find_weights("attention", None)
+    scout = load_predictor(find_weights("attention", None), CPU)
     with pytest.raises(JobAborted):
-        warn_of_another_diameter(micrographs, folder, diameter, weights, CPU, lambda: True)
+        warn_of_another_diameter(read_micrographs(folder / "micrographs.star"), folder, diameter, scout, lambda: True)

@@ -34,6 +34,8 @@ OPTIONS = PickOptions(particle_diameter=100)
 class CountingPredictor:
     """Finds one particle at (10, 20) of every image, and counts the prepared images that are alive."""
 
+    precision = "float32"
+
     def __init__(self) -> None:
         self.header = CheckpointHeader(ModelSpec("attention", 8), 24.0, calibration=Calibration(0.5, "by hand"))
         self.alive = self.most_alive = 0
@@ -219,7 +221,7 @@ def test_not_all_that_is_done_is_searched_before_the_first_is_told(
     searched: list[str] = []
     is_changed = picking_job.is_changed
     monkeypatch.setattr(picking_job, "is_changed", lambda path, *_: searched.append(path.name) or is_changed(path, *_))
-    monkeypatch.setattr(picking_job, "LOOK_AHEAD", 5, raising=False)
+    monkeypatch.setattr(picking_job, "LOOK_AHEAD", 5)
     run = make_job(micrographs, CountingPredictor()).run()
     assert next(run).skipped
     assert searched == [each.name for each in micrographs[:6]]

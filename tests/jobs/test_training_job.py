@@ -348,7 +348,7 @@ def test_diameter_in_another_unit_is_told(project: Path, capsys: pytest.CaptureF
     told = capsys.readouterr().err
     assert told.count("WARNING") == 1
     assert "A particle of 15 Å has only" in told
-    assert "is the diameter right, and in Å?" in told
+    assert "are the diameter, in Å, and the pixel size right?" in told
 
 
 def test_nothing_left_to_train_on(project: Path) -> None:
