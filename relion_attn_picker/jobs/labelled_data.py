@@ -256,7 +256,9 @@ def split_source(source: LabelledSource, hold_out: int | None) -> tuple[Labelled
 
 
 def refuse_common_images(trained_on: Sequence[LabelledSource], held_out: Sequence[LabelledSource]) -> None:
-    """Refuse to judge a network by images that it is trained on, as sets of one list with other labels may bring.
+    """Refuse to judge a network by images that another set trains it on, as two sets of labels of one list may.
+
+    Two names of one list that are links to the same image are the list's own affair.
 
     Raises
     ------
@@ -265,7 +267,7 @@ def refuse_common_images(trained_on: Sequence[LabelledSource], held_out: Sequenc
     """
     owners = {file.path: source.name for source in trained_on for file in source.files}
     for source in held_out:
-        common = [file.path for file in source.files if file.path in owners]
+        common = [file.path for file in source.files if owners.get(file.path, source.name) != source.name]
         if common:
             raise InputError(
                 f"{len(common)} images are trained on in {owners[common[0]]} and held out in {source.name}, the first "
