@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.io.mrc import read_image, write_image
+from relion_attn_picker.jobs import picking_session
 from tests.cli.conftest import DarkPredictor
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def test_dark_particles_are_not_looked_at_twice(project: Project, monkeypatch: p
         return predict(self, image)
 
     monkeypatch.setattr(DarkPredictor, "predict", look)
+    monkeypatch.setattr(picking_session, "warn_of_another_diameter", lambda *_: None)  # which looks at all diameters
     assert "white" not in project.run().assert_succeeded().err
     assert len(looks) == 2
 

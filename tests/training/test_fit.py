@@ -158,7 +158,9 @@ def test_lost_curves_are_written_again(crops: Mixture, sets: list[ValidationSet]
 
 
 def test_fewer_crops_than_a_batch(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="There are 12 crops for batches of 64: cut more crops or"):
+    with pytest.raises(
+        InputError, match=r"There are 12 crops for batches of 64: cut more crops \(--crops_per_source, --shorten\) or"
+    ):
         fit(tmp_path / "run", crops, sets, replace(OPTIONS, batch_size=64), CPU)
 
 
