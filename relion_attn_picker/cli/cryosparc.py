@@ -103,7 +103,7 @@ def import_(files: tuple[str, ...], micrographs: str | None, out: str, flip_y: b
 
     FILES is one .csg or the .cs files of one output, for example of Select 2D Classes.
     """
-    from relion_attn_picker.jobs.cryosparc_exchange import import_picks
+    from relion_attn_picker.jobs.cryosparc_import import import_picks
 
     star = None if micrographs is None else Path(micrographs)
     done = import_picks([Path(name) for name in files], star, out, flip_y=flip_y)

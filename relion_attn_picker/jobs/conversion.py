@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc_exposures import Exposures, read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
+from relion_attn_picker.jobs.conversion_frames import check_shapes, flip_y, handle_outside
 from relion_attn_picker.jobs.conversion_notes import tell_duplicates, tell_lost_boxes, tell_rounded_scores
 from relion_attn_picker.jobs.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
 from relion_attn_picker.jobs.exposure_matching import find_exposures, match_exposures
@@ -159,7 +159,7 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     notes = _tell_unmatched(unmatched, points, f"list by the rule {rule!r}")
     needs_shapes = (options.flip_y and exposures is None) or "image_shapes" in writer.needs
     shapes = _read_shapes(points.names, images, needs_shapes)
-    _check_shapes(points, shapes, options.factor)
+    check_shapes(points, shapes, options.factor)
     if exposures is not None:
         _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
         sizes = {} if images is None else images.pixel_sizes
@@ -219,8 +219,8 @@ def _place(
         told = "The images are not at hand: whether points lie outside them is not checked."
         return points, [] if options.micrographs is None else [told]
     if options.flip_y:
-        points = replace(points, yx=_flip_y(points, shapes))
-    return _handle_outside(points, shapes, options.outside)
+        points = replace(points, yx=flip_y(points, shapes))
+    return handle_outside(points, shapes, options.outside)
 
 
 def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tuple[PointSet, list[str]]:
@@ -339,59 +339,6 @@ def _read_shapes(names: Sequence[str], images: _Images | None, required: bool) -
     if not required and not (images.project_dir / names[0]).is_file():
         return None
     return tuple(read_header(images.project_dir / name).shape for name in names)
-
-
-def _check_shapes(points: PointSet, shapes: Sequence[tuple[int, int]] | None, factor: float) -> None:
-    """Refuse points whose source tells other shapes of the images than these have, but for the factor."""
-    for name, told, shape in zip(points.names, points.image_shapes or (), shapes or (), strict=False):
-        if max(abs(t * factor - s) for t, s in zip(told, shape, strict=True)) > max(1.0, factor):
-            raise InputError(
-                f"The coordinates on {name} are of an image of {told[1]}×{told[0]} pixels, but it has "
-                f"{shape[1]}×{shape[0]}: give --factor {shape[0] / told[0]:.6g} if it was rescaled, or the right list."
-            )
-
-
-def _frames(points: PointSet, shapes: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-    """Return height and width of the micrograph of each point, ``(n, 2)``."""
-    return np.array(shapes, dtype=np.float64).reshape(-1, 2)[points.owner]
-
-
-def _flip_y(points: PointSet, shapes: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-    yx = points.yx.copy()
-    yx[:, 0] = _frames(points, shapes)[:, 0] - 1 - yx[:, 0]
-    return yx
-
-
-def _handle_outside(points: PointSet, shapes: Sequence[tuple[int, int]], outside: str) -> tuple[PointSet, list[str]]:
-    """Deal with points whose pixel is not in their image: RELION's Extract ends on a box that lies outside."""
-    if not len(points):
-        return points, []
-    frame = _frames(points, shapes)
-    is_outside = np.any((np.rint(points.yx) < 0) | (np.rint(points.yx) > frame - 1), axis=1)
-    n = int(is_outside.sum())
-    if not n:
-        return points, []
-    first = int(np.flatnonzero(is_outside)[0])
-    (y, x), (h, w) = points.yx[first], frame[first]
-    name = points.names[points.owner[first]]
-    told = (
-        f"{n} of {len(points)} points lie outside their images, first x {x:g}, y {y:g} on {name} ({w:g}×{h:g} pixels)"
-    )
-    if outside == "refuse":
-        raise InputError(f"{told}{_explain_outside(points, frame)}: choose --outside drop, clip or keep to go on.")
-    if outside == "drop":
-        return points.select(~is_outside), [f"{told}: they are left out."]
-    if outside == "clip":
-        return replace(points, yx=np.clip(points.yx, 0, frame - 1)), [f"{told}: they are moved to its edge."]
-    return points, [f"{told}: they are kept."]
-
-
-def _explain_outside(points: PointSet, frame: NDArray[np.float64]) -> str:
-    swapped = points.yx[:, ::-1]
-    if ((swapped >= -0.5) & (swapped <= frame - 0.5)).all():
-        return "; with x and y exchanged all would lie inside"
-    ratio = float(np.max(points.yx / frame))
-    return "; were they picked on larger images?" if ratio > 1.2 else ""
 
 
 def _round(points: PointSet, target_format: str) -> tuple[PointSet, list[str]]:

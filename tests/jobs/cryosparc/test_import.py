@@ -14,10 +14,10 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc import make_table, write_cs
 from relion_attn_picker.jobs.cryosparc_exchange import (
     export_picks,
-    import_picks,
     list_exposures,
     read_exposure_files,
 )
+from relion_attn_picker.jobs.cryosparc_import import import_picks
 from relion_attn_picker.picks import Picks
 from relion_attn_picker.relion.coordinates import open_coordinates
 from tests.conftest import hold_elsewhere
