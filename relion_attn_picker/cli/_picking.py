@@ -18,7 +18,8 @@ from relion_attn_picker.inference.weights import describe_weights, find_weights
 from relion_attn_picker.jobs.diameter_job import SAMPLE, estimate_once
 from relion_attn_picker.jobs.micrograph_list import ListedMicrographs
 from relion_attn_picker.jobs.picking_job import FAILED_FILE, REJECTED_FILE, MicrographResult, count_rejected
-from relion_attn_picker.jobs.picking_session import JobSummary, PickingRequest, PickingSession, run_picking_job
+from relion_attn_picker.jobs.picking_request import JobSummary, PickingRequest
+from relion_attn_picker.jobs.picking_session import PickingSession, run_picking_job
 from relion_attn_picker.jobs.watching import GrowingList, WatchOptions, watch
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.relion.job import JobDirectory

@@ -31,7 +31,8 @@ from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.micrograph_list import OWN_LIST
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.picking_job import MicrographResult
-from relion_attn_picker.jobs.picking_session import JobSummary, PickingRequest, run_picking_job
+from relion_attn_picker.jobs.picking_request import JobSummary, PickingRequest
+from relion_attn_picker.jobs.picking_session import run_picking_job
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.pipeline import select_picks

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +17,6 @@ from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.devices import is_on_gpu
-from relion_attn_picker.inference.diameter import DiameterEstimate
 from relion_attn_picker.inference.hybrid_folder import is_hybrid
 from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, choose_point, first_point
 from relion_attn_picker.inference.predictor import load_predictor
@@ -33,11 +31,11 @@ from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.micrograph_list import refuse_folder_of_micrographs, warn_of_enlargement
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
 from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, gather_scores, share_threads
+from relion_attn_picker.jobs.picking_request import JobSummary, PickingRequest
 from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.pipeline import select_picks, select_rejected
 from relion_attn_picker.relion.job import JobDirectory
@@ -57,66 +55,6 @@ MICROGRAPHS_SHOWN = 3
 REFIT_SHARE: Final = 0.1
 """A growing session fits its operating point anew when so large a part of the micrographs is new: on average, the picks
 of a micrograph are then selected anew some ten times, however long the session is and in however many rounds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PickingRequest:
-    """Everything that a picking job is asked to do.
-
-    Parameters
-    ----------
-    micrographs, project_dir
-        The list, and the folder that its names are relative to.
-    micrographs_star
-        The list's own path as the user gave it: RELION 3.1 wants it back.
-    weights
-        The checkpoint, or the folder of a hybrid.
-    options, inference
-        What counts as a pick; how the network is run.
-    write_maps
-        Whether each micrograph's probability map is kept.
-    max_failures
-        The job fails if more micrographs than this cannot be picked; ``None``: only if all cannot.
-    reference
-        Reference coordinates to evaluate the picks against, if any.
-    diameter_estimate
-        Where the particle diameter of ``options`` comes from, if it was estimated: saved, so that Continue keeps it.
-    pixel_size
-        Å per pixel of all micrographs, if the user gave it instead of what the list says: saved too.
-    command
-        The command line, to be saved beside the results.
-    """
-
-    micrographs: Sequence[Micrograph]
-    project_dir: Path
-    micrographs_star: str
-    weights: Path
-    options: PickOptions
-    inference: InferenceOptions
-    write_maps: bool = False
-    max_failures: int | None = None
-    reference: Path | None = None
-    diameter_estimate: DiameterEstimate | None = None
-    pixel_size: float | None = None
-    command: str = ""
-
-
-@dataclass(frozen=True)
-class JobSummary:
-    """What came of a job; ``picker`` is what picked, ``evaluation`` there if reference coordinates were given.
-
-    ``options`` are those that the picks were selected with: the request's, with the border that the weights' labels
-    had where the request gave none. ``learnt_border`` is its width, Å. ``computed_in`` is the precision that the
-    networks ran in, empty where that is not known.
-    """
-
-    results: Sequence[MicrographResult]
-    options: PickOptions
-    point: OperatingPoint
-    evaluation: Evaluation | None
-    picker: str
-    learnt_border: float = 0.0
-    computed_in: str = ""
 
 
 def run_picking_job(

@@ -31,7 +31,7 @@ from relion_attn_picker.jobs.picking_job import (
     gather_scores,
     write_selection,
 )
-from relion_attn_picker.jobs.picking_session import JobSummary
+from relion_attn_picker.jobs.picking_request import JobSummary
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import (
     OPTIONS_FILE,

@@ -10,7 +10,7 @@ from relion_attn_picker.cli._picking import ProgressLines, print_summary
 from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.jobs.picking_job import MicrographResult
-from relion_attn_picker.jobs.picking_session import JobSummary
+from relion_attn_picker.jobs.picking_request import JobSummary
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.relion.job import JobDirectory

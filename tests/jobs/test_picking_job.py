@@ -19,7 +19,8 @@ from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs import picking_job, picking_session
 from relion_attn_picker.jobs.picking_job import PREPARED_AHEAD, JobSettings, PickJob, share_threads
-from relion_attn_picker.jobs.picking_session import PickingRequest, run_picking_job
+from relion_attn_picker.jobs.picking_request import PickingRequest
+from relion_attn_picker.jobs.picking_session import run_picking_job
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import Calibration, CheckpointHeader, ModelSpec
 from relion_attn_picker.options import InferenceOptions, PickOptions
