@@ -102,7 +102,7 @@ def command(out: str, data: tuple[tuple[str, str, float], ...], **options: Any) 
             command=shlex.join(["attnpick", *sys.argv[1:]]),
             training=plan,
         )
-        steps = 0 if request.training is None else request.training.train_options.steps
+        steps = 0 if request.training is None else request.training.training.train.steps
         comparison = run_comparison(Path(out), request, lambda: train.TrainingProgress(steps).report)
         for each in comparison.recommendations:
             print(f"For {each.aim}, take {each.choice}: {each.reason}")
@@ -125,8 +125,7 @@ def _read_plan(options: dict[str, Any]) -> Any:
     from relion_attn_picker.jobs.comparison.training import TrainingPlan
 
     request = train.read_request({**options, "data": data, "start_from": None, "architecture": None, "seed": 1})
-    request.pop("start_from")
-    return TrainingPlan(**request, seeds=seeds, shares=_read_shares(sizes))
+    return TrainingPlan(training=request, seeds=seeds, shares=_read_shares(sizes))
 
 
 def _refuse_idle_options() -> None:

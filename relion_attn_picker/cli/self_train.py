@@ -84,12 +84,9 @@ def command(unlabelled: tuple[tuple[str, float], ...], teacher: str | None, **op
         unlabelled=[UnlabelledData(Path(micrographs), diameter) for micrographs, diameter in unlabelled],
         teacher=None if teacher is None else find_start(teacher, options["architecture"]),
         options=SelfTrainingOptions(**own),
-        labelled=training["data"],
-        crops=training["crop_options"],
-        train=training["train_options"],
-        **{name: training[name] for name in ("inference", "simulated", "fields", "run")},
+        training=training,
     )
-    steps = request.train.steps
+    steps = training.train.steps
     records = run_self_training(out, request, lambda: train.TrainingProgress(steps).report, _show)
     kept = [record.iteration for record in records if record.kept]
     print(f"Best checkpoint: {out / BEST_NAME}, of round {kept[-1]}")

@@ -19,6 +19,7 @@ from relion_attn_picker.training_options import RECIPES, RunOptions, follow_reci
 
 if TYPE_CHECKING:
     from relion_attn_picker.jobs.labelled_data import TrainingData
+    from relion_attn_picker.jobs.training_request import TrainingRequest
     from relion_attn_picker.training.fit import Progress
 
 log = logging.getLogger(__name__)
@@ -123,18 +124,18 @@ def command(out: str, **options: Any) -> None:
         from relion_attn_picker.jobs.training_job import run_training
 
         request = read_request(options)
-        report = TrainingProgress(request["train_options"].steps).report
-        print(f"Best checkpoint: {run_training(Path(out), report=report, **request)}")
+        print(f"Best checkpoint: {run_training(Path(out), request, TrainingProgress(request.train.steps).report)}")
 
 
-def read_request(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of ``attnpick train`` but for ``--out`` as what ``jobs.training_job.run_training`` takes."""
+def read_request(given: dict[str, Any]) -> TrainingRequest:
+    """Return what the options of ``attnpick train`` but for ``--out`` ask for."""
     from relion_attn_picker.jobs.simulated_data import (
         open_simulation,
         place_simulation,
         simulate_on_the_fly,
         simulate_source,
     )
+    from relion_attn_picker.jobs.training_request import TrainingRequest
 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"], save_every=given["save_every"])
@@ -159,17 +160,17 @@ def read_request(given: dict[str, Any]) -> dict[str, Any]:
     n_validation = (0 if sets else VALIDATION_FIELDS) if n_validation is None else n_validation
     if structures is not None and not (count or share or n_validation):
         raise InputError("--structures is for simulated micrographs: give --simulated or --on_the_fly too.")
-    return {
-        "data": sets,
-        "crop_options": crops,
-        "train_options": train,
-        "inference": inference,
-        "simulated": simulate_source(simulation, count) if count else None,
-        "fields": simulate_on_the_fly(simulation, share, other_weights) if share else None,
-        "validation": [simulate_source(simulation, n_validation, "validation")] if n_validation else [],
-        "start_from": start_from,
-        "run": run,
-    }
+    return TrainingRequest(
+        crops=crops,
+        train=train,
+        inference=inference,
+        data=sets,
+        sources=[simulate_source(simulation, count)] if count else [],
+        fields=simulate_on_the_fly(simulation, share, other_weights) if share else None,
+        validation=[simulate_source(simulation, n_validation, "validation")] if n_validation else [],
+        start_from=start_from,
+        run=run,
+    )
 
 
 def labelled_sets(

@@ -85,7 +85,7 @@ def _train(job: JobDirectory, micrographs_star: Path, coordinates: Path, given: 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"])
     from relion_attn_picker.cli.train import TrainingProgress
-    from relion_attn_picker.jobs.external_training import TrainingRequest, run_training_job
+    from relion_attn_picker.jobs.external_training import ExternalTrainingRequest, run_training_job
     from relion_attn_picker.jobs.labelled_data import TrainingData
     from relion_attn_picker.training.starting import find_start, own_options
 
@@ -99,7 +99,9 @@ def _train(job: JobDirectory, micrographs_star: Path, coordinates: Path, given: 
         particle_diameter=given["diameter"],
         hold_out=given["hold_out"],
     )
-    request = TrainingRequest(data=data, start_from=start_from, crops=crops, train=train, inference=inference, run=run)
+    request = ExternalTrainingRequest(
+        data=data, start_from=start_from, crops=crops, train=train, inference=inference, run=run
+    )
     print(f" Training from {start_from.name} ...", flush=True)
     print_summary(job, run_training_job(job, request, TrainingProgress(train.steps).report, job.abort_requested))
 

@@ -22,6 +22,7 @@ from relion_attn_picker.jobs.labelled_data import (
     split_source,
 )
 from relion_attn_picker.jobs.training_job import run_training
+from relion_attn_picker.jobs.training_request import TrainingRequest
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pipeline import load_picker, pick_micrograph
 from relion_attn_picker.relion.job import JobDirectory
@@ -37,7 +38,7 @@ MOST_PICTURES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingRequest:
+class ExternalTrainingRequest:
     """Everything that a training job is asked to do.
 
     Parameters
@@ -47,7 +48,7 @@ class TrainingRequest:
     start_from
         Checkpoint to make better.
     crops, train, inference, run
-        See ``training_job.run_training``.
+        See ``TrainingRequest``.
     """
 
     data: TrainingData
@@ -74,7 +75,7 @@ class TrainingSummary:
 
 def run_training_job(
     job: JobDirectory,
-    request: TrainingRequest,
+    request: ExternalTrainingRequest,
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> TrainingSummary:
@@ -85,7 +86,7 @@ def run_training_job(
     job
         The job folder.
     request
-        See ``TrainingRequest``.
+        See ``ExternalTrainingRequest``.
     report
         Called after each step.
     should_stop
@@ -109,15 +110,16 @@ def run_training_job(
     try:
         best = run_training(
             job.path,
-            [],
-            request.crops,
-            request.train,
-            request.inference,
+            TrainingRequest(
+                crops=request.crops,
+                train=request.train,
+                inference=request.inference,
+                sources=[_stoppable(trained_on, should_stop)],
+                validation=[_stoppable(held_out, should_stop)] if held_out.micrographs else [],
+                start_from=request.start_from,
+                run=request.run,
+            ),
             report_or_stop,
-            sources=[_stoppable(trained_on, should_stop)],
-            validation=[_stoppable(held_out, should_stop)] if held_out.micrographs else [],
-            start_from=request.start_from,
-            run=request.run,
         )
     finally:
         write_training_logfile(job.path / LOGFILE, _curves(job.path))
@@ -147,7 +149,7 @@ def _curves(folder: Path) -> dict[str, list[float]]:
 
 
 def _pick_held_out(
-    best: Path, labels: LabelledMicrographs, n_held_out: int, request: TrainingRequest
+    best: Path, labels: LabelledMicrographs, n_held_out: int, request: ExternalTrainingRequest
 ) -> Iterator[PickedImage]:
     """Pick some held-out micrographs with the best weights."""
     picker = load_picker(best, request.inference)

@@ -117,7 +117,7 @@ class _Experiment:
 
     def evaluate(self, checkpoint: Path) -> dict[str, float]:
         """Return the figures of a checkpoint on the micrographs held out, the same for every round."""
-        return list_figures(validate(load_predictor(checkpoint, self.request.inference), self.held_out))
+        return list_figures(validate(load_predictor(checkpoint, self.request.training.inference), self.held_out))
 
 
 def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartReport) -> _Experiment:
@@ -125,15 +125,16 @@ def _prepare(folder: Path, request: SelfTrainingRequest, start_report: StartRepo
     pools = open_pools(request)
     if request.teacher is not None:
         check_teacher(request.teacher, request)
-    labelled = read_labelled_sources(request.labelled)
-    splits = [split_source(whole, data.hold_out) for whole, data in zip(labelled, request.labelled, strict=True)]
+    data, diameter_px = request.training.data, request.training.crops.particle_diameter_px
+    labelled = read_labelled_sources(data)
+    splits = [split_source(whole, each.hold_out) for whole, each in zip(labelled, data, strict=True)]
     judges = [source for _, source in splits if source.micrographs]
     refuse_common_images([source for source, _ in splits], judges)
-    held_out = [prepare_validation_set(each, request.crops.particle_diameter_px, Normalization()) for each in judges]
+    held_out = [prepare_validation_set(each, diameter_px, Normalization()) for each in judges]
     if not held_out:
         raise InputError(
             "No micrograph is held out to judge the rounds: give --hold_out 1 or more for one set."
-            if request.labelled
+            if data
             else "There are no labelled micrographs to judge the rounds by: give --data."
         )
     for each in held_out:
@@ -173,17 +174,7 @@ def _run_first_round(experiment: _Experiment, own: Path) -> RoundRecord:
         remark = f"the teacher that was given, {request.teacher.name}"
     else:
         report = _write_validations(own / LOG_NAME, experiment.start_report())
-        run_training(
-            own,
-            request.labelled,
-            request.crops,
-            request.train,
-            request.inference,
-            report,
-            request.simulated,
-            fields=request.fields,
-            run=request.run,
-        )
+        run_training(own, request.training, report)
         remark = "supervised training"
     return RoundRecord(
         iteration=0, teacher=None, kept=True, remark=remark, figures=experiment.evaluate(own / BEST_NAME)
@@ -198,7 +189,7 @@ def _run_self_training_round(experiment: _Experiment, own: Path, earlier: Sequen
         "Round %d: the teacher of round %d picks; particles from a score of %.3f, ignored from %.3f.",
         iteration, teacher.iteration, thresholds.positive, thresholds.negative,
     )  # fmt: skip
-    picker = Teacher.load(checkpoint, request.inference)
+    picker = Teacher.load(checkpoint, request.training.inference)
     folders = [own / "pseudo_labels" / f"{n}_{pool.name}" for n, pool in enumerate(experiment.pools, start=1)]
     counts = [
         make_pseudo_labels(folder, pool, picker, thresholds, request.options.pictures)
@@ -254,20 +245,15 @@ def train_student(
     Its seeds are the request's plus ``iteration``: a round after one that was not kept is another attempt. It starts
     from the weights of the checkpoint ``start_from``, or from random ones.
     """
-    request = experiment.request
-    return run_training(
-        folder,
-        request.labelled,
-        replace(request.crops, seed=request.crops.seed + iteration),
-        replace(request.train, seed=request.train.seed + iteration),
-        request.inference,
-        report,
-        request.simulated,
-        sources=pseudo_labels,
-        fields=request.fields,
+    training = experiment.request.training
+    student = replace(
+        training,
+        sources=[*pseudo_labels, *training.sources],
+        crops=replace(training.crops, seed=training.crops.seed + iteration),
+        train=replace(training.train, seed=training.train.seed + iteration),
         start_from=start_from,
-        run=request.run,
     )
+    return run_training(folder, student, report)
 
 
 def _publish(experiment: _Experiment, records: Sequence[RoundRecord]) -> None:

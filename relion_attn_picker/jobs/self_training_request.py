@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.pseudo_labels import UnlabelledPool, open_pool, refuse_labelled_micrographs
+from relion_attn_picker.jobs.training_request import TrainingRequest
 from relion_attn_picker.model_spec import BEST_NAME, ModelSpec, Normalization
-from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.replacing import replace_file
-from relion_attn_picker.training.crops import FieldSource, LabelledSource
-from relion_attn_picker.training_options import CropOptions, RunOptions, SelfTrainingOptions, TrainOptions
+from relion_attn_picker.training.crops import LabelledSource
+from relion_attn_picker.training_options import SelfTrainingOptions
 
 CLAIM_NAME = "self_training.json"
 LABELS = "labels"
@@ -46,33 +46,20 @@ class SelfTrainingRequest:
 
     Parameters
     ----------
-    labelled
-        Sets with true labels: to train on, and to judge every round on the micrographs held out.
+    training
+        The supervised one. Its ``data`` have the true labels: to train on, and to judge every round on the micrographs
+        held out; round n adds n to both seeds.
     unlabelled
         Sets on which the teacher picks.
-    crops, train
-        Of every training, the supervised one too; round n adds n to both seeds.
     options
         See ``SelfTrainingOptions``.
-    inference
-        Device and threads.
-    simulated, fields
-        Simulated micrographs, and fields simulated on the way, to add to every training.
-    run
-        How the trainings run.
     teacher
         A checkpoint to begin with instead of a supervised round.
     """
 
-    labelled: Sequence[TrainingData]
+    training: TrainingRequest
     unlabelled: Sequence[UnlabelledData]
-    crops: CropOptions
-    train: TrainOptions
     options: SelfTrainingOptions
-    inference: InferenceOptions
-    simulated: LabelledSource | None = None
-    fields: FieldSource | None = None
-    run: RunOptions = field(default_factory=RunOptions)
     teacher: Path | None = None
 
 
@@ -87,7 +74,7 @@ def open_pools(request: SelfTrainingRequest) -> list[UnlabelledPool]:
     if not request.unlabelled:
         raise InputError("There are no unlabelled micrographs: give --unlabelled with a micrographs STAR file.")
     pools = [open_pool(each.micrographs_star, each.particle_diameter) for each in request.unlabelled]
-    refuse_labelled_micrographs(pools, [path for data in request.labelled for path in _labelled_paths(data)])
+    refuse_labelled_micrographs(pools, [path for data in request.training.data for path in _labelled_paths(data)])
     return pools
 
 
@@ -109,14 +96,14 @@ def check_teacher(path: Path, request: SelfTrainingRequest) -> None:
         If it is such a teacher.
     """
     header = read_header(path)
-    if header.particle_diameter_px != request.crops.particle_diameter_px:
+    if header.particle_diameter_px != request.training.crops.particle_diameter_px:
         raise InputError(
             f"{path} works at {header.particle_diameter_px:g} network pixels per particle, its students would at "
-            f"{request.crops.particle_diameter_px:g}: give --diameter_px {header.particle_diameter_px:g}."
+            f"{request.training.crops.particle_diameter_px:g}: give --diameter_px {header.particle_diameter_px:g}."
         )
     if header.normalization != Normalization():
         raise InputError(f"{path} normalises images otherwise than this program trains: train a teacher with it.")
-    student = ModelSpec(request.train.architecture, request.train.base_features)
+    student = ModelSpec(request.training.train.architecture, request.training.train.base_features)
     if request.options.start == "teacher" and header.spec != student:
         raise InputError(
             f"{path} is the network {header.spec.architecture} with {header.spec.base_features} base features, its "
@@ -136,15 +123,15 @@ def claim_folder(folder: Path, request: SelfTrainingRequest, label_digests: Sequ
         If it holds another one, or a training; more rounds of the same one are no difference, nor are device and
         threads.
     """
+    fields = request.training.fields
     record = {
-        "labelled": [{**asdict(data), **_resolve_paths(data)} for data in request.labelled],
+        "labelled": [{**asdict(data), **_resolve_paths(data)} for data in request.training.data],
         "unlabelled": [{**asdict(data), **_resolve_paths(data)} for data in request.unlabelled],
-        "crops": asdict(request.crops),
-        "train": asdict(request.train),
+        "crops": asdict(request.training.crops),
+        "train": asdict(request.training.train),
         "options": {name: value for name, value in asdict(request.options).items() if name != "rounds"},
-        "simulated": request.simulated
-        and {"micrographs": len(request.simulated.micrographs), "description": request.simulated.description},
-        "fields": request.fields and {"description": request.fields.description, "weight": request.fields.weight},
+        "simulated": next((_describe_source(each) for each in request.training.sources), None),
+        "fields": fields and {"description": fields.description, "weight": fields.weight},
         "teacher": request.teacher and file_digest(request.teacher),
         LABELS: list(label_digests),
     }
@@ -165,6 +152,10 @@ def claim_folder(folder: Path, request: SelfTrainingRequest, label_digests: Sequ
                 f"{folder} holds a self-training with other {name}{_tell_difference(present.get(name), value)} (see "
                 f"{CLAIM_NAME}): give another folder, or the same options to go on."
             )
+
+
+def _describe_source(source: LabelledSource) -> dict[str, Any]:
+    return {"micrographs": len(source.micrographs), "description": source.description}
 
 
 def _resolve_paths(data: TrainingData | UnlabelledData) -> dict[str, str]:

@@ -15,63 +15,33 @@ from typing import Any
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.hdf5 import CropFile
-from relion_attn_picker.jobs.labelled_data import (
-    TrainingData,
-    read_labelled_sources,
-    refuse_common_images,
-    split_source,
-)
+from relion_attn_picker.jobs.labelled_data import refuse_common_images
+from relion_attn_picker.jobs.training_request import TrainingRequest
 from relion_attn_picker.model_spec import Normalization
-from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.report.curves import draw_training_curves
-from relion_attn_picker.training.crops import (
-    FieldSource,
-    LabelledSource,
-    describe_source,
-    write_crops,
-)
+from relion_attn_picker.training.crops import LabelledSource, describe_source, write_crops
 from relion_attn_picker.training.distributed import World, agree, current_world, join_world, require_own_gpus
 from relion_attn_picker.training.fit import Progress, check_beginning, fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.mixture import Mixture
 from relion_attn_picker.training.starting import StartingWeights
 from relion_attn_picker.training.validation import prepare_validation_set
-from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
+from relion_attn_picker.training_options import CropOptions
 
 log = logging.getLogger(__name__)
 
 
-def run_training(
-    folder: Path,
-    data: Sequence[TrainingData],
-    crop_options: CropOptions,
-    train_options: TrainOptions,
-    inference: InferenceOptions,
-    report: Callable[[Progress], None],
-    simulated: LabelledSource | None = None,
-    *,
-    sources: Sequence[LabelledSource] = (),
-    fields: FieldSource | None = None,
-    validation: Sequence[LabelledSource] = (),
-    start_from: Path | None = None,
-    run: RunOptions = RunOptions(),  # noqa: B008  (frozen)
-) -> Path:
+def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progress], None]) -> Path:
     """Train one network, or go on with an interrupted training in the same folder.
 
     Parameters
     ----------
     folder
         The training's folder; made if absent.
-    data
-        Labelled sets, each trained on but for its last micrographs, which are held out for validation.
-    crop_options, train_options, inference, report, start_from, run
-        See ``training.fit.fit``. The normalisation is that of ``start_from``.
-    simulated, sources
-        Further micrographs to train on, of which crops are cut beforehand.
-    fields
-        Fields to train on that are made on the way.
-    validation
-        Further micrographs to validate with.
+    request
+        See ``TrainingRequest``. The normalisation is that of the weights to start from.
+    report
+        See ``training.fit.fit``.
 
     Returns
     -------
@@ -86,25 +56,31 @@ def run_training(
     DeviceError
         If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """
-    require_own_gpus(inference.gpu, current_world())
-    others = {each.name for each in (*sources, *validation, simulated, fields) if each is not None}
-    labelled = read_labelled_sources(data, others)
-    splits = [split_source(source, each.hold_out) for source, each in zip(labelled, data, strict=True)]
-    held_out = [source for _, source in splits if source.micrographs] + list(validation)
+    world = current_world()
+    require_own_gpus(request.inference.gpu, world)
+    trained_on, held_out = request.split()
     if not held_out:
         raise InputError("No micrograph is held out for validation: give --hold_out 1 or more for one set at least.")
-    to_cut = [source for source, _ in splits] + [*sources, *([] if simulated is None else [simulated])]
-    refuse_common_images(to_cut, held_out)
-    start, world = None if start_from is None else StartingWeights.read(start_from), current_world()
+    refuse_common_images(trained_on, held_out)
+    start = None if request.start_from is None else StartingWeights.read(request.start_from)
     normalization = Normalization() if start is None else start.checkpoint.header.normalization
     with hold_folder(folder) if world.is_first else nullcontext(), join_world(world):
-        diameter_px = crop_options.particle_diameter_px
+        diameter_px = request.crops.particle_diameter_px
         watched = held_out if world.is_first else []
         validation_sets = [prepare_validation_set(each, diameter_px, normalization) for each in watched]
-        check_beginning(folder, validation_sets, train_options, start, crop_options, normalization)
-        crops = _make_or_open_crops(folder / "crops.h5", to_cut, crop_options, normalization, world)
-        mixture = Mixture(crops, fields, crop_options, normalization)
-        best = fit(folder, mixture, validation_sets, train_options, inference, report, start_from=start_from, run=run)
+        check_beginning(folder, validation_sets, request.train, start, request.crops, normalization)
+        crops = _make_or_open_crops(folder / "crops.h5", trained_on, request.crops, normalization, world)
+        mixture = Mixture(crops, request.fields, request.crops, normalization)
+        best = fit(
+            folder,
+            mixture,
+            validation_sets,
+            request.train,
+            request.inference,
+            report,
+            start_from=request.start_from,
+            run=request.run,
+        )
     if crops is not None:
         crops.close()
     if world.is_first:

@@ -17,6 +17,7 @@ from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write
 from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.self_training_job import run_self_training
 from relion_attn_picker.jobs.self_training_request import CLAIM_NAME, SelfTrainingRequest, UnlabelledData, claim_folder
+from relion_attn_picker.jobs.training_request import TrainingRequest
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.relion.coordinates import open_coordinates
@@ -52,22 +53,29 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def request_(projects: Path, tiny_checkpoint: Path) -> SelfTrainingRequest:
     """Rounds of two steps, begun by a teacher that picks what is dark, every student kept."""
     labelled = projects / "labelled"
+    data = TrainingData(
+        micrographs_star=labelled / "micrographs.star",
+        coordinates=labelled / "truth.star",
+        particle_diameter=150.0,
+        hold_out=1,
+    )
     return SelfTrainingRequest(
-        labelled=[
-            TrainingData(
-                micrographs_star=labelled / "micrographs.star",
-                coordinates=labelled / "truth.star",
-                particle_diameter=150.0,
-                hold_out=1,
-            )
-        ],
+        training=TrainingRequest(
+            data=[data],
+            crops=CropOptions(crop_size=80, crops_per_source=6),
+            train=TrainOptions(
+                base_features=8, steps=2, batch_size=2, validate_every=1, input_size=64, learning_rate=1e-4
+            ),
+            inference=InferenceOptions(gpu="cpu", precision="float32"),
+        ),
         unlabelled=[UnlabelledData(projects / "pool/micrographs.star", 150.0)],
-        crops=CropOptions(crop_size=80, crops_per_source=6),
-        train=TrainOptions(base_features=8, steps=2, batch_size=2, validate_every=1, input_size=64, learning_rate=1e-4),
         options=SelfTrainingOptions(rounds=2, positive=0.5, negative=0.2, tolerance=ANY_STUDENT, pictures=1),
-        inference=InferenceOptions(gpu="cpu", precision="float32"),
         teacher=tiny_checkpoint,
     )
+
+
+def with_training(request: SelfTrainingRequest, **changed: object) -> SelfTrainingRequest:
+    return replace(request, training=replace(request.training, **changed))  # type: ignore[arg-type]
 
 
 def with_options(request: SelfTrainingRequest, **options: object) -> SelfTrainingRequest:
@@ -173,8 +181,8 @@ def test_a_worse_student_is_rejected_and_the_teacher_stays(request_: SelfTrainin
 
 
 def test_a_student_starts_from_its_teacher(request_: SelfTrainingRequest, tmp_path: Path) -> None:
-    train = replace(request_.train, learning_rate=1e-9, steps=1)
-    run_self_training(tmp_path, with_options(replace(request_, train=train), rounds=1))
+    train = replace(request_.training.train, learning_rate=1e-9, steps=1)
+    run_self_training(tmp_path, with_options(with_training(request_, train=train), rounds=1))
     assert request_.teacher is not None
     teacher = read_checkpoint(request_.teacher).tensors["head.weight"]
     student = read_checkpoint(tmp_path / FIRST / "best.safetensors").tensors["head.weight"]
@@ -232,25 +240,32 @@ def test_finished_rounds_are_not_done_again_and_more_may_be_asked_for(
     assert results(tmp_path / FIRST) == before
 
 
+def take_more_steps(request: SelfTrainingRequest) -> SelfTrainingRequest:
+    return with_training(request, train=replace(request.training.train, steps=3))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"train": {"steps": 3}}, "holds a self-training with other train: steps was 2, not 3"),
-        ({"options": {"positive": 0.6}}, "holds a self-training with other options: positive was 0.5, not 0.6"),
-        ({"teacher": None}, "holds a self-training with other teacher"),
+        (take_more_steps, "holds a self-training with other train: steps was 2, not 3"),
+        (
+            lambda request: with_options(request, positive=0.6),
+            "holds a self-training with other options: positive was 0.5, not 0.6",
+        ),
+        (lambda request: replace(request, teacher=None), "holds a self-training with other teacher"),
     ],
 )
 def test_other_options_in_the_same_folder_are_refused(
-    change: dict[str, dict[str, object] | None], sentence: str, request_: SelfTrainingRequest, tmp_path: Path
+    change: Callable[[SelfTrainingRequest], SelfTrainingRequest],
+    sentence: str,
+    request_: SelfTrainingRequest,
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(KilledError):
         run_self_training(tmp_path, request_, kill_in(1, 1))
     before = results(tmp_path)
-    changed = {
-        name: None if values is None else replace(getattr(request_, name), **values) for name, values in change.items()
-    }
     with pytest.raises(InputError, match=sentence):
-        run_self_training(tmp_path, replace(request_, **changed))
+        run_self_training(tmp_path, change(request_))
     assert results(tmp_path) == before
 
 
@@ -287,7 +302,7 @@ def test_no_unlabelled_micrographs(request_: SelfTrainingRequest, tmp_path: Path
 
 
 def test_unlabelled_micrographs_that_are_labelled(request_: SelfTrainingRequest, tmp_path: Path) -> None:
-    leak = [UnlabelledData(request_.labelled[0].micrographs_star, 150.0)]
+    leak = [UnlabelledData(request_.training.data[0].micrographs_star, 150.0)]
     with pytest.raises(InputError, match=r"The unlabelled micrograph .*mic0001\.mrc is a labelled one"):
         run_self_training(tmp_path / "out", replace(request_, unlabelled=leak))
     assert not (tmp_path / "out").exists()
@@ -295,43 +310,43 @@ def test_unlabelled_micrographs_that_are_labelled(request_: SelfTrainingRequest,
 
 def test_nothing_labelled(request_: SelfTrainingRequest, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There are no labelled micrographs to judge the rounds by: give --data"):
-        run_self_training(tmp_path / "out", replace(request_, labelled=[]))
+        run_self_training(tmp_path / "out", with_training(request_, data=[]))
     assert not (tmp_path / "out").exists()
 
 
 def test_nothing_held_out(request_: SelfTrainingRequest, tmp_path: Path) -> None:
-    labelled = [replace(request_.labelled[0], hold_out=0)]
+    labelled = [replace(request_.training.data[0], hold_out=0)]
     with pytest.raises(InputError, match="No micrograph is held out to judge the rounds"):
-        run_self_training(tmp_path / "out", replace(request_, labelled=labelled))
+        run_self_training(tmp_path / "out", with_training(request_, data=labelled))
     assert not (tmp_path / "out").exists()
 
 
 def test_held_out_micrographs_without_a_particle_are_told_at_once(
     request_: SelfTrainingRequest, tmp_path: Path
 ) -> None:
-    names = [each.name for each in read_micrographs(request_.labelled[0].micrographs_star)]
-    some = open_coordinates(request_.labelled[0].coordinates).read(names[0])
+    names = [each.name for each in read_micrographs(request_.training.data[0].micrographs_star)]
+    some = open_coordinates(request_.training.data[0].coordinates).read(names[0])
     assert some is not None
     for yx, stem in ((some.yx, "some"), (some.yx[:0], "none")):
         write_picks(tmp_path / f"{stem}.star", yx, np.ones(len(yx), np.float32), (160, 200))
     write_coordinate_index(tmp_path / "list.star", names, [str(tmp_path / f"{each}.star") for each in ("some", "none")])
-    labelled = replace(request_.labelled[0], coordinates=tmp_path / "list.star")
+    labelled = replace(request_.training.data[0], coordinates=tmp_path / "list.star")
     with pytest.raises(InputError, match="No particle is labelled on the validation micrographs of labelled"):
-        run_self_training(tmp_path / "out", replace(request_, labelled=[labelled]))
+        run_self_training(tmp_path / "out", with_training(request_, data=[labelled]))
     assert not (tmp_path / "out").exists()
 
 
 def test_teacher_of_another_scale(request_: SelfTrainingRequest, tmp_path: Path) -> None:
-    crops = replace(request_.crops, particle_diameter_px=32.0)
+    crops = replace(request_.training.crops, particle_diameter_px=32.0)
     with pytest.raises(InputError, match="works at 24 network pixels per particle, its students would at 32: give --d"):
-        run_self_training(tmp_path / "out", replace(request_, crops=crops))
+        run_self_training(tmp_path / "out", with_training(request_, crops=crops))
 
 
 def test_teacher_of_another_width(request_: SelfTrainingRequest, tmp_path: Path) -> None:
-    train = replace(request_.train, base_features=10)
+    train = replace(request_.training.train, base_features=10)
     with pytest.raises(InputError, match="is the network attention with 8 base features, its students would be"):
-        run_self_training(tmp_path / "out", replace(request_, train=train))
-    other_start = with_options(replace(request_, train=train), start="fresh", rounds=1)
+        run_self_training(tmp_path / "out", with_training(request_, train=train))
+    other_start = with_options(with_training(request_, train=train), start="fresh", rounds=1)
     assert run_self_training(tmp_path / "fresh", other_start)[1].figures  # a fresh student may be any network
 
 

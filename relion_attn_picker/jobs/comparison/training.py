@@ -10,20 +10,19 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.comparison.request import NetworkPair
-from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_sources, split_source
 from relion_attn_picker.jobs.training_job import run_training
-from relion_attn_picker.options import NETWORKS, InferenceOptions, require
+from relion_attn_picker.jobs.training_request import TrainingRequest
+from relion_attn_picker.options import NETWORKS, require
 from relion_attn_picker.replacing import replacing
-from relion_attn_picker.training.crops import FieldSource, LabelledSource
+from relion_attn_picker.training.crops import LabelledSource
 from relion_attn_picker.training.fit import Progress
-from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +36,8 @@ class TrainingPlan:
 
     Parameters
     ----------
-    data, crop_options, train_options, inference, simulated, fields, validation, run
-        As for ``training_job.run_training``; the architecture and the seed of ``train_options`` are put in for each
+    training
+        What each network is trained on, and how; the architecture and the seed of its ``train`` are put in for each
         training, the crops are the same for all.
     seeds
         Trainings of each architecture: seeds 1, 2, ...
@@ -47,14 +46,7 @@ class TrainingPlan:
         crops are cut and as many steps taken, so that nothing changes but how much there is to learn from.
     """
 
-    data: Sequence[TrainingData]
-    crop_options: CropOptions
-    train_options: TrainOptions
-    inference: InferenceOptions
-    simulated: LabelledSource | None = None
-    fields: FieldSource | None = None
-    validation: Sequence[LabelledSource] = ()
-    run: RunOptions = field(default_factory=RunOptions)
+    training: TrainingRequest
     seeds: int = 3
     shares: tuple[float, ...] = (WHOLE,)
 
@@ -63,7 +55,7 @@ class TrainingPlan:
         for share in self.shares:
             require(0 < share <= 1, f"A size of the training set is {share:g}: expected shares above 0, at most 1.")
         require(len(set(self.shares)) == len(self.shares) > 0, "A size of the training set is given twice, or none is.")
-        if self.fields is not None and set(self.shares) != {WHOLE}:
+        if self.training.fields is not None and set(self.shares) != {WHOLE}:
             raise InputError("Fields simulated on the way have no end, so no share of them: leave out --on_the_fly.")
 
 
@@ -112,11 +104,7 @@ def images_trained_on(plan: TrainingPlan) -> set[Path]:
 
 def _take_share(plan: TrainingPlan, share: float) -> tuple[list[LabelledSource], list[LabelledSource]]:
     """Return what is trained on and what is held out; the held-out micrographs are the same for all shares."""
-    others = {each.name for each in (*plan.validation, plan.simulated, plan.fields) if each is not None}
-    labelled = read_labelled_sources(plan.data, others)
-    splits = [split_source(source, each.hold_out) for source, each in zip(labelled, plan.data, strict=True)]
-    sources = [source for source, _ in splits] + ([] if plan.simulated is None else [plan.simulated])
-    held_out = [source for _, source in splits if source.micrographs] + list(plan.validation)
+    sources, held_out = plan.training.split()
     if share == WHOLE:
         return sources, held_out
     return [_cut_source(source, share) for source in sources], held_out
@@ -144,15 +132,14 @@ def _train(
         _share_file(own / CROPS, folder / CROPS)
     best = run_training(
         folder,
-        (),
-        plan.crop_options,
-        replace(plan.train_options, architecture=network, seed=seed),
-        plan.inference,
+        replace(
+            plan.training,
+            data=(),
+            sources=sources,
+            validation=validation,
+            train=replace(plan.training.train, architecture=network, seed=seed),
+        ),
         report,
-        sources=sources,
-        fields=plan.fields,
-        validation=validation,
-        run=plan.run,
     )
     if (folder / CROPS).exists() and not (own / CROPS).exists():
         _share_file(folder / CROPS, own / CROPS)
