@@ -23,7 +23,6 @@ FOUNDATION = {
     "replacing",
     "json_values",
 }
-BASE = {"relion", "io", "imaging", "models", "evaluation"}
 ALLOWED = {
     **dict.fromkeys(FOUNDATION, FOUNDATION),
     "relion": FOUNDATION | {"relion"},
@@ -32,11 +31,13 @@ ALLOWED = {
     "models": FOUNDATION | {"models"},
     "evaluation": FOUNDATION | {"evaluation"},
     "inference": FOUNDATION | {"imaging", "models", "io", "evaluation", "inference"},
-    "simulation": FOUNDATION | {"imaging", "models", "io", "relion", "simulation"},
+    "simulation": FOUNDATION | {"io", "relion", "simulation"},
     "training": FOUNDATION | {"imaging", "models", "inference", "evaluation", "io", "training"},
-    "report": FOUNDATION | BASE | {"inference", "report"},
-    "pipeline": FOUNDATION | BASE | {"inference"},
-    "jobs": FOUNDATION | BASE | {"inference", "report", "training", "simulation", "pipeline", "jobs"},
+    "report": FOUNDATION | {"relion", "io", "evaluation", "inference", "report"},
+    "pipeline": FOUNDATION | {"io", "imaging", "evaluation", "inference"},
+    "jobs": FOUNDATION
+    | {"relion", "io", "imaging", "models", "evaluation", "inference", "report", "training", "simulation", "pipeline"}
+    | {"jobs"},
     "ccpem_jobs": FOUNDATION | {"relion"},
 }
 
@@ -72,13 +73,21 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def rooms_imported(path: Path) -> set[str]:
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("relion_attn_picker.")}
+    return ours - {"__version__"}
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_downwards(path: Path) -> None:
-    if room(path) in ("cli", "__main__"):
-        return
-    ours = {name.split(".")[1] for name in imports(path) if name.startswith("relion_attn_picker.")}
-    ours -= {"__version__"}
-    assert ours <= ALLOWED[room(path)]
+    if room(path) not in ("cli", "__main__"):
+        assert rooms_imported(path) <= ALLOWED[room(path)]
+
+
+@pytest.mark.parametrize("layer", sorted(ALLOWED.keys() - FOUNDATION))
+def test_layers_are_allowed_no_other_layer_than_they_use(layer: str) -> None:
+    used = set().union(*(rooms_imported(path) for path in sources() if room(path) == layer))
+    assert ALLOWED[layer] - FOUNDATION - {layer} == used - FOUNDATION - {layer}
 
 
 @pytest.mark.parametrize(("module", "rooms"), ONLY_IN.items())
