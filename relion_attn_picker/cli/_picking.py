@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from relion_attn_picker.jobs.cryosparc_job import LiveSource
     from relion_attn_picker.jobs.selection_job import SelectionRequest
 
+BOX_DIAMETERS: Final = (1.5, 2.0)
+"""Boxes that people extract, in particle diameters: the signal that defocus spreads lies round the particle."""
+
 
 def pick_into_job(
     job: JobDirectory,
@@ -44,6 +47,7 @@ def pick_into_job(
     """Pick ``micrographs`` into ``job``; tell the progress by plain lines, or by a bar for a person at a terminal."""
     request = build_request(micrographs, micrographs_star, project_dir, reference, choices, job)
     print(f" Picking {len(micrographs)} micrographs with {describe_weights(request.weights)} ...", flush=True)
+    print(describe_scale(micrographs, request.options.particle_diameter), flush=True)
     if request.options.depends_on_data_set and len(micrographs) > 1:
         print(" The threshold is chosen from the scores of all: until then, counts are provisional.", flush=True)
     with ProgressBar(len(micrographs)) if show_bar else ProgressLines(len(micrographs)) as progress:
@@ -61,6 +65,7 @@ def watch_into_job(
     def start(listed: ListedMicrographs) -> _WatchedSession:
         request = build_request(listed.micrographs, listed.star_path, listed.project_dir, None, choices, job)
         print(f" Watching, with {describe_weights(request.weights)} ...", flush=True)
+        print(describe_scale(listed.micrographs, request.options.particle_diameter), flush=True)
         sessions.append(_WatchedSession(job, request))
         return sessions[0]
 
@@ -143,6 +148,17 @@ def select_into_job(job: JobDirectory, request: SelectionRequest) -> None:
     with ProgressLines(len(request.earlier.micrographs), "selected anew") as progress:
         summary = run_selection_job(job, request, progress.report, job.abort_requested)
     print_summary(job, summary)
+
+
+def describe_scale(micrographs: Sequence[Micrograph], diameter: float) -> str:
+    """Return a line by which a wrong pixel size or diameter (Å) is seen, with boxes to extract: even, in pixels."""
+    sizes = sorted({micrograph.optics.pixel_size for micrograph in micrographs})
+    if len(sizes) > 1:
+        widths = f"{diameter / sizes[-1]:.0f} to {diameter / sizes[0]:.0f}"
+        return f" Particles of {diameter:g} Å are {widths} pixels of {sizes[-1]:g} to {sizes[0]:g} Å wide."
+    pixels = diameter / sizes[0]
+    boxes = " to ".join(str(2 * round(factor * pixels / 2)) for factor in BOX_DIAMETERS)
+    return f" Particles of {diameter:g} Å are {pixels:.0f} pixels of {sizes[0]:g} Å wide; usual boxes: {boxes} pixels."
 
 
 class ProgressBar:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relion_attn_picker.cli._picking import ProgressLines, print_summary
+from relion_attn_picker.cli._picking import ProgressLines, describe_scale, print_summary
 from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.jobs.picking_job import MicrographResult
@@ -38,6 +38,19 @@ def test_what_was_done_before_takes_one_line_where_it_follows_each_other(capsys:
         "4000/4000 m4000.mrc 5 picks done before",
     ]
     assert said.err == "WARNING: Movies/bad.mrc is left out: It is torn.\n"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "line"),
+    [
+        ((1.5, 1.5), " Particles of 150 Å are 100 pixels of 1.5 Å wide; usual boxes: 150 to 200 pixels."),
+        ((1.77,), " Particles of 150 Å are 85 pixels of 1.77 Å wide; usual boxes: 128 to 170 pixels."),
+        ((1.5, 1.2, 1.25), " Particles of 150 Å are 100 to 125 pixels of 1.5 to 1.2 Å wide."),
+    ],
+)
+def test_scale_is_told_with_even_boxes(sizes: tuple[float, ...], line: str) -> None:
+    micrographs = [Micrograph(f"{size}.mrc", OpticsGroup(1, "opticsGroup1", size)) for size in sizes]
+    assert describe_scale(micrographs, 150.0) == line
 
 
 def test_an_end_on_the_way_tells_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
