@@ -13,6 +13,10 @@ class InputError(PickerError):
     """A file, a table, an image or an option is not what the job needs."""
 
 
+class UndecidedError(InputError):
+    """What was looked at does not tell the answer; more of the same kind may."""
+
+
 class CheckpointError(PickerError):
     """A file of weights cannot be used."""
 

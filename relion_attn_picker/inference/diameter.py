@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from relion_attn_picker.errors import InputError
+from relion_attn_picker.errors import InputError, UndecidedError
 from relion_attn_picker.inference.peaks import find_peaks
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.picks import FloatArray
@@ -335,4 +335,4 @@ def find_rival(curve: Floats, top: int) -> int | None:
 
 
 def _refuse(reason: str) -> None:
-    raise InputError(f"The particle diameter cannot be estimated: {reason}; {ADVICE}.")
+    raise UndecidedError(f"The particle diameter cannot be estimated: {reason}; {ADVICE}.")

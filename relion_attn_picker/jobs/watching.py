@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.errors import InputError, JobAborted, UndecidedError
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.micrograph_list import OWN_LIST, ListedMicrographs, expand, find_project_dir, list_images
 from relion_attn_picker.micrograph import Micrograph
@@ -167,7 +167,8 @@ def watch(
     growing
         The list.
     start
-        Called with the first micrographs; returns what picks them and all later ones.
+        Called with the first micrographs; returns what picks them and all later ones. An ``UndecidedError`` from it
+        waits for twice as many, and is final once ``options.idle`` has run out.
     options
         See ``WatchOptions``.
     should_stop, sleep
@@ -191,8 +192,15 @@ def watch(
         if session is None and len(new) > n_seen:
             waited, n_seen = 0.0, len(new)
         is_over = options.idle is not None and waited >= options.idle
-        if listed is not None and new and (session is not None or len(new) >= least or is_over):
-            session = session or start(listed)
+        if listed is not None and new and session is None and (len(new) >= least or is_over):
+            try:
+                session = start(listed)
+            except UndecidedError as error:
+                if is_over:
+                    raise
+                least = 2 * len(new)
+                log.warning("Waiting until there are %d micrographs: %s", least, error)
+        if listed is not None and new and session is not None:
             session.forget(new)
             picked.update(growing.stamps)
             session.pick(listed.micrographs)

@@ -11,7 +11,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.errors import InputError, JobAborted, UndecidedError
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs.micrograph_list import ListedMicrographs
 from relion_attn_picker.jobs.watching import SETTLED_SECONDS, GrowingList, WatchOptions, watch
@@ -233,3 +233,40 @@ def test_a_list_that_went_bad_is_told_at_the_end(caplog: pytest.LogCaptureFixtur
     list_in_star("a.mrc")
     assert run([str(STAR)], [lambda: STAR.write_text("")]).rounds == [["a.mrc"]]
     assert "There may be more micrographs, but the list could not be read any more: " in caplog.text
+
+
+def test_too_few_to_decide_by_wait_for_twice_as_many(caplog: pytest.LogCaptureFixture) -> None:
+    """As where the first micrographs are empty, and the diameter is to be estimated."""
+    session, tried = Session(), []
+    numbers = iter(range(1, 20))
+
+    def grow(seconds: float) -> None:
+        if (number := next(numbers)) < 6:
+            write(f"{number}.mrc")
+
+    def start(listed: ListedMicrographs) -> Session:
+        tried.append(len(listed.micrographs))
+        if len(listed.micrographs) < 4:
+            raise UndecidedError("Too few.")
+        return session
+
+    options = WatchOptions(every=1.0, idle=2.0)
+    write("0.mrc")
+    watch(GrowingList(["*.mrc"], None, Path()), start, options, lambda: False, grow)
+    assert tried == [1, 2, 4]
+    assert [len(each) for each in session.rounds] == [4, 5, 6]
+    assert "Waiting until there are 4 micrographs: Too few." in caplog.text
+
+
+def test_undecided_at_the_end_is_told() -> None:
+    tried = []
+
+    def start(listed: ListedMicrographs) -> Session:
+        tried.append(len(listed.micrographs))
+        raise UndecidedError("Too few.")
+
+    write("0.mrc")
+    options = WatchOptions(every=1.0, idle=2.0)
+    with pytest.raises(UndecidedError, match="Too few"):
+        watch(GrowingList(["*.mrc"], None, Path()), start, options, lambda: False, lambda seconds: None)
+    assert tried == [1, 1]
