@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains the released pair of weights, or (WITHOUT=apoferritin or beta-galactosidase) one that has never seen a protein.
 # Usage: bash examples/train_weights.sh DATA OUT [options of attnpick train]
-# DATA has apoferritin_10146/, betagal_10017/ and structures/beads/. The two networks train side by side.
+# DATA has apoferritin_10146/, betagal_10017/ and structures/beads/. Crops are cut once, with the options of the first
+# network; then the two train side by side.
 set -euo pipefail
 data=$1
 out=$2
@@ -17,11 +18,16 @@ case "${WITHOUT:-}" in
     *) echo "WITHOUT is $WITHOUT: expected apoferritin or beta-galactosidase." >&2 && exit 1 ;;
 esac
 mkdir -p "$out"
+crops=
 for variant in ${VARIANTS:-attention standard}; do
+    mkdir -p "$out/$variant"
+    if [ -n "$crops" ] && [ ! -e "$out/$variant/crops.h5" ]; then ln "$crops" "$out/$variant/crops.h5"; fi
     "$attnpick" train --variant "$variant" --out "$out/$variant" "${sets[@]}" \
-        --simulated 1000 --validate_simulated 40 --structures "$data/structures/beads" --crops_per_source 9000 \
-        --base_features 16 --steps 4000 --validate_every 1000 --seed 1 --gpu cpu --j 1 "$@" \
+        --simulated 1500 --validate_simulated 40 --structures "$data/structures/beads" --crops_per_source 12000 \
+        --base_features 16 --steps 6000 --validate_every 1500 --seed 1 --gpu cpu --j 1 "$@" \
         >"$out/$variant.log" 2>&1 &
+    crops=$out/$variant/crops.h5
+    while [ ! -e "$crops" ] && kill -0 $! 2>/dev/null; do sleep 2; done
 done
 wait
 for variant in ${VARIANTS:-attention standard}; do
