@@ -41,8 +41,9 @@ SHAPE_BIN: Final = 0.1
 RIGHT_EDGES: Final = np.linspace(-14, 8, 221)
 """Logits of right candidates, less their median, over their spread."""
 
-WRONG_EDGES: Final = np.linspace(0, 14, 141)
-"""Logits of wrong candidates above ``SCORE_FLOOR``'s, over their mean."""
+WRONG_EDGES: Final = np.linspace(-6, 6, 121)
+"""Logarithms of how far the logits of wrong candidates lie above ``SCORE_FLOOR``'s, less their mean, over their
+standard deviation: dirt on little noise falls off steadily, faint noise alone has a hump."""
 
 FLOOR: Final = (1e-4, 1e-5)
 """Density that the shapes of right and of wrong have everywhere: nothing is impossible."""
@@ -50,9 +51,10 @@ FLOOR: Final = (1e-4, 1e-5)
 MIN_OF_A_KIND: Final = 20
 """A set with fewer right or fewer wrong candidates than this teaches no shape."""
 
-TYPICAL_SPREAD: Final = (0.4, 0.5, 0.3, 1.3)
+TYPICAL_SPREAD: Final = (0.4, 0.5, 0.4, 0.2, 1.3)
 """Standard deviations of the parameters between data sets, believed where few labelled sets tell them; measured over 50
-simulated and real sets (median and log spread of right ones, log mean of wrong ones, log ratio of their numbers)."""
+simulated and real sets (median and log spread of right ones, place and log width of wrong ones, log ratio of their
+numbers)."""
 
 TYPICAL_WORTH: Final = 6
 """As many labelled sets as ``TYPICAL_SPREAD`` counts for."""
@@ -110,15 +112,16 @@ class ScoreModel:
     right, wrong
         Densities over ``RIGHT_EDGES`` and ``WRONG_EDGES``.
     mean, covariance
-        Of a data set's parameters: median and log spread of the logits of right candidates, log mean of those of wrong
-        ones above the lowest, log of the ratio of the numbers of both; ``(4,)`` and ``(4, 4)``.
+        Of a data set's parameters: median and log spread of the logits of right candidates; mean, and log of the
+        standard deviation, of the log heights of wrong ones (``WRONG_EDGES``); log of the ratio of the numbers of both;
+        ``(5,)`` and ``(5, 5)``.
     slope, offset
         Of the one curve for all sets, probability = σ(slope · logit + offset) (Platt scaling; Platt 1999, Advances in
         Large Margin Classifiers, 61).
     n_sets
         Number of labelled sets.
     noise
-        See ``score_excess.measure_noise``; ``None`` in calibrations of earlier versions.
+        See ``score_excess.measure_noise``.
     """
 
     right: tuple[float, ...]
@@ -128,12 +131,11 @@ class ScoreModel:
     slope: float
     offset: float
     n_sets: int
-    noise: tuple[float, ...] | None = None
+    noise: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        n_noise = len(MIDDLES) if self.noise is None else len(self.noise)
-        shapes = (len(self.right), len(self.wrong), len(self.mean), np.shape(self.covariance), n_noise)
-        if shapes != (len(RIGHT_EDGES) - 1, len(WRONG_EDGES) - 1, 4, (4, 4), len(MIDDLES)):
+        shapes = (len(self.right), len(self.wrong), len(self.mean), np.shape(self.covariance), len(self.noise))
+        if shapes != (len(RIGHT_EDGES) - 1, len(WRONG_EDGES) - 1, 5, (5, 5), len(MIDDLES)):
             raise ValueError(f"The score model's arrays have {shapes} elements.")
         if not self.slope > 0:
             raise ValueError(f"slope is {self.slope!r}: expected a positive number; higher scores must mean more.")
@@ -165,7 +167,7 @@ class ScoreModel:
             "slope": self.slope,
             "offset": self.offset,
             "n_sets": self.n_sets,
-            "noise": None if self.noise is None else [round(value, 7) for value in self.noise],
+            "noise": [round(value, 7) for value in self.noise],
         }
 
     @classmethod
@@ -185,13 +187,8 @@ class ScoreModel:
             slope=float(record["slope"]),
             offset=float(record["offset"]),
             n_sets=int(record["n_sets"]),
-            noise=None if record.get("noise") is None else _pad(tuple(map(float, record["noise"]))),
+            noise=tuple(map(float, record["noise"])),
         )
-
-
-def _pad(noise: tuple[float, ...]) -> tuple[float, ...]:
-    """Return noise up to the highest score; calibrations of earlier versions end at a logit of 7."""
-    return noise + noise[-1:] * (len(MIDDLES) - len(noise))
 
 
 @dataclass(frozen=True)
@@ -283,13 +280,18 @@ def fit_score_model(samples: Sequence[Sample]) -> ScoreModel:
 
 
 def _describe(x: FloatVector, is_right: NDArray[np.bool_]) -> FloatVector:
-    """Return the four parameters of a labelled set."""
+    """Return the five parameters of a labelled set."""
     right, wrong = x[is_right], x[~is_right]
     quartiles = np.quantile(right, [0.25, 0.75])
     spread = max(BIN, float(quartiles[1] - quartiles[0]) / 1.349)
-    return np.array(
-        [np.median(right), np.log(spread), np.log((wrong - EDGES[0]).mean() + 1e-3), np.log(len(right) / len(wrong))]
-    )
+    height = _log_height(wrong)
+    width = max(BIN, float(height.std()))
+    return np.array([np.median(right), np.log(spread), height.mean(), np.log(width), np.log(len(right) / len(wrong))])
+
+
+def _log_height(x: FloatVector) -> FloatVector:
+    """Return the logarithm of how far logits lie above the lowest, from the middle of the lowest bin."""
+    return np.asarray(np.log(x - EDGES[0] + BIN / 2), dtype=np.float64)
 
 
 def _average_shapes(
@@ -297,9 +299,9 @@ def _average_shapes(
 ) -> tuple[FloatVector, FloatVector]:
     """Return the mean densities of standardised logits of right and of wrong candidates."""
     right, wrong = np.zeros(len(RIGHT_EDGES) - 1), np.zeros(len(WRONG_EDGES) - 1)
-    for (x, is_right), (median, log_spread, log_mean, _) in zip(samples, parameters, strict=True):
+    for (x, is_right), (median, log_spread, place, log_width, _) in zip(samples, parameters, strict=True):
         right += _density((x[is_right] - median) / np.exp(log_spread), RIGHT_EDGES)
-        wrong += _density((x[~is_right] - EDGES[0]) / np.exp(log_mean), WRONG_EDGES)
+        wrong += _density((_log_height(x[~is_right]) - place) / np.exp(log_width), WRONG_EDGES)
     right = gaussian_filter1d(right / len(samples), 2.5)
     wrong = gaussian_filter1d(wrong / len(samples), 1.5, mode="nearest")
     return right + FLOOR[0], wrong + FLOOR[1]
@@ -343,8 +345,6 @@ def adapt(model: ScoreModel, score: FloatArray, area: float) -> ScoreCurve:
     if not count.any():
         return model.curve()
     mixture = _fit_mixture(model, count)
-    if model.noise is None:
-        return _rising_curve(mixture)
     excess = _bounded_logit(excess_probability(model.noise, count, area))
     both = (1 - EXCESS_WEIGHT) * _bounded_logit(mixture) + EXCESS_WEIGHT * excess
     return _rising_curve(1 / (1 + np.exp(-both)))
@@ -364,7 +364,7 @@ def _fit_mixture(model: ScoreModel, count: FloatVector) -> FloatVector:
         deviation = parameters - mean
         return float(-(weighted * np.log(right + wrong)).sum() + deviation @ precision @ deviation / 2)
 
-    starts = [mean + np.array([shift, 0.0, 0.0, 0.0]) for shift in (0.0, -1.0, 0.7)]
+    starts = [mean + np.array([shift, 0.0, 0.0, 0.0, 0.0]) for shift in (0.0, -1.0, 0.7)]
     tolerance = {"xatol": 0.005, "fatol": 0.01, "maxiter": 800}
     fits = [minimize(cost, start, method="Nelder-Mead", options=tolerance) for start in starts]
     right, wrong = _components(model, min(fits, key=lambda fit: float(fit.fun)).x)
@@ -373,11 +373,13 @@ def _fit_mixture(model: ScoreModel, count: FloatVector) -> FloatVector:
 
 def _components(model: ScoreModel, parameters: FloatVector) -> tuple[FloatVector, FloatVector]:
     """Return the densities of right and of wrong candidates over ``MIDDLES``; together they sum to one."""
-    median, log_spread, log_mean, log_ratio = parameters
+    median, log_spread, place, log_width, log_ratio = parameters
+    height = _log_height(MIDDLES)
     z = (MIDDLES - median) / np.exp(log_spread)
-    u = (MIDDLES - EDGES[0]) / np.exp(log_mean)
+    u = (height - place) / np.exp(log_width)
     right = np.interp(z, (RIGHT_EDGES[:-1] + RIGHT_EDGES[1:]) / 2, model.right, FLOOR[0] / 10, FLOOR[0] / 10)
-    wrong = np.interp(u, (WRONG_EDGES[:-1] + WRONG_EDGES[1:]) / 2, model.wrong, None, FLOOR[1] / 10)
+    wrong = np.interp(u, (WRONG_EDGES[:-1] + WRONG_EDGES[1:]) / 2, model.wrong, FLOOR[1] / 10, FLOOR[1] / 10)
+    wrong = wrong / np.exp(height)
     share = 1 / (1 + np.exp(-log_ratio))
     return share * right / right.sum(), (1 - share) * wrong / wrong.sum()
 

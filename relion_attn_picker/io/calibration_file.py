@@ -20,7 +20,7 @@ from relion_attn_picker.replacing import replace_file
 
 CALIBRATION_NAME: Final = "calibration.json"
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Version of the file that this program writes and reads."""
 
 Record = Mapping[str, Any]
