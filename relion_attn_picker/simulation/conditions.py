@@ -174,7 +174,7 @@ def _draw_microscope(conditions: Conditions, rng: np.random.Generator) -> Condit
         envelope=log_uniform(60, 600, rng),
         dose=float(rng.triangular(18, 45, 70)),
         efficiency=float(rng.uniform(0.4, 0.9)),
-        snr=log_uniform(0.15, 4, rng),
+        snr=log_uniform(0.05, 4, rng),
     )
 
 
