@@ -80,11 +80,22 @@ def test_noise_alone_promises_little(model: ScoreModel, rng: np.random.Generator
     assert adapted(model, sample).sum() < 0.02 * len(sample.score)
 
 
-def test_without_noise_the_mixture_alone_counts(model: ScoreModel, rng: np.random.Generator) -> None:
-    """As with calibrations of earlier versions."""
-    sample, old = draw(rng, 0.5), ScoreModel.from_dict({**model.to_dict(), "noise": None})
-    assert adapt(old, sample.score, 10.0) == adapt(old, sample.score, 1e5)
-    assert error(adapted(old, sample), sample) < 0.05
+def draw_hump(rng: np.random.Generator, centre: float, n_right: int, n_wrong: int = 3000) -> Sample:
+    """Return a sample whose wrong scores have a hump, as where noise is as strong as faint particles are."""
+    drawn, height = draw(rng, centre, n_right, 0), 1.35 * rng.weibull(2.2, n_wrong)
+    wrong = 1 / (1 + np.exp(-(np.log(SCORE_FLOOR / (1 - SCORE_FLOOR)) + height)))
+    score = np.concatenate([drawn.score, wrong.astype(np.float32)])
+    return Sample(score, np.arange(len(score)) < n_right, n_wrong / WRONG_PER_AREA)
+
+
+def test_a_hump_of_noise_is_no_heap_of_faint_particles(rng: np.random.Generator) -> None:
+    """On a nearly empty sample hardly any is promised; where faint particles lie behind the hump, they are."""
+    steady = [draw(rng, centre) for centre in (-0.5, 0.2, 0.8, 1.2)]
+    humps = [draw_hump(rng, centre, 600) for centre in (-0.8, -0.3, 0.5, 1.0)]
+    model, nearly_empty, faint = fit_score_model([*steady, *humps]), draw_hump(rng, 0.6, 25), draw_hump(rng, -0.5, 1500)
+    assert adapted(model, nearly_empty).sum() < 0.16 * len(nearly_empty.score)
+    assert adapted(model, faint)[faint.is_right].mean() > 0.6
+    assert error(adapted(model, faint), faint) < 0.06
 
 
 def test_dirt_on_a_large_area_is_no_faint_particles(model: ScoreModel, rng: np.random.Generator) -> None:
@@ -202,13 +213,3 @@ def test_networks_that_are_sure_of_nearly_all_are_calibrated_too(median: float) 
     assert expected.precision[best] > 0.95
     assert sample.is_right[picked].mean() == pytest.approx(expected.precision[best], abs=0.02)
     assert sample.is_right[picked].sum() > 780
-
-
-def test_noise_of_an_earlier_version_is_read(model: ScoreModel) -> None:
-    """It ended at lower scores; what it says of the highest of them is taken for those above."""
-    record = model.to_dict()
-    record["noise"] = record["noise"][:-46]
-    read = ScoreModel.from_dict(record)
-    assert read.noise is not None and model.noise is not None
-    assert read.noise[:-46] == pytest.approx(model.noise[:-46], abs=1e-6)
-    assert set(read.noise[-46:]) == {read.noise[-47]}

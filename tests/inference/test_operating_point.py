@@ -9,6 +9,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.calibration import ScoreCurve
 from relion_attn_picker.inference import operating_point
 from relion_attn_picker.inference.operating_point import (
+    LEAST_PRECISION,
     LITTLE,
     DataSetScores,
     OperatingPoint,
@@ -186,11 +187,28 @@ def test_cut_is_raised_less_where_some_are_sure(noise: FloatArray) -> None:
 def test_cut_is_raised_where_the_particles_would_cover_little(
     noise: FloatArray, factor: float, is_raised: bool
 ) -> None:
-    area = float(CURVE.probability(noise).sum()) / (factor * LITTLE)
-    usual = choose_point(noise, 5, 0.4, options(), CURVE, area=area)
-    point = choose_point(noise, 5, 0.4, options(), CURVE, SURE_SCORES, area)
+    some = np.concatenate([noise, np.linspace(0.3, 0.6, 300, dtype=np.float32)])
+    area = float(CURVE.probability(some).sum()) / (factor * LITTLE)
+    usual = choose_point(some, 5, 0.4, options(), CURVE, area=area)
+    point = choose_point(some, 5, 0.4, options(), CURVE, SURE_SCORES, area)
     assert (point.threshold > usual.threshold) == is_raised
     assert (point == usual) != is_raised
+
+
+@pytest.mark.parametrize("n_sure", [0, 300])
+def test_cut_is_raised_where_it_would_be_hardly_precise(noise: FloatArray, n_sure: int) -> None:
+    """Many candidates, each with a small probability, promise as many particles as a few sure ones."""
+    some = np.concatenate([noise, np.full(n_sure, 0.5, dtype=np.float32)])
+    area = float(CURVE.probability(some).sum()) / (2 * LITTLE)
+    usual = choose_point(some, 5, 0.4, options(), CURVE, area=area)
+    point = choose_point(some, 5, 0.4, options(), CURVE, SURE_SCORES, area)
+    assert usual.expected is not None
+    is_raised = usual.expected.precision < LEAST_PRECISION
+    assert is_raised == (n_sure == 0)
+    assert (point != usual) == is_raised
+    if is_raised:
+        told = "scores hardly tell particles from noise here, if there are any: the best cut would be right in "
+        assert f"{told}{usual.expected.precision:.0%}" in point.reason
 
 
 def test_a_raised_cut_may_leave_nothing(noise: FloatArray) -> None:
