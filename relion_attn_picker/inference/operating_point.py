@@ -28,9 +28,10 @@ NEAR_BEST: Final = 0.01
 
 LITTLE: Final = 0.03
 """Where the particles that the figures of merit promise would cover less than this share of the area, there may be none
-at all, and their few candidates tell little of where the scores of particles lie. Promised were .000 to .013 of the
-area of 25 simulated sessions without any particle, .003 to .035 where particles cover .002 to .03 of it, and .022 and
-more beyond; what single micrographs promise scatters more, so that the limit lies far above .013."""
+at all, and their few candidates tell little of where the scores of particles lie. Promised were .001 to .014 of the
+area of 18 simulated sessions without any particle, .002 to .027 where particles cover .002 to .03 of it (but for two
+that ``LEAST_PRECISION`` is for), and .048 and more beyond; what single micrographs promise scatters more, so that the
+limit lies far above .014."""
 
 LEAST_PRECISION: Final = 0.4
 """Where the best cut is expected to be no more precise than this, scores do not tell particles from noise: on clean and
@@ -43,9 +44,9 @@ SURE: Final = (0.9, 0.98)
 second, where hardly any reaches the first."""
 
 HARDLY_ANY: Final = 0.02
-"""Share of the candidates. Of those of 24 simulated sessions without particles .001 to .019 reached the first of
-``SURE``, by dirt; where particles cover a hundredth of the area, .019 to .058 did, in usual sessions .16 and more.
-Fewer particles than that cannot be told from heavy dirt by their number."""
+"""Share of the candidates. Of those of 18 simulated sessions without particles .004 to .011 reached the first of
+``SURE``, by dirt; where particles cover one or two hundredths of the area, .025 to .035 did, in usual sessions .09 and
+more. Fewer particles than that cannot be told from heavy dirt by their number."""
 
 
 @dataclass(frozen=True)
