@@ -41,7 +41,7 @@ on 88 simulated sessions and four sets of real and simulated micrographs."""
 SURE: Final = (0.9, 0.98)
 """What a candidate must reach on the one curve for all data sets where there is ``LITTLE`` or less precision than
 ``LEAST_PRECISION``: the probability that is fitted to scores of noise alone makes particles of the best of them. The
-second, where hardly any reaches the first."""
+second, where there is ``LITTLE`` and hardly any reaches the first: it keeps out dirt."""
 
 HARDLY_ANY: Final = 0.02
 """Share of the candidates. Of those of 18 simulated sessions without particles .004 to .011 reached the first of
@@ -201,10 +201,9 @@ def choose_point(
         cut = chosen.value, chosen.reason
     else:
         cut = _cut_by_mode(expected, options.mode)
-        doubt = _doubt(expected, expected.expectation(cut[0]), scores.area)
-        if doubt and sure_scores is not None and options.mode != "recall":
-            raised = _cut_by_sure_scores(doubt, scores.score, curve, sure_scores)
-            if raised[0] > cut[0]:
+        if sure_scores is not None and options.mode != "recall":
+            raised = _raise_in_doubt(expected, cut[0], scores, curve, sure_scores)
+            if raised is not None and raised[0] > cut[0]:
                 return OperatingPoint(*raised, curve)
     return OperatingPoint(*cut, curve, None if curve is None else expected.expectation(cut[0]))
 
@@ -217,27 +216,26 @@ def _cut_by_mode(expected: ExpectedCurve, mode: str) -> tuple[float, str]:
     return float(expected.probability[best]), f"mode {mode}: the highest expected {name} of this data set"
 
 
-def _doubt(expected: ExpectedCurve, at_cut: Expectation, area: float) -> str:
-    """Return why the promise of a cut is not to be relied on, in words for the user; nothing if it may be."""
-    covered = float(expected.probability.sum()) / max(area, 1e-12)
+def _raise_in_doubt(
+    expected: ExpectedCurve, cut: float, scores: DataSetScores, curve: ScoreCurve, sure_scores: tuple[float, float]
+) -> tuple[float, str] | None:
+    """Return a cut, and why, for a data set whose promises are not to be relied on; ``None`` if they may be."""
+    covered = float(expected.probability.sum()) / max(scores.area, 1e-12)
+    precision = expected.expectation(cut).precision
+    place = 0
     if covered < LITTLE:
-        return (
+        place = int((scores.score >= sure_scores[0]).mean() < HARDLY_ANY) if len(scores.score) else 1
+        doubt = (
             "these micrographs seem to hold little or nothing to pick: what the scores promise would cover "
             f"{covered:.1%} of their area"
         )
-    if at_cut.precision < LEAST_PRECISION:
-        return (
-            "the scores hardly tell particles from noise here, if there are any: the best cut would be right in "
-            f"{at_cut.precision:.0%} of its picks"
+    elif precision < LEAST_PRECISION:
+        doubt = (
+            "the scores hardly tell particles from noise here, if there are any: of the picks of the best cut "
+            f"{precision:.0%} would be right"
         )
-    return ""
-
-
-def _cut_by_sure_scores(
-    doubt: str, score: FloatArray, curve: ScoreCurve, sure_scores: tuple[float, float]
-) -> tuple[float, str]:
-    """Return the cut for a data set whose promises are doubted."""
-    place = int((score >= sure_scores[0]).mean() < HARDLY_ANY) if len(score) else 1
+    else:
+        return None
     merit = curve.probability(np.array([sure_scores[place]], dtype=np.float32))
     return float(merit[0]), f"raised, as {doubt}; picks must score as what is right with {SURE[place]:g} elsewhere"
 

@@ -11,6 +11,7 @@ from relion_attn_picker.inference import operating_point
 from relion_attn_picker.inference.operating_point import (
     LEAST_PRECISION,
     LITTLE,
+    SURE,
     DataSetScores,
     OperatingPoint,
     expect,
@@ -207,8 +208,8 @@ def test_cut_is_raised_where_it_would_be_hardly_precise(noise: FloatArray, n_sur
     assert is_raised == (n_sure == 0)
     assert (point != usual) == is_raised
     if is_raised:
-        told = "scores hardly tell particles from noise here, if there are any: the best cut would be right in "
-        assert f"{told}{usual.expected.precision:.0%}" in point.reason
+        told = f"of the picks of the best cut {usual.expected.precision:.0%} would be right; picks must score as what"
+        assert f"{told} is right with {SURE[0]:g} elsewhere" in point.reason
 
 
 def test_a_raised_cut_may_leave_nothing(noise: FloatArray) -> None:
