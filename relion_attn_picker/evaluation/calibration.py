@@ -59,6 +59,10 @@ numbers)."""
 TYPICAL_WORTH: Final = 6
 """As many labelled sets as ``TYPICAL_SPREAD`` counts for."""
 
+FAINTEST: Final = -1.0
+"""Lowest logit (score .27) that the median of right candidates may have: what scores lower cannot be told from noise,
+which has its hump there."""
+
 EVIDENCE: Final = 250
 """However many candidates a data set has, they count as this many: its scores never have quite the model's shapes, and
 the prior must not be drowned (of 125, 250, 500, 1000 and 10,000, the best on left-out proteins and simulated sets)."""
@@ -359,7 +363,8 @@ def _fit_mixture(model: ScoreModel, count: FloatVector) -> FloatVector:
     weighted = count * min(1.0, EVIDENCE / count.sum())
     mean, precision = np.array(model.mean), np.linalg.inv(np.array(model.covariance))
 
-    def cost(parameters: FloatVector) -> float:
+    def cost(free: FloatVector) -> float:
+        parameters = _bounded(free)
         right, wrong = _components(model, parameters)
         deviation = parameters - mean
         return float(-(weighted * np.log(right + wrong)).sum() + deviation @ precision @ deviation / 2)
@@ -367,8 +372,12 @@ def _fit_mixture(model: ScoreModel, count: FloatVector) -> FloatVector:
     starts = [mean + np.array([shift, 0.0, 0.0, 0.0, 0.0]) for shift in (0.0, -1.0, 0.7)]
     tolerance = {"xatol": 0.005, "fatol": 0.01, "maxiter": 800}
     fits = [minimize(cost, start, method="Nelder-Mead", options=tolerance) for start in starts]
-    right, wrong = _components(model, min(fits, key=lambda fit: float(fit.fun)).x)
+    right, wrong = _components(model, _bounded(min(fits, key=lambda fit: float(fit.fun)).x))
     return _hold_top(right / (right + wrong))
+
+
+def _bounded(parameters: FloatVector) -> FloatVector:
+    return np.concatenate([[max(parameters[0], FAINTEST)], parameters[1:]])
 
 
 def _components(model: ScoreModel, parameters: FloatVector) -> tuple[FloatVector, FloatVector]:

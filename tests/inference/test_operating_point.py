@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.calibration import ScoreCurve, adapt
 from relion_attn_picker.inference import operating_point
 from relion_attn_picker.inference.operating_point import (
     LEAST_PRECISION,
@@ -17,6 +17,7 @@ from relion_attn_picker.inference.operating_point import (
     expect,
     first_point,
 )
+from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
 
@@ -226,3 +227,17 @@ def test_a_lower_sure_score_lowers_nothing(noise: FloatArray) -> None:
 def test_what_is_asked_for_is_not_raised(noise: FloatArray, given: dict[str, object]) -> None:
     usual = choose_point(noise, 5, 0.4, options(**given), CURVE, area=WIDE)
     assert choose_point(noise, 5, 0.4, options(**given), CURVE, SURE_SCORES, WIDE) == usual
+
+
+def test_a_nearly_empty_clean_session_is_not_taken_for_a_sea_of_faint_particles() -> None:
+    """As the released network scored five simulated micrographs with 22 particles: all else is a hump of noise."""
+    count = [368, 455, 483, 549, 511, 425, 356, 272, 239, 137, 87, 73, 45, 31, 17, 11, 5, 1, 8, 9, 5]
+    edges = [*np.arange(0.05, 0.5, 0.025), 0.5, 0.6, 0.7, 0.8]
+    bins = zip(edges[:-1], edges[1:], count, strict=True)
+    score = np.concatenate([np.linspace(low, high, n, endpoint=False) for low, high, n in bins]).astype(np.float32)
+    model = find_score_model(find_weights("attention", None))
+    assert model is not None
+    sure_scores = (model.score_at(SURE[0]), model.score_at(SURE[1]))
+    curve = adapt(model, score, 5332)
+    point = choose_point(score, 5, 0.38, options(), curve, sure_scores, 5332)
+    assert 10 <= (point.merit(score) >= point.threshold).sum() <= 30
