@@ -189,7 +189,7 @@ def test_cut_is_raised_less_where_some_are_sure(noise: FloatArray) -> None:
 def test_cut_is_raised_where_the_particles_would_cover_little(
     noise: FloatArray, factor: float, is_raised: bool
 ) -> None:
-    some = np.concatenate([noise, np.linspace(0.3, 0.6, 300, dtype=np.float32)])
+    some = np.concatenate([noise, np.linspace(0.5, 0.8, 300, dtype=np.float32)])
     area = float(CURVE.probability(some).sum()) / (factor * LITTLE)
     usual = choose_point(some, 5, 0.4, options(), CURVE, area=area)
     point = choose_point(some, 5, 0.4, options(), CURVE, SURE_SCORES, area)
