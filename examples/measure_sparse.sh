@@ -52,4 +52,16 @@ while read -r -a session; do measure "${session[@]}" "$@"; done <<'SESSIONS'
 7008 5ZJU 0.1 0.4 0.1 0.2 heavy
 7009 2GTI 0.1 0.4 0.05 0.1 usual
 7010 1BMV 0.1 0.4 0.03 0.06 none
+9001 4IAQ 0.1 0.4 0.3 0.8 usual
+9002 2POR 0.1 0.4 0.05 0.1 usual
+9003 3EIY 0.1 0.4 0.05 0.1 none
+9004 6FSZ 0.1 0.4 0.1 0.3 heavy
+9005 2J88 0.03 0.1 0.1 0.3 usual
+9006 4NDO 0.03 0.1 0.05 0.1 none
+9007 1HHO 0.03 0.1 0.6 1.5 heavy
+9008 6VYK 0.01 0.03 0.1 0.3 none
+9009 2HMI 0.01 0.03 0.3 0.8 usual
+9010 4MZA 0.01 0.03 0.1 0.3 usual
+9011 4R8P 0.002 0.006 0.1 0.3 none
+9012 3O1H 0.002 0.006 0.3 0.8 usual
 SESSIONS
