@@ -377,6 +377,7 @@ def _fit_mixture(model: ScoreModel, count: FloatVector) -> FloatVector:
 
 
 def _bounded(parameters: FloatVector) -> FloatVector:
+    """Return the parameters with a median of at least ``FAINTEST``."""
     return np.concatenate([[max(parameters[0], FAINTEST)], parameters[1:]])
 
 
