@@ -192,7 +192,7 @@ def watch(
         if session is None and len(new) > n_seen:
             waited, n_seen = 0.0, len(new)
         is_over = options.idle is not None and waited >= options.idle
-        if listed is not None and new and session is None and (len(new) >= least or is_over):
+        if listed is not None and session is None and new and (len(new) >= least or is_over):
             try:
                 session = start(listed)
             except UndecidedError as error:
@@ -209,10 +209,10 @@ def watch(
             break
         _wait(options.every, should_stop, sleep)
         waited += options.every
-    if growing.failure is not None and session is not None:
-        log.warning("There may be more micrographs, but the list could not be read any more: %s", growing.failure)
     if session is None:
         raise InputError(f"No complete micrograph came within {options.idle:g} s: check the path, or wait longer.")
+    if growing.failure is not None:
+        log.warning("There may be more micrographs, but the list could not be read any more: %s", growing.failure)
 
 
 def _wait(seconds: float, should_stop: Callable[[], bool], sleep: Callable[[float], None]) -> None:
