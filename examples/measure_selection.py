@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE

@@ -12,7 +12,7 @@ MIN_DISTANCE_DIAMETERS = 0.6
 """Default smallest distance between two picks, in particle diameters (measured: README.md beside the weights)."""
 
 SCORE_FLOOR = 0.05
-"""Lowest score of a candidate. Score models (``evaluation.calibration``) are learnt from this score upwards: where it
+"""Lowest score of a candidate. Score models (``evaluation.score_model``) are learnt from this score upwards: where it
 moves, calibrations have to be made again."""
 
 ATTENTION = "attention"

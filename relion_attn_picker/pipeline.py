@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.imaging.surroundings import Surroundings, survey_micrograph
 from relion_attn_picker.inference.answers import Answer

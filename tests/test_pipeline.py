@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import find_score_model, find_weights

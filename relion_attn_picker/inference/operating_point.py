@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.evaluation.score_excess import FloatVector
 from relion_attn_picker.inference.thresholds import choose_threshold
 from relion_attn_picker.options import PickOptions

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from relion_attn_picker.errors import CheckpointError, InputError
-from relion_attn_picker.evaluation.calibration import ScoreModel
+from relion_attn_picker.evaluation.score_model import ScoreModel
 from relion_attn_picker.inference.hybrid_folder import check_hybrid, is_hybrid, read_hybrid
 from relion_attn_picker.io.calibration_file import CALIBRATION_NAME, find_score_record
 from relion_attn_picker.io.checkpoint import read_header

@@ -18,7 +18,6 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import Sample, ScoreModel, fit_score_model
 from relion_attn_picker.evaluation.metrics import (
     MicrographMatches,
     average_precision,
@@ -26,6 +25,7 @@ from relion_attn_picker.evaluation.metrics import (
     pool_matches,
     precision_recall_curve,
 )
+from relion_attn_picker.evaluation.score_model import Sample, ScoreModel, fit_score_model
 from relion_attn_picker.inference.answers import HybridAnswer, NetworkAnswer
 from relion_attn_picker.inference.combination import SETTINGS, STRATEGIES, Combination, LogitScale
 from relion_attn_picker.inference.hybrid_folder import MEMBERS, hybrid_checkpoints

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.replacing import replace_file

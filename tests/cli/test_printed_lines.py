@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relion_attn_picker.cli._picking import ProgressLines, describe_scale, print_summary
-from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.jobs.picking_job import MicrographResult
 from relion_attn_picker.jobs.picking_request import JobSummary

@@ -9,15 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import (
-    MIN_OF_A_KIND,
-    Sample,
-    ScoreCurve,
-    ScoreModel,
-    adapt,
-    fit_score_model,
-)
+from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.reliability import measure_reliability
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
+from relion_attn_picker.evaluation.score_model import MIN_OF_A_KIND, Sample, ScoreModel, fit_score_model
 from relion_attn_picker.inference.operating_point import expect
 from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.options import SCORE_FLOOR
@@ -146,32 +141,10 @@ def test_scores_that_tell_all_right_from_all_wrong(gap: tuple[float, float], rng
         assert curve.probability(score[~is_right]).max() < 0.01
 
 
-@pytest.mark.parametrize(
-    ("value", "saved"),
-    [
-        ((0.2, 0.9999996, 0.9999999), (0.2, 0.999999, 1.0)),
-        ((1e-9, 2e-9, 0.5), (0.0, 1e-6, 0.5)),
-        ((0.3, 0.3000001, 0.300001), (0.3, 0.300001, 0.300002)),
-        ((0.1, 0.4, 0.9), (0.1, 0.4, 0.9)),
-    ],
-)
-def test_saved_curve_rises_where_rounding_makes_values_equal(
-    value: tuple[float, ...], saved: tuple[float, ...]
-) -> None:
-    record = ScoreCurve((0.1, 0.5, 0.9), value).to_dict()
-    assert ScoreCurve.from_dict(record).value == saved
-
-
 @pytest.mark.filterwarnings("error")
 def test_scores_of_two_values_alone() -> None:
     model = fit_score_model([Sample(np.repeat(np.float32([1.0, 0.05]), 30), np.arange(60) < 30, 100.0)])
     assert ScoreCurve.from_dict(model.curve().to_dict())
-
-
-def test_saved_curve_of_an_earlier_version_may_have_equal_values() -> None:
-    assert ScoreCurve.from_dict({"score": [0.1, 0.5, 0.9], "value": [0.2, 1.0, 1.0]}).value == (0.2, 0.999999, 1.0)
-    with pytest.raises(ValueError, match="rising"):
-        ScoreCurve.from_dict({"score": [0.1, 0.5, 0.9], "value": [0.2, 1.0, 0.9]})
 
 
 @pytest.mark.parametrize("variant", ["attention", "standard", "hybrid"])
@@ -191,8 +164,6 @@ def test_too_few_labels(rng: np.random.Generator) -> None:
 def test_misshapen_model_is_refused(model: ScoreModel) -> None:
     with pytest.raises(ValueError, match="arrays have"):
         ScoreModel.from_dict(model.to_dict() | {"mean": [0.0]})
-    with pytest.raises(ValueError, match="rising"):
-        ScoreCurve((0.1, 0.5), (0.6, 0.6))
 
 
 @pytest.mark.parametrize("median", [5.0, 7.0, 9.0])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import ScoreCurve, adapt
+from relion_attn_picker.evaluation.calibration import adapt
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference import operating_point
 from relion_attn_picker.inference.operating_point import (
     LEAST_PRECISION,

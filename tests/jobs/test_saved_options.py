@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import ScoreCurve
+from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.jobs.saved_options import OPTIONS_FILE, SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.options import PickOptions
