@@ -25,5 +25,9 @@ class DeviceError(PickerError):
     """The device or the precision that was asked for is not there."""
 
 
-class JobAborted(Exception):
-    """The user, the pipeliner or the queue asked the job to stop; not a failure."""
+class JobAborted(BaseException):
+    """The user, the pipeliner or the queue asked the job to stop; not a failure.
+
+    As with ``KeyboardInterrupt``, whoever catches ``Exception``, a library or the logging, lets it pass: a signal that
+    asks for a stop raises it wherever the program is at that moment.
+    """

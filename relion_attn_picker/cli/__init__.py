@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 import click
 
 from relion_attn_picker import __version__
+from relion_attn_picker.cli._stop_signals import hold_stop_signals
 
 COMMANDS: Final = {
     "pick": "Pick particles on micrographs, without RELION.",
@@ -91,11 +92,12 @@ def main_train_external() -> None:
 
 def run_job(name: str, arguments: list[str]) -> NoReturn:
     """Run a RELION External job; an exit marker is left in the job folder whatever happens."""
-    open_closed_streams()
-    from relion_attn_picker.cli._job_command import run_job_command
+    with hold_stop_signals():
+        open_closed_streams()
+        from relion_attn_picker.cli._job_command import run_job_command
 
-    command = import_module(f"relion_attn_picker.cli.{name.replace('-', '_')}").command
-    sys.exit(run_job_command(command, arguments, "--o"))
+        command = import_module(f"relion_attn_picker.cli.{name.replace('-', '_')}").command
+        sys.exit(run_job_command(command, arguments, "--o"))
 
 
 def open_closed_streams() -> None:

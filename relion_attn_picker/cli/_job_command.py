@@ -18,14 +18,13 @@ import click
 
 from relion_attn_picker.cli._errors import print_error
 from relion_attn_picker.cli._plain_command import set_up_logging
+from relion_attn_picker.cli._stop_signals import STOP_SIGNALS
 from relion_attn_picker.errors import InputError, JobAborted, PickerError
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.relion.job import JobDirectory, Outcome
 
 YES: Final = {"yes", "true", "1"}
 NO: Final = {"no", "false", "0"}
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""From a queue or a pipeliner, from Ctrl-C, and from a terminal that is closed."""
 
 
 def run_job_command(command: click.Command, arguments: list[str], folder_option: str) -> int:
@@ -97,10 +96,14 @@ class StopSignal:
         self.received: str | None = None
 
     def listen(self) -> None:
-        """Take over the signals, except those that whoever started this process wants ignored (nohup, ``&``)."""
+        """Take over the signals, except those that whoever started this process wants ignored (nohup, ``&``).
+
+        One that came while they were held (``hold_stop_signals``) is heard now.
+        """
         for number in STOP_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._abort)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def ignore(self) -> None:
         """Let nothing interrupt the end of the job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -139,12 +140,58 @@ def test_signal_that_a_library_turns_into_its_own_error(project: Project, monkey
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)
-        except Exception as error:
+        except BaseException as error:
             raise InputError("The file cannot be read.") from error
 
     monkeypatch.setattr(saved_options, "describe_point", be_stopped)
     run = project.run()
     assert (run.code, run.markers) == ABORTED
+
+
+def test_signal_while_a_line_is_logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logging keeps each ``Exception`` of a handler to itself, and would go on as if nobody had asked for a stop."""
+
+    class BeStopped(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(10)
+            except Exception:
+                self.handleError(record)
+
+    find_candidates = picking_job.find_candidates
+    logger = logging.getLogger("a library")
+    logger.addHandler(BeStopped())
+
+    def tell_and_find(*arguments: Any) -> Any:
+        logger.warning("This may take a while.")
+        return find_candidates(*arguments)
+
+    monkeypatch.setattr(picking_job, "find_candidates", tell_and_find)
+    run = project.run()
+    assert (run.code, run.markers) == ABORTED
+
+
+STOPPED_WHILE_LOADED = """
+import os, signal, sys
+import relion_attn_picker.cli as cli
+
+load = cli.import_module
+
+def load_and_be_stopped(name):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return load(name)
+
+cli.import_module = load_and_be_stopped
+cli.main_external(sys.argv[1:])
+"""
+
+
+def test_signal_while_the_program_is_loaded(project: Project) -> None:
+    arguments = [sys.executable, "-c", STOPPED_WHILE_LOADED, *project.arguments, "--diameter", "100"]
+    ended = subprocess.run(arguments, check=False, capture_output=True, text=True)
+    assert (ended.returncode, project.markers()) == ABORTED, ended.stderr
+    assert ended.stderr.startswith("Aborted. The job got the signal SIGTERM.")
 
 
 def test_nohup_is_respected(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import select
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,6 +230,21 @@ def test_rounds_of_a_watched_session(
     assert "from 3 micrographs is 36" in out
     project.run().assert_succeeded()
     assert texts(Path("picks")) == texts(project.job)
+
+
+def test_watching_is_stopped_while_its_list_is_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong there passes for a list that is half written, which is waited for."""
+    from relion_attn_picker.relion import star
+
+    read = star._read_with_starfile
+
+    def read_and_be_stopped(path: Path) -> Any:
+        monkeypatch.setattr(star, "_read_with_starfile", read)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr(star, "_read_with_starfile", read_and_be_stopped)
+    assert pick(project, "micrographs.star", "--out", "picks", "--watch", "0.01", "--idle", "0.02") == 2
 
 
 def test_watching_that_is_stopped_is_finished_without_watching(
