@@ -243,7 +243,8 @@ def train_student(
     """Train a student on the labelled sets, the pseudo-labels and the simulation; return its best checkpoint.
 
     Its seeds are the request's plus ``iteration``: a round after one that was not kept is another attempt. It starts
-    from the weights of the checkpoint ``start_from``, or from random ones.
+    from the weights of the checkpoint ``start_from``, or from random ones. These alone are no student: of one that only
+    gets worse, the best of its own steps is judged.
     """
     training = experiment.request.training
     student = replace(
@@ -252,6 +253,7 @@ def train_student(
         crops=replace(training.crops, seed=training.crops.seed + iteration),
         train=replace(training.train, seed=training.train.seed + iteration),
         start_from=start_from,
+        keeps_start=False,
     )
     return run_training(folder, student, report)
 

@@ -79,6 +79,7 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
             request.inference,
             report,
             start_from=request.start_from,
+            keeps_start=request.keeps_start,
             run=request.run,
         )
     if crops is not None:

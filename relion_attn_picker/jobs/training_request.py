@@ -35,6 +35,8 @@ class TrainingRequest:
         Further micrographs to validate with.
     start_from
         Checkpoint to start from; ``None``: random weights.
+    keeps_start
+        Whether the starting weights may be the best checkpoint, where no step makes them better.
     run
         See ``RunOptions``.
     """
@@ -47,6 +49,7 @@ class TrainingRequest:
     fields: FieldSource | None = None
     validation: Sequence[LabelledSource] = ()
     start_from: Path | None = None
+    keeps_start: bool = True
     run: RunOptions = field(default_factory=RunOptions)
 
     def split(self) -> tuple[list[LabelledSource], list[LabelledSource]]:

@@ -72,6 +72,7 @@ def fit(
     report: Callable[[Progress], None] = lambda progress: None,
     *,
     start_from: Path | None = None,
+    keeps_start: bool = True,
     run: RunOptions = RunOptions(),  # noqa: B008  (frozen)
 ) -> Path:
     """Train a network in ``folder``, or go on where an earlier, interrupted run there stopped.
@@ -92,6 +93,8 @@ def fit(
         Called after every step; ``JobAborted`` from it ends the training with its state saved.
     start_from
         Checkpoint to start from, validated before the first step; ``None``: random weights.
+    keeps_start
+        Whether it may be the best checkpoint; otherwise the best one has taken a step at least.
     run
         See ``RunOptions``.
 
@@ -119,7 +122,7 @@ def fit(
         precision = agree(_claim_folder(folder, claim, inference.precision, device, world), world)
         inference = replace(inference, gpu=device_name(device), precision=precision)
         state = start_or_resume(folder, options, start, device)
-        keeper = Keeper(folder, mixture, validation_sets, options, start, inference)
+        keeper = Keeper(folder, mixture, validation_sets, options, start, inference, keeps_start=keeps_start)
         if world.is_first:
             keeper.go_on(state)
         trainer = Trainer(state, options, device, precision, world)

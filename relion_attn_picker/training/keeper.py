@@ -36,6 +36,8 @@ class Keeper:
         Of the run; they go into the headers.
     inference
         Device, precision and threads of the validations.
+    keeps_start
+        Whether the starting weights may be the best.
     """
 
     def __init__(
@@ -46,8 +48,11 @@ class Keeper:
         options: TrainOptions,
         start: StartingWeights | None,
         inference: InferenceOptions,
+        *,
+        keeps_start: bool = True,
     ) -> None:
         self._folder = folder
+        self._keeps_start = keeps_start
         self._sets = validation_sets
         self._options = options
         self._inference = inference
@@ -74,17 +79,23 @@ class Keeper:
         InputError
             If they are not.
         """
-        if not state.rows:
-            return
+        if any(self._may_be_best(row["step"]) for row in state.rows):
+            self._require_best(state.step)
+        if state.rows:
+            _write_curves(self._folder / CURVES_NAME, state.rows)
+
+    def _may_be_best(self, step: float) -> bool:
+        return step > 0 or self._keeps_start
+
+    def _require_best(self, step: int) -> None:
         path = self._folder / BEST_NAME
         try:
             read_checkpoint(path)
         except CheckpointError as error:
             raise InputError(
-                f"{path}, which the training had left by step {state.step}, is gone or damaged ({error}) Put it back, "
+                f"{path}, which the training had left by step {step}, is gone or damaged ({error}) Put it back, "
                 "or remove the folder to start afresh."
             ) from error
-        _write_curves(self._folder / CURVES_NAME, state.rows)
 
     def validate(self, state: TrainingState) -> ValidationScores:
         """Validate the running mean, write it where it is the best, and decide whether the training is finished."""
@@ -94,7 +105,9 @@ class Keeper:
         state.losses.clear()
         state.rows.append({"step": state.step, "loss": loss, **list_figures(scores)})
         header = self._describe(state.step, scores)
-        if scores.average_precision > state.best_score:
+        if not self._may_be_best(state.step):
+            pass
+        elif scores.average_precision > state.best_score:
             state.best_score, state.validations_since_best = scores.average_precision, 0
             write_checkpoint(self._folder / BEST_NAME, network, header)
         else:

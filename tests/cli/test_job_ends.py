@@ -149,7 +149,7 @@ def test_signal_that_a_library_turns_into_its_own_error(project: Project, monkey
 
 
 def test_signal_while_a_line_is_logged(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The logging keeps each ``Exception`` of a handler to itself, and would go on as if nobody had asked for a stop."""
+    """The logging keeps each ``Exception`` of a handler to itself, and the job would go on."""
 
     class BeStopped(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

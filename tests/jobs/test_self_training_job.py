@@ -180,6 +180,20 @@ def test_a_worse_student_is_rejected_and_the_teacher_stays(request_: SelfTrainin
     assert seeds == [2, 3]  # another attempt, not the same one again
 
 
+def test_a_student_that_a_step_ruins_is_not_its_teacher_over_again(
+    request_: SelfTrainingRequest, tmp_path: Path
+) -> None:
+    """It starts from the teacher's weights, which are validated too, and are better than whatever it becomes."""
+    ruinous = replace(request_.training.train, learning_rate=0.9, warmup_steps=0, ema_decay=0.0)
+    records = run_self_training(tmp_path, with_options(with_training(request_, train=ruinous), tolerance=0.0))
+    assert [record.kept for record in records] == [True, False, False]
+    assert records[1].figures["average_precision"] < records[0].figures["average_precision"]
+    assert request_.teacher is not None
+    assert (tmp_path / "best.safetensors").read_bytes() == request_.teacher.read_bytes()
+    student = read_checkpoint(tmp_path / FIRST / "best.safetensors")
+    assert student.header.trained_with["steps"] > 0
+
+
 def test_a_student_starts_from_its_teacher(request_: SelfTrainingRequest, tmp_path: Path) -> None:
     train = replace(request_.training.train, learning_rate=1e-9, steps=1)
     run_self_training(tmp_path, with_options(with_training(request_, train=train), rounds=1))
