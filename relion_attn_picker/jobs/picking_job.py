@@ -208,6 +208,7 @@ class PickJob:
         RELION 3.1 extracts by the coordinate files in the folder, whether they are listed or not.
         """
         self._paths[micrograph.name].unlink(missing_ok=True)
+        self._map_path(micrograph).unlink(missing_ok=True)
         self.store.forget(micrograph.name)
 
     def _describe(self, micrograph: Micrograph, record: CandidateRecord) -> MicrographResult:
@@ -267,6 +268,8 @@ class PickJob:
             path = self._map_path(micrograph)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_probability_map(path, answer.probability_map)
+        else:  # an earlier run's shows what other settings gave
+            self._map_path(micrograph).unlink(missing_ok=True)
         record = self._select(round_candidates(candidates), prepared.image_shape)
         return replace(self._describe(micrograph, record), skipped=False)
 
@@ -274,6 +277,7 @@ class PickJob:
         """Keep the picks of an earlier run, or select them anew from its candidates without reading the image."""
         if self._is_selected(micrograph):
             return self._describe_known(micrograph)
+        self.store.deselect(micrograph.name)  # for a stop between the file and the note of what is in it
         record = self.store.read(micrograph.name)
         assert record is not None
         record = self._write(micrograph, record)

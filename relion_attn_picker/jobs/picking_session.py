@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
 from relion_attn_picker.errors import InputError, JobAborted
 from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
@@ -27,6 +25,7 @@ from relion_attn_picker.jobs.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.diameter_check import warn_of_another_diameter
 from relion_attn_picker.jobs.diameter_job import describe_estimate, load_scout
 from relion_attn_picker.jobs.job_lists import write_lists
+from relion_attn_picker.jobs.job_logfile import write_job_logfile
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.micrograph_list import refuse_folder_of_micrographs, warn_of_enlargement
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
@@ -37,20 +36,13 @@ from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.pipeline import select_picks, select_rejected
 from relion_attn_picker.relion.job import JobDirectory
-from relion_attn_picker.relion.labels import LOGFILE
 from relion_attn_picker.report.evaluation import write_evaluation
-from relion_attn_picker.report.example_pages import Example, plot_examples
-from relion_attn_picker.report.logfile import write_logfile
 
 log = logging.getLogger(__name__)
 
 DECISIVE: Final = ("weights_sha256", "precision", "own_threshold", "sure_scores", "options")
 """What of a job's saved options its operating point depends on, beside the scores."""
-
-MICROGRAPHS_SHOWN = 3
-"""In the logfile."""
 
 REFIT_SHARE: Final = 0.1
 """A growing session fits its operating point anew when so large a part of the micrographs is new: on average, the picks
@@ -232,8 +224,8 @@ class PickingSession:
         curve = None if self._score_model is None else adapt(self._score_model, scores.score, scores.area)
         point = choose_point(scores, self._own_threshold, self._request.options, curve, self._sure_scores)
         before, self._settings = self._settings, replace(self._settings, point=point)
-        picking = self._make_picking()
         try:
+            picking = self._make_picking()
             selected = picking.select_again(results, should_stop)
         except JobAborted:
             self._settings = before
@@ -316,7 +308,15 @@ class PickingSession:
         results = list(self._results.values())
         _check_failures(results, self._request.max_failures)
         evaluation = self._evaluate([result.micrograph for result in results if result.reason is None])
-        self._write_logfile([result for result in results if result.reason is None])
+        write_job_logfile(
+            self._job,
+            [result for result in results if result.reason is None],
+            self._store,
+            self._request.options,
+            self._point,
+            self._request.project_dir,
+            self._scores,
+        )
         picker = describe_weights(self._request.weights)
         self._save_settings()
         return JobSummary(
@@ -341,26 +341,6 @@ class PickingSession:
             return None
         write_evaluation(self._job.path, evaluation)
         return evaluation
-
-    def _write_logfile(self, done: Sequence[MicrographResult]) -> None:
-        """Write the plots again, now with what was picked on the first, a middle and the last micrograph."""
-        places = np.unique(np.linspace(0, len(done) - 1, min(MICROGRAPHS_SHOWN, len(done))).round().astype(int))
-        examples = [self._show(done[place].micrograph) for place in places]
-        merit = None if self._scores is None else self._point.merit(self._scores)
-        pages = plot_examples(merit, self._point.threshold, examples)
-        counts, means = [result.n_picks for result in done], [result.mean_score for result in done]
-        write_logfile(self._job.path / LOGFILE, counts, means, pages)
-
-    def _show(self, micrograph: Micrograph) -> Example:
-        """Return a micrograph that is done as something to show."""
-        record, options = self._store.read(micrograph.name), self._request.options
-        assert record is not None
-        given = record.candidates(micrograph), record.image_shape, options, self._point
-        points = {"rejected": select_rejected(*given).yx, "pick": select_picks(*given).yx}
-        diameter = options.particle_diameter / micrograph.optics.pixel_size
-        return Example(
-            micrograph.name, self._request.project_dir / micrograph.name, record.image_shape, points, diameter
-        )
 
 
 def _check_failures(results: Sequence[MicrographResult], max_failures: int | None) -> None:

@@ -1,4 +1,5 @@
-"""Cutting a picking job's candidates anew, in its place or into a new job: another cut or border, no image read.
+"""Cutting a picking job's candidates anew, in its place or into a new job: another cut or border, no image read but
+the few that the logfile shows.
 
 A new job has everything that a picking job has, its candidates included, and can be cut in its turn.
 """
@@ -14,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from relion_attn_picker.errors import InputError, JobAborted
-from relion_attn_picker.inference.operating_point import OperatingPoint, choose_point, first_point
+from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint, choose_point, first_point
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.job_lists import write_lists
+from relion_attn_picker.jobs.job_logfile import write_job_logfile
 from relion_attn_picker.jobs.job_settings import JobSettings
+from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.pick_evaluation import (
     CANDIDATES_FILE,
     JobResults,
@@ -175,7 +178,7 @@ def run_selection_job(
     InputError
         If there are no candidates, or another process is at work in the folder.
     JobAborted
-        If ``should_stop()`` was true; of a job that is cut in its place, what was not reached stays as it was.
+        If ``should_stop()`` was true; a job that is cut in its place then stays as it was.
     """
     with hold_folder(job.path):
         return _run_held_job(job, request, report, should_stop)
@@ -189,27 +192,43 @@ def _run_held_job(
 ) -> JobSummary:
     earlier = request.earlier
     candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
-    point = _choose_point(request, candidates)
+    if not any(micrograph.name in candidates for micrograph in earlier.micrographs):
+        raise InputError(
+            f"{earlier.folder} has no candidates of the micrographs in {earlier.saved.micrographs}: give the job that "
+            "picked them, or pick again."
+        )
+    scores = _gather_scores(request, candidates)
+    point = choose_point(scores, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.sure_scores)
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
     reference = None
     if request.reference is not None:
         reference = open_reference_of(request.reference, Path(), sizes)
     paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
-    store = _store_of(job, earlier, candidates)
+    is_in_place = job.path.resolve() == earlier.folder.resolve()
+    store = candidates if is_in_place else _empty_store(job)
+    cut = _Cut(earlier, candidates, store, paths)
     failed = _failed_results(earlier, candidates)
-    _save_settings(job, request, point)
+    if not is_in_place:
+        _save_settings(job, request, point)
     results: list[MicrographResult] = []
     try:
-        for result in _select_all(request, point, candidates, store, paths, should_stop):
+        for result in cut.all(request.options, point, should_stop):
             results.append(result)
             report(len(results), result)
+        if is_in_place:
+            _save_settings(job, request, point)
+    except JobAborted:
+        if is_in_place:
+            cut.put_back()
+            results.clear()
+        raise
     finally:
         listed = [*results, *_results_not_reached(earlier, store, results, paths), *failed]
         write_lists(job, earlier.saved.micrographs, lambda micrograph: paths[micrograph.name], listed)
-    if not results:
-        raise InputError(f"{earlier.folder} has no candidates of the micrographs in {earlier.saved.micrographs}.")
     if len(results) < len(sizes):
         log.warning("%d micrographs were not picked by %s and are left out.", len(sizes) - len(results), earlier.folder)
+    project_dir = find_project_dir(Path(earlier.saved.micrographs), list(sizes))
+    write_job_logfile(job, results, store, request.options, point, project_dir, scores.score)
     evaluation = None
     if reference is not None:
         done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
@@ -240,43 +259,87 @@ def _failed_results(earlier: EarlierJob, candidates: CandidateStore) -> list[Mic
     return [MicrographResult(micrograph, reason=reasons[micrograph.name]) for micrograph in failed]
 
 
-def _choose_point(request: SelectionRequest, candidates: CandidateStore) -> OperatingPoint:
-    """Return the cut that is asked for."""
+def _gather_scores(request: SelectionRequest, candidates: CandidateStore) -> DataSetScores:
+    """Return the scores that the cut depends on, and that the logfile shows; none where they are not asked for."""
     earlier = request.earlier
     is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
-    scores = gather_scores(candidates, earlier.micrographs if is_needed else (), request.options)
-    return choose_point(scores, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.sure_scores)
+    return gather_scores(candidates, earlier.micrographs if is_needed else (), request.options)
 
 
-def _store_of(job: JobDirectory, earlier: EarlierJob, candidates: CandidateStore) -> CandidateStore:
-    """Return where the selection is noted: the job's own candidates, or an empty store of a new job."""
-    if job.path.resolve() == earlier.folder.resolve():
-        return candidates
-    (job.path / CANDIDATES_FILE).unlink(missing_ok=True)
-    return CandidateStore(job.path / CANDIDATES_FILE)
+def _empty_store(job: JobDirectory) -> CandidateStore:
+    """Return where the selection of a new job is noted, without what an earlier run of it left.
+
+    RELION 3.1 extracts by the coordinate files in the folder, whether they are listed or not.
+
+    Raises
+    ------
+    InputError
+        If the folder is a picking job's own: its candidates would be lost.
+    """
+    if has_saved_options(job.path) and read_saved_options(job.path).selected_from is None:
+        raise InputError(
+            f"{job.name} holds a picking job, whose candidates would be lost: give the selection another folder."
+        )
+    path = job.path / CANDIDATES_FILE
+    for name in CandidateStore(path).names():
+        job.coordinate_paths([name])[0].unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    return CandidateStore(path)
 
 
-def _select_all(
-    request: SelectionRequest,
-    point: OperatingPoint,
-    candidates: CandidateStore,
-    store: CandidateStore,
-    paths: dict[str, Path],
-    should_stop: Callable[[], bool],
-) -> Iterator[MicrographResult]:
-    """Cut one micrograph after the other, those that the earlier job has candidates of."""
-    earlier = request.earlier
-    settings = JobSettings(request.options, earlier.saved.weights_sha256, earlier.saved.precision, point=point)
-    for micrograph in earlier.micrographs:
-        if should_stop():
-            raise JobAborted("The job was asked to stop.")
-        record = candidates.read(micrograph.name)
+@dataclass(frozen=True)
+class _Cut:
+    """Cuts the micrographs of an earlier job that it has candidates of.
+
+    ``store`` is where the selection is noted: the ``candidates`` where the job is cut in its place; ``paths``
+    has the coordinate file of each micrograph.
+    """
+
+    earlier: EarlierJob
+    candidates: CandidateStore
+    store: CandidateStore
+    paths: Mapping[str, Path]
+
+    def all(
+        self, options: PickOptions, point: OperatingPoint, should_stop: Callable[[], bool]
+    ) -> Iterator[MicrographResult]:
+        """Cut one micrograph after the other.
+
+        Raises
+        ------
+        JobAborted
+            As soon as ``should_stop()`` is true.
+        """
+        for micrograph in self.earlier.micrographs:
+            if should_stop():
+                raise JobAborted("The job was asked to stop.")
+            if (result := self._one(micrograph, options, point)) is not None:
+                yield result
+
+    def put_back(self) -> None:
+        """Cut as the earlier job did, in its place, whatever was cut otherwise."""
+        earlier = self.earlier
+        selected_with = self._selected_with(earlier.options, earlier.point)
+        known = ((each, self.candidates.summary(each.name)) for each in earlier.micrographs)
+        for micrograph, summary in known:
+            if summary is not None and summary.selected_with != selected_with:
+                self._one(micrograph, earlier.options, earlier.point)
+
+    def _one(self, micrograph: Micrograph, options: PickOptions, point: OperatingPoint) -> MicrographResult | None:
+        is_in_place = self.store is self.candidates
+        if is_in_place:  # for a stop between the file and the note of what is in it
+            self.candidates.deselect(micrograph.name)
+        record = self.candidates.read(micrograph.name)
         if record is None:
-            continue
-        record = replace(record, selected_with=settings.selected_with())
-        record = write_selection(paths[micrograph.name], micrograph, record, request.options, point)
-        (store.note_selection if store is candidates else store.append)(record)
-        yield describe_record(micrograph, record, request.options, point)
+            return None
+        record = replace(record, selected_with=self._selected_with(options, point))
+        record = write_selection(self.paths[micrograph.name], micrograph, record, options, point)
+        (self.store.note_selection if is_in_place else self.store.append)(record)
+        return describe_record(micrograph, record, options, point)
+
+    def _selected_with(self, options: PickOptions, point: OperatingPoint) -> str:
+        saved = self.earlier.saved
+        return JobSettings(options, saved.weights_sha256, saved.precision, point=point).selected_with()
 
 
 def _save_settings(job: JobDirectory, request: SelectionRequest, point: OperatingPoint) -> None:

@@ -22,7 +22,7 @@ from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
 from relion_attn_picker.inference.answers import NetworkAnswer
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs import job_lists, picking_session
+from relion_attn_picker.jobs import job_lists, job_logfile, picking_session
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import CheckpointHeader
 from relion_attn_picker.picks import FloatArray, ProbabilityMap
@@ -177,9 +177,9 @@ def real_project(
 def project(real_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose job is quick: no torch and no matplotlib, everything else is real."""
     monkeypatch.setattr(picking_session, "load_predictor", lambda path, _: DarkPredictor(read_header(path)))
-    for module in (job_lists, picking_session):
+    for module in (job_lists, job_logfile):
         monkeypatch.setattr(module, "write_logfile", lambda path, *_: path.write_bytes(b"%PDF"))
-    monkeypatch.setattr(picking_session, "plot_examples", lambda *_: [])
+    monkeypatch.setattr(job_logfile, "plot_examples", lambda *_: [])
     return real_project
 
 

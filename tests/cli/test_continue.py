@@ -388,3 +388,11 @@ def run_fresh_scored(project: Project) -> dict[str, str]:
     project.job.rename(project.folder / "fresh")
     kept.rename(project.job)
     return text
+
+
+def test_maps_of_other_settings_do_not_stay(project: Project) -> None:
+    """An evaluation takes the maps that it finds for those of the picks."""
+    project.run("--write_maps").assert_succeeded()
+    assert list(project.job.rglob("*_probability.h5"))
+    project.run("--min_distance", "90").assert_succeeded()
+    assert not list(project.job.rglob("*_probability.h5"))

@@ -11,9 +11,11 @@ import pytest
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.cli.select_external import command as select_external
-from relion_attn_picker.jobs import selection_job
+from relion_attn_picker.errors import JobAborted
+from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
+from relion_attn_picker.jobs import job_logfile, selection_job
 from relion_attn_picker.jobs.pick_evaluation import evaluate_files
-from relion_attn_picker.relion.star import read_tables
+from relion_attn_picker.jobs.saved_options import OPTIONS_FILE
 from tests.cli.conftest import DIAMETER, Project, Run
 
 JOB = "External/job002/"
@@ -174,14 +176,14 @@ def test_other_sources_are_refused(picked: Project) -> None:
 
 
 def test_every_candidate_is_read_once(picked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty thousand micrographs take their time once each."""
+    """Twenty thousand micrographs take their time once each; those that the logfile shows, a second time."""
     read: list[str] = []
     real = selection_job.CandidateStore.read
     monkeypatch.setattr(
         selection_job.CandidateStore, "read", lambda store, name: (read.append(name), real(store, name))[1]
     )
     select_anew(picked, "--threshold", "0.5").assert_succeeded()
-    assert read == list(picked.centres)
+    assert read == 2 * list(picked.centres)
 
 
 def test_abort_keeps_what_is_done(picked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,19 +195,84 @@ def test_abort_keeps_what_is_done(picked: Project, monkeypatch: pytest.MonkeyPat
     assert "a.mrc" in Path(JOB, "autopick.star").read_text()
 
 
-def test_abort_in_place_unlists_nothing(
+def test_abort_in_place_changes_nothing(
     picked: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the selection did not reach still has its coordinate file, and Extract must find it."""
-    listed = (picked.job / "autopick.star").read_text()
+    """All micrographs have picks of one cut, which is the one that is saved."""
+    before, options = texts(picked.job), (picked.job / OPTIONS_FILE).read_bytes()
     asked = iter([False, True])
     monkeypatch.setattr("relion_attn_picker.relion.job.JobDirectory.abort_requested", lambda job: next(asked))
     run = in_place(picked, capsys, "--max_picks", "5")
     assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
-    assert (picked.job / "autopick.star").read_text() == listed
-    summary = read_tables(picked.job / "summary.star")[""]
-    counts = [len(picked.picks(name)) for name in picked.centres]
-    assert summary["rlnGroupNrParticles"].tolist() == counts == [5, 12]
+    assert texts(picked.job) == before
+    assert (picked.job / OPTIONS_FILE).read_bytes() == options
+
+
+@pytest.mark.parametrize("is_in_place", [True, False])
+def test_stop_between_picks_and_their_note(
+    picked: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_in_place: bool
+) -> None:
+    """A signal may come anywhere; what is in the files is what the options say, on Continue at the latest."""
+    before = texts(picked.job)
+
+    note, stops = CandidateStore.note_selection, iter([JobAborted("The job got the signal SIGTERM.")])
+
+    def be_stopped_once(store: CandidateStore, record: CandidateRecord) -> None:
+        for stop in stops:
+            raise stop
+        note(store, record)
+
+    monkeypatch.setattr(CandidateStore, "note_selection", be_stopped_once)
+    given = "--max_picks", "5"
+    run = in_place(picked, capsys, *given) if is_in_place else picked.run(*given)
+    assert (run.code, run.markers) == (2, ["RELION_JOB_EXIT_ABORTED"])
+    picked.run().assert_succeeded()
+    assert texts(picked.job) == before
+
+
+def test_a_picking_job_is_not_cut_over(picked: Project) -> None:
+    """Its candidates would be lost: the folder, or the program of a job that is continued, was mistaken."""
+    other = Path("External/job007")
+    shutil.copytree(picked.job, other)
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file() and "RELION_JOB" not in path.name}
+    run = select_anew(picked, "--threshold", "0.5", job=f"{other}/")
+    run.assert_failed_with("External/job007/ holds a picking job, whose candidates would be lost")
+    assert {path: path.read_bytes() for path in before} == before
+    for _ in range(2):
+        select_anew(picked, "--threshold", "0.5").assert_succeeded()
+
+
+def test_candidates_of_other_micrographs(picked: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after the motion correction was run again under other names: nothing of the job may be lost."""
+    before, options = texts(picked.job), (picked.job / OPTIONS_FILE).read_bytes()
+    picked.star.write_text(picked.star.read_text().replace("Micrographs/", "MotionCorr/job009/"))
+    run = in_place(picked, capsys, "--threshold", "0.5")
+    assert "has no candidates of the micrographs in micrographs.star" in run.err
+    assert texts(picked.job) == before
+    assert (picked.job / OPTIONS_FILE).read_bytes() == options
+
+
+def test_picks_that_were_withdrawn_are_not_extracted(picked: Project) -> None:
+    """RELION 3.1 takes every coordinate file in the folder, listed or not."""
+    select_anew(picked, "--threshold", "0.5").assert_succeeded()
+    Path("Micrographs/b.mrc").write_bytes(b"")
+    picked.run().assert_succeeded()
+    select_anew(picked, "--threshold", "0.5").assert_succeeded()
+    assert sorted(path.name for path in Path(JOB).glob("Micrographs/*")) == ["a_autopick.star"]
+
+
+def test_logfile_shows_the_new_cut(picked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[float, list[int]]] = []
+    monkeypatch.setattr(
+        job_logfile,
+        "plot_examples",
+        lambda merit, threshold, examples: (
+            shown.append((threshold, [len(each.points["pick"]) for each in examples])),
+            [],
+        )[1],
+    )
+    select_anew(picked, "--threshold", "0.5", "--max_picks", "5").assert_succeeded()
+    assert shown == [(0.5, [5, 5])]
 
 
 def test_pixel_size_of_the_picking_job_is_kept(picked: Project, capsys: pytest.CaptureFixture[str]) -> None:
