@@ -157,8 +157,7 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
         _check_pixel_size(points, images.pixel_sizes, options.factor)
         points, unmatched, unused = _match(points, images, rule, options.strip)
     notes = _tell_unmatched(unmatched, points, f"list by the rule {rule!r}")
-    needs_shapes = (options.flip_y and exposures is None) or "image_shapes" in writer.needs
-    shapes = _read_shapes(points.names, images, needs_shapes)
+    shapes = _read_shapes(points.names, images, required=options.flip_y and exposures is None)
     check_shapes(points, shapes, options.factor)
     if exposures is not None:
         _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
@@ -168,10 +167,10 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
         unmatched += unknown
     points, placed = _place(points, shapes, options)
     points, fitted = _fit(points, target_format, options.whole_pixels)
-    _check_needs(points, target_format, options.box_size, shapes)
+    _check_needs(points, target_format, options.box_size)
     make_folder(target.parent)
     star = None if options.micrographs is None else str(options.micrographs)
-    writer.write(target, points, WritingContext(options.box_size, star, shapes, exposures))
+    writer.write(target, points, WritingContext(options.box_size, star, exposures))
     notes = [*notes, *placed, *fitted]
     counts = len(points.names), len(points)
     return ConversionReport(source_format, target_format, rule, *counts, unmatched, unused, tuple(notes))
@@ -248,15 +247,11 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     return points, notes
 
 
-def _check_needs(
-    points: PointSet, target_format: str, box_size: int | None, shapes: Sequence[tuple[int, int]] | None
-) -> None:
+def _check_needs(points: PointSet, target_format: str, box_size: int | None) -> None:
     """Refuse, before anything is written, what a format cannot be written without."""
     needs = find_format(target_format).needs
     if "box_size" in needs and box_size is None and len(points) and not _all_have_boxes(points):
         raise InputError(f"The points have no boxes, which {target_format} needs: give --box_size in pixels.")
-    if "image_shapes" in needs and shapes is None:
-        raise InputError(f"{target_format} needs the sizes of the images: give --micrographs.")
 
 
 def _all_have_boxes(points: PointSet) -> bool:

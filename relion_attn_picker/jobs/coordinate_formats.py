@@ -37,13 +37,11 @@ class WritingContext:
     """What a writer may need beside the points.
 
     ``box_size`` is in pixels, for points that come without a box; ``micrographs_star`` is the list they belong to;
-    ``image_shapes`` has ``(h, w)`` of each micrograph in the order of the points' names, if known; ``exposures`` are
-    CryoSPARC's micrographs, whose paths the points' names then are.
+    ``exposures`` are CryoSPARC's micrographs, whose paths the points' names then are.
     """
 
     box_size: int | None = None
     micrographs_star: str | None = None
-    image_shapes: tuple[tuple[int, int], ...] | None = None
     exposures: Exposures | None = None
 
 
@@ -73,7 +71,7 @@ class CoordinateFormat:
     score_digits
         Digits behind the point that scores keep; ``None``: all.
     needs
-        What its writer must be told: ``box_size`` where points have none, ``image_shapes``, ``exposures``.
+        What its writer must be told: ``box_size`` where points have none, ``exposures``.
     """
 
     what: str
