@@ -51,6 +51,8 @@ class PointSet:
         Å per pixel of the micrographs, if the source tells one for all.
     image_shapes
         ``(h, w)`` of each of ``names``, if the source tells them.
+    has_stems
+        Whether ``names`` come from names of files of coordinates: without the micrographs' folders and extensions.
     """
 
     names: tuple[str, ...]
@@ -60,6 +62,7 @@ class PointSet:
     box_hw: DoubleArray | None = None
     pixel_size: float | None = None
     image_shapes: tuple[tuple[int, int], ...] | None = None
+    has_stems: bool = False
 
     def __post_init__(self) -> None:
         n = len(self.owner)
@@ -105,16 +108,19 @@ class PointSet:
         )
 
     def rename(self, new_names: Sequence[str | None]) -> PointSet:
-        """Return the points under new names, one for each of ``names``; micrographs named ``None`` are left out."""
+        """Return the points under new, full names, one for each of ``names``; those named ``None`` are left out."""
         kept = np.array([name is not None for name in new_names], dtype=bool)
         number = np.cumsum(kept) - 1
         chosen = self.select(kept[self.owner]) if not kept.all() else self
         names = tuple(name for name in new_names if name is not None)
         shapes = None if self.image_shapes is None else tuple(itertools.compress(self.image_shapes, kept))
-        return replace(chosen, names=names, owner=number[chosen.owner].astype(np.int64), image_shapes=shapes)
+        owner = number[chosen.owner].astype(np.int64)
+        return replace(chosen, names=names, owner=owner, image_shapes=shapes, has_stems=False)
 
 
-def gather(micrographs: Sequence[MicrographPoints], pixel_size: float | None = None) -> PointSet:
+def gather(
+    micrographs: Sequence[MicrographPoints], pixel_size: float | None = None, *, has_stems: bool = False
+) -> PointSet:
     """Put micrographs that were read one by one into one table.
 
     A score or a box that only some of them have is NaN for the others; micrographs without points have no say.
@@ -136,6 +142,7 @@ def gather(micrographs: Sequence[MicrographPoints], pixel_size: float | None = N
         _join([each.score for each in filled], [(len(each.yx),) for each in filled]),
         _join([each.box_hw for each in filled], [(len(each.yx), 2) for each in filled]),
         pixel_size,
+        has_stems=has_stems,
     )
 
 

@@ -23,7 +23,8 @@ from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME
 @click.option(
     "--match",
     help="What of two names must be equal: exact (all), name (without folders), stem (nor extension), stem-no-uid (nor "
-    "CryoSPARC's number).  [default: exact from STAR files, stem-no-uid from cs, stem from others]",
+    "CryoSPARC's number).  [default: exact from STAR files with micrographs' names, stem-no-uid from cs, stem from "
+    "others]",
 )
 @click.option("--strip", default="", help="Cut this from the ends of names first, such as _autopick.")
 @click.option(

@@ -22,7 +22,14 @@ from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.conversion_frames import check_shapes, flip_y, handle_outside
 from relion_attn_picker.jobs.conversion_notes import tell_duplicates, tell_lost_boxes, tell_rounded_scores
-from relion_attn_picker.jobs.coordinate_formats import WritingContext, find_format, guess_format, guess_target_format
+from relion_attn_picker.jobs.coordinate_formats import (
+    STEM_RULE,
+    CoordinateFormat,
+    WritingContext,
+    find_format,
+    guess_format,
+    guess_target_format,
+)
 from relion_attn_picker.jobs.exposure_matching import find_exposures, match_exposures
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.name_matching import match_names
@@ -54,7 +61,7 @@ class ConversionOptions:
     exposures
         CryoSPARC's list of the micrographs, for ``cs``: one ``.csg``, or the ``.cs`` files of one output.
     match
-        Rule for names; ``None``: the source format's own.
+        Rule for names; ``None``: the source's own.
     strip
         Text to cut from the ends of the given names before they are matched.
     factor
@@ -137,20 +144,19 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     source_format = options.source_format or guess_format(source)
     target_format = options.target_format or guess_target_format(target)
     reader, writer = find_format(source_format), find_format(target_format)
-    _check_files(source, source_format, target_format, options)
+    _check_exposures(target_format, options)
     images = None if options.micrographs is None else _list_images(options.micrographs)
     exposures = read_exposures(read_result(options.exposures)) if options.exposures else None
-    rule = None if images is None else options.match or reader.match
-    has_full_names = images is not None or (reader.full_names and options.match is None)
-    exposure_rule = None if has_full_names else options.match or EXPOSURE_RULE
     read = reader.read
     if read is read_star_points:  # refined shifts are in Å, and the pixels are those that were picked on
-        pixel_sizes = _pixel_sizes(images, exposures, exposure_rule, options)
+        pixel_sizes = _pixel_sizes(images, exposures, options)
         read = partial(read_star_points, pixel_sizes=pixel_sizes)
     points = _scale(read(source), options.factor)
     if not points.names:
         raise InputError(f"{source} holds no point and names no micrograph: there is nothing to convert.")
     _check_reach(points, source)
+    _check_names(points, source, reader, writer, options)
+    rule, exposure_rule = _choose_rules(points, reader, options)
     unmatched: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     if images is not None and rule is not None:
@@ -176,17 +182,15 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     return ConversionReport(source_format, target_format, rule, *counts, unmatched, unused, tuple(notes))
 
 
-def _pixel_sizes(
-    images: _Images | None, exposures: Exposures | None, exposure_rule: str | None, options: ConversionOptions
-) -> PixelSizes:
+def _pixel_sizes(images: _Images | None, exposures: Exposures | None, options: ConversionOptions) -> PixelSizes:
     """Return what knows the Å per pixel of the images that were picked on, by the names of the coordinates' file."""
     if images is not None:
         return {name: size * options.factor for name, size in images.pixel_sizes.items()}
     if exposures is None:
         return {}
 
-    def of_exposures(names: Sequence[str]) -> dict[str, float]:
-        found = find_exposures([name.removesuffix(options.strip) for name in names], exposures, exposure_rule)
+    def of_exposures(names: Sequence[str]) -> dict[str, float]:  # full names: only particles have shifts
+        found = find_exposures([name.removesuffix(options.strip) for name in names], exposures, options.match)
         return {
             name: exposure.optics.pixel_size * options.factor
             for name, exposure in zip(names, found, strict=True)
@@ -196,18 +200,37 @@ def _pixel_sizes(
     return of_exposures
 
 
-def _check_files(source: Path, source_format: str, target_format: str, options: ConversionOptions) -> None:
-    """Refuse, before anything is read, a conversion that lacks a list of micrographs, or has one too many."""
-    reader, writer = find_format(source_format), find_format(target_format)
-    if writer.full_names and not reader.full_names and options.micrographs is None:
-        raise InputError(f"{source} does not have the micrographs' full names, which RELION needs: give --micrographs.")
-    if "exposures" in writer.needs and not options.exposures:
+def _check_exposures(target_format: str, options: ConversionOptions) -> None:
+    """Refuse, before anything is read, a conversion that lacks CryoSPARC's list, or has it without need."""
+    needs_exposures = "exposures" in find_format(target_format).needs
+    if needs_exposures and not options.exposures:
         raise InputError(
             f"{target_format} needs CryoSPARC's own list of the micrographs, with their uids and sizes: give "
             "--exposures, the .csg file of the job that the micrographs come from."
         )
-    if options.exposures and "exposures" not in writer.needs:
+    if options.exposures and not needs_exposures:
         raise InputError(f"--exposures is for writing picks for CryoSPARC, not {target_format}: leave it out.")
+
+
+def _check_names(
+    points: PointSet, source: Path, reader: CoordinateFormat, writer: CoordinateFormat, options: ConversionOptions
+) -> None:
+    """Refuse names that RELION would not find in its own lists: it would go on, and extract nothing."""
+    if writer.full_names and options.micrographs is None and not _has_full_names(points, reader):
+        raise InputError(f"{source} does not have the micrographs' full names, which RELION needs: give --micrographs.")
+
+
+def _choose_rules(
+    points: PointSet, reader: CoordinateFormat, options: ConversionOptions
+) -> tuple[str | None, str | None]:
+    """Return the rules by which names meet the list, if there is one, and CryoSPARC's paths, if not by full names."""
+    if options.micrographs is not None:  # whose full names the points then have
+        return options.match or (STEM_RULE if points.has_stems else reader.match), None
+    return None, options.match or (None if _has_full_names(points, reader) else EXPOSURE_RULE)
+
+
+def _has_full_names(points: PointSet, reader: CoordinateFormat) -> bool:
+    return reader.full_names and not points.has_stems
 
 
 def _place(

@@ -31,6 +31,8 @@ from relion_attn_picker.relion.job_files import STAR_DIGITS
 from relion_attn_picker.relion.point_sets import read_star_points, write_star_job, write_star_particles
 from relion_attn_picker.replacing import refuse_other_files
 
+STEM_RULE: Final = "stem"
+
 
 @dataclass(frozen=True)
 class WritingContext:
@@ -61,9 +63,9 @@ class CoordinateFormat:
         Path, points, context → nothing.
     full_names
         Whether it names micrographs with folder and extension, as RELION does; otherwise by their stems, or by paths
-        of another program.
+        of another program. Files of one micrograph each have stems all the same (``PointSet.has_stems``).
     match
-        The rule of ``name_matching`` that its names usually need.
+        The rule of ``name_matching`` that its names usually need; stems need ``STEM_RULE``.
     keeps_scores, keeps_fractions, keeps_boxes, keeps_empty
         Whether scores, fractions of a pixel, box sizes and micrographs without points survive.
     whole_by_default
@@ -79,7 +81,7 @@ class CoordinateFormat:
     read: Callable[[Path], PointSet]
     write: Callable[[Path, PointSet, WritingContext], None]
     full_names: bool = False
-    match: str = "stem"
+    match: str = STEM_RULE
     keeps_scores: bool = True
     keeps_fractions: bool = True
     keeps_boxes: bool = False

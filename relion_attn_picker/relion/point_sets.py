@@ -39,7 +39,7 @@ def read_star_points(path: Path, project_dir: Path = Path(), pixel_sizes: PixelS
     ----------
     path
         As for ``coordinates.open_coordinates``; also a folder of STAR files, one a micrograph, without any list, as
-        crYOLO and RELION 3.0 leave it: the micrographs are then called by the files' names.
+        crYOLO and RELION 3.0 leave it: the micrographs are then called by the files' names, as for one such file.
     project_dir, pixel_sizes
         As for ``coordinates.open_coordinates``.
 
@@ -53,7 +53,7 @@ def read_star_points(path: Path, project_dir: Path = Path(), pixel_sizes: PixelS
     opened = open_coordinates(path, project_dir, pixel_sizes)
     names = opened.micrograph_names
     if names is None:
-        return gather([_named(path, opened.read_points(""))])
+        return gather([_named(path, opened.read_points(""))], has_stems=True)
     found = [points for name in names if (points := opened.read_points(name)) is not None]
     return gather(found, opened.pixel_size)
 
@@ -62,7 +62,7 @@ def _read_folder(folder: Path) -> PointSet:
     files = sorted(folder.rglob("*.star"))
     if not files:
         raise InputError(f"The folder {folder} holds no STAR file: expected a job of RELION, or coordinates.")
-    return gather([read_micrograph_points(path, _micrograph_of(path, folder)) for path in files])
+    return gather([read_micrograph_points(path, _micrograph_of(path, folder)) for path in files], has_stems=True)
 
 
 def _named(path: Path, points: MicrographPoints | None) -> MicrographPoints:

@@ -96,6 +96,13 @@ def test_boxes_find_their_exposures_by_stem() -> None:
         convert(Path("boxes"), Path("again.cs"), options)
 
 
+def test_star_files_of_one_micrograph_each_find_their_exposures() -> None:
+    Path("größe a_autopick.star").write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n112 37\n")
+    convert(Path("größe a_autopick.star"), Path("out.cs"), TO_CRYOSPARC)
+    (row,) = read_cs(Path("out.cs"))
+    assert (row["location/micrograph_uid"], row["location/center_x_frac"]) == (UIDS[0], np.float32(112 / 200))
+
+
 def test_flip_y_for_cryosparc_takes_the_heights_of_its_exposures() -> None:
     options = ConversionOptions(target_format="cs", exposures=EXPOSURES, flip_y=True)
     convert(Path("in.star"), Path("out.cs"), options)

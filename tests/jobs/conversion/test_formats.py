@@ -173,12 +173,27 @@ def test_pixel_size_that_contradicts() -> None:
     np.testing.assert_array_equal(read_star_points(Path("out.star")).yx[0], 2 * MARK[0])
 
 
-def test_folder_of_star_files_without_a_list() -> None:
-    Path("STAR").mkdir()
-    Path("STAR/b.v2_autopick.star").write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n112 37\n")
-    assert read_star_points(Path("STAR")).names == ("b.v2",)
-    convert(Path("STAR"), Path("out.star"), ConversionOptions(micrographs=LIST, match="stem"))
+@pytest.mark.parametrize("source", ["STAR", "STAR/raw/b.v2_autopick.star"])
+def test_star_files_of_one_micrograph_each(source: str) -> None:
+    """Without a list their names are stems, by which RELION finds no micrograph, and says nothing."""
+    Path("STAR/raw").mkdir(parents=True)
+    Path("STAR/raw/b.v2_autopick.star").write_text(STAR)
+    for target_format in ("relion", "star"):
+        with pytest.raises(InputError, match="full names, which RELION needs: give --micrographs"):
+            convert(Path(source), Path("out.star"), ConversionOptions(target_format=target_format))
+    assert not Path("out.star").exists()
+    report = convert(Path(source), Path("out.star"), ConversionOptions(micrographs=LIST))
+    assert (report.match, report.without_coordinates) == ("stem", (A,))
     assert read_star_points(Path("out.star")).names == (B,)
+    assert not read_star_points(Path("out.star")).has_stems
+    convert(Path(source), Path("boxes"), ConversionOptions(target_format="box", box_size=8))
+    assert Path("boxes/b.v2.box").exists()
+
+
+def test_names_that_were_matched_are_no_stems() -> None:
+    stems = gather([MicrographPoints("a", MARK), MicrographPoints("b", MARK)], has_stems=True)
+    assert stems.select(np.array([True, False])).has_stems
+    assert not stems.rename([A, None]).has_stems
 
 
 @pytest.mark.parametrize(
