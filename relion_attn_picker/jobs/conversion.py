@@ -160,15 +160,15 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     unmatched: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     if images is not None and rule is not None:
-        _check_pixel_size(points, images.pixel_sizes, options.factor)
         points, unmatched, unused = _match(points, images, rule, options.strip)
+        _check_pixel_size(points, images.pixel_sizes, options.factor)
     notes = _tell_unmatched(unmatched, points, f"list by the rule {rule!r}")
     shapes = _read_shapes(points.names, images, required=options.flip_y and exposures is None)
     check_shapes(points, shapes, options.factor)
     if exposures is not None:
-        _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
         sizes = {} if images is None else images.pixel_sizes
         points, shapes, unknown = match_exposures(points, exposures, exposure_rule, options.strip, shapes, sizes)
+        _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
         notes += _tell_unmatched(unknown, points, "list of exposures")
         unmatched += unknown
     points, placed = _place(points, shapes, options)
@@ -313,11 +313,12 @@ def _list_images(path: Path) -> _Images:
 
 
 def _check_pixel_size(points: PointSet, pixel_sizes: dict[str, float], factor: float) -> None:
-    """Refuse coordinates whose file tells another pixel size than the list of the micrographs."""
+    """Refuse coordinates whose file tells another pixel size than the list has for the micrographs that they lie on."""
     if points.pixel_size is None:
         return
     own = points.pixel_size / factor
-    for name, listed in pixel_sizes.items():
+    for name in points.names:
+        listed = pixel_sizes.get(name, own)
         if pixel_sizes_contradict(own, listed):
             raise InputError(
                 f"The coordinates are pixels of {points.pixel_size:g} Å, but {name} has {listed:g} Å: "

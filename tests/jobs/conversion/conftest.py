@@ -37,13 +37,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_exposures(pixel_size: float = 2.0, shape: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
-    """Write CryoSPARC's list of both micrographs, under its own paths."""
+def write_exposures(*pixel_sizes: float, shape: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
+    """Write CryoSPARC's list of both micrographs, under its own paths; both have 2 Å per pixel if not told."""
     columns = {
         "uid": np.array(UIDS, "<u8"),
         "micrograph_blob/path": np.array(PATHS),
         "micrograph_blob/shape": np.array([shape] * 2, "<u4"),
-        "micrograph_blob/psize_A": np.full(2, pixel_size, "<f4"),
+        "micrograph_blob/psize_A": np.array(pixel_sizes or (2, 2), "<f4"),
         "mscope_params/exp_group_id": np.array([3, 4], "<u4"),
     }
     write_cs(EXPOSURES[0], make_table(columns))

@@ -152,12 +152,22 @@ def test_exposures_that_contradict() -> None:
     options = ConversionOptions(micrographs=LIST, exposures=EXPOSURES)
     with pytest.raises(InputError, match="has 200×120 pixels, but CryoSPARC says 120×200"):
         convert(Path("in.star"), Path("out.cs"), options)
-    write_exposures(pixel_size=1.0)
+    write_exposures(1, 1)
     with pytest.raises(InputError, match="has 2 Å per pixel in its STAR file and 1 in CryoSPARC"):
         convert(Path("in.star"), Path("out.cs"), options)
     write_star_particles(Path("in.star"), gather([MicrographPoints("other.mrc", MARK)]))
     with pytest.raises(InputError, match=r"None of the 1 micrographs \(first: other.mrc\) is among the 2 exposures"):
         convert(Path("in.star"), Path("out.cs"), TO_CRYOSPARC)
+
+
+def test_pixel_size_of_exposures_without_points_does_not_matter() -> None:
+    write_located((0.5, 0.5))
+    write_exposures(2, 4)
+    convert(Path("in.cs"), Path("out.cs"), TO_CRYOSPARC)
+    assert read_cs(Path("out.cs"))["location/micrograph_uid"].tolist() == UIDS[:1]
+    write_exposures(4, 2)
+    with pytest.raises(InputError, match=r"pixels of 2 Å, but .*größe a\.mrc has 4 Å: give --factor 0\.5"):
+        convert(Path("in.cs"), Path("again.cs"), TO_CRYOSPARC)
 
 
 def test_some_scores_are_not_enough_for_cryosparc() -> None:

@@ -163,9 +163,28 @@ def test_exchanged_axes_are_suspected() -> None:
     assert not Path("out.star").exists()
 
 
-def test_pixel_size_that_contradicts() -> None:
-    write_table(Path("o.star"), "optics", {"rlnOpticsGroup": [1], "rlnMicrographPixelSize": [4.0]})
+def write_particles_of(pixel_size: float) -> None:
+    """Write ``p.star``: the points of ``in.star``, and a pixel size."""
+    write_table(Path("o.star"), "optics", {"rlnOpticsGroup": [1], "rlnMicrographPixelSize": [pixel_size]})
     Path("p.star").write_text(Path("o.star").read_text() + Path("in.star").read_text())
+
+
+def test_pixel_size_of_micrographs_without_points_does_not_matter() -> None:
+    """A session in two magnifications, and particles of one of them."""
+    write_star_particles(Path("in.star"), gather([MicrographPoints(A, MARK)]))
+    write_particles_of(2.0)
+    groups = [OpticsGroup(1, "g", 2.0), OpticsGroup(2, "h", 4.0)]
+    write_micrographs(LIST, [Micrograph(name, group) for name, group in zip((A, B), groups, strict=True)])
+    convert(Path("p.star"), Path("out.star"), ConversionOptions(micrographs=LIST))
+    assert read_star_points(Path("out.star")).names == (A,)
+    write_star_particles(Path("in.star"), gather([MicrographPoints(B, MARK)]))
+    write_particles_of(2.0)
+    with pytest.raises(InputError, match=r"pixels of 2 Å, but .*b\.v2\.mrc has 4 Å"):
+        convert(Path("p.star"), Path("again.star"), ConversionOptions(micrographs=LIST))
+
+
+def test_pixel_size_that_contradicts() -> None:
+    write_particles_of(4.0)
     with pytest.raises(InputError, match=r"pixels of 4 Å, but .* has 2 Å: give --factor 2"):
         convert(Path("p.star"), Path("out.star"), ConversionOptions(micrographs=LIST))
     options = ConversionOptions(micrographs=LIST, factor=2, outside="keep")
