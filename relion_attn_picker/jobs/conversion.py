@@ -6,6 +6,7 @@ The steps are those of ``convert``; formats, name rules and geometry live in the
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from relion_attn_picker.io.cryosparc_exposures import Exposures, read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.jobs.conversion_frames import check_shapes, flip_y, handle_outside
+from relion_attn_picker.jobs.conversion_frames import ImageShapes, check_shapes, flip_y, handle_outside
 from relion_attn_picker.jobs.conversion_notes import tell_duplicates, tell_lost_boxes, tell_rounded_scores
 from relion_attn_picker.jobs.coordinate_formats import (
     STEM_RULE,
@@ -38,6 +39,8 @@ from relion_attn_picker.point_set import PointSet
 from relion_attn_picker.relion.coordinates import PixelSizes
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.point_sets import read_star_points
+
+log = logging.getLogger(__name__)
 
 OUTSIDE_CHOICES: Final = ("refuse", "drop", "clip", "keep")
 EXPOSURE_RULE: Final = "stem-no-uid"  # for names without folders
@@ -233,16 +236,18 @@ def _has_full_names(points: PointSet, reader: CoordinateFormat) -> bool:
     return reader.full_names and not points.has_stems
 
 
-def _place(
-    points: PointSet, shapes: Sequence[tuple[int, int]] | None, options: ConversionOptions
-) -> tuple[PointSet, list[str]]:
+def _place(points: PointSet, shapes: ImageShapes, options: ConversionOptions) -> tuple[PointSet, list[str]]:
     """Turn points over if asked to, and deal with those outside their images."""
-    if shapes is None:
-        told = "The images are not at hand: whether points lie outside them is not checked."
-        return points, [] if options.micrographs is None else [told]
     if options.flip_y:
         points = replace(points, yx=flip_y(points, shapes))
-    return handle_outside(points, shapes, options.outside)
+    unknown = [name for name, shape in zip(points.names, shapes, strict=True) if shape is None]
+    points, notes = handle_outside(points, shapes, options.outside)
+    if unknown and options.micrographs is not None:
+        notes.append(
+            f"{len(unknown)} of {len(shapes)} images are not at hand or cannot be read, first {unknown[0]}: whether "
+            "points lie outside them is not checked."
+        )
+    return points, notes
 
 
 def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tuple[PointSet, list[str]]:
@@ -351,13 +356,20 @@ def _tell_unmatched(unmatched: Sequence[str], points: PointSet, where: str) -> l
     ]
 
 
-def _read_shapes(names: Sequence[str], images: _Images | None, required: bool) -> tuple[tuple[int, int], ...] | None:
-    """Return ``(h, w)`` of each micrograph; ``None`` without a list, or if the images are not here and not needed."""
-    if images is None or not names:
+def _read_shapes(names: Sequence[str], images: _Images | None, required: bool) -> ImageShapes:
+    """Return ``(h, w)`` of each micrograph; ``None`` without a list, or for an image that is not required nor here."""
+    if images is None:
+        return [None] * len(names)
+    paths = [images.project_dir / name for name in names]
+    return [read_header(path).shape for path in paths] if required else [_read_shape(path) for path in paths]
+
+
+def _read_shape(path: Path) -> tuple[int, int] | None:
+    try:
+        return read_header(path).shape
+    except InputError as error:  # what can be done without the image is done; how many there are is told
+        log.debug("%s", error)
         return None
-    if not required and not (images.project_dir / names[0]).is_file():
-        return None
-    return tuple(read_header(images.project_dir / name).shape for name in names)
 
 
 def _round(points: PointSet, target_format: str) -> tuple[PointSet, list[str]]:

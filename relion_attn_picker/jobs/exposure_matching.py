@@ -17,7 +17,7 @@ def match_exposures(
     exposures: Exposures,
     rule: str | None,
     strip: str,
-    shapes: Sequence[tuple[int, int]] | None,
+    shapes: Sequence[tuple[int, int] | None],
     pixel_sizes: Mapping[str, float],
 ) -> tuple[PointSet, tuple[tuple[int, int], ...], tuple[str, ...]]:
     """Return the points under CryoSPARC's paths, the shapes of those micrographs, and the names that it has not.
@@ -31,7 +31,7 @@ def match_exposures(
     strip
         Text to cut from the ends of names first.
     shapes, pixel_sizes
-        ``(h, w)`` of each of the points' micrographs, and Å per pixel by name, where known from elsewhere.
+        ``(h, w)`` of each of the points' micrographs, or ``None``, and Å per pixel by name, where known from elsewhere.
 
     Raises
     ------
@@ -39,9 +39,9 @@ def match_exposures(
         If CryoSPARC has none of the names, one fits several, or a shape or pixel size contradicts.
     """
     listed = find_exposures([name.removesuffix(strip) for name in points.names], exposures, rule)
-    for number, (name, exposure) in enumerate(zip(points.names, listed, strict=True)):
+    for name, shape, exposure in zip(points.names, shapes, listed, strict=True):
         if exposure is not None:
-            _check_exposure(name, None if shapes is None else shapes[number], pixel_sizes.get(name), exposure)
+            _check_exposure(name, shape, pixel_sizes.get(name), exposure)
     unknown = tuple(name for name, exposure in zip(points.names, listed, strict=True) if exposure is None)
     kept = tuple(exposure.shape for exposure in listed if exposure is not None)
     return points.rename([None if exposure is None else exposure.path for exposure in listed]), kept, unknown

@@ -144,10 +144,31 @@ def test_points_outside(outside: str, kept: list[list[int]]) -> None:
     assert "1 of 2 points lie outside their images, first x 3, y 150" in report.notes[0]
 
 
-def test_images_that_are_not_here_are_told() -> None:
-    Path(A).unlink()
+@pytest.mark.parametrize(("name", "content"), [(A, None), (A, b"damaged"), (B, None), (B, b"damaged")])
+def test_images_that_are_not_here_are_told(name: str, content: bytes | None) -> None:
+    Path(name).unlink()
+    if content is not None:
+        Path(name).write_bytes(content)
     report = convert(Path("in.star"), Path("out.star"), ConversionOptions(micrographs=LIST))
-    assert report.notes == ("The images are not at hand: whether points lie outside them is not checked.",)
+    told = f"1 of 2 images are not at hand or cannot be read, first {name}: whether points lie outside them is not"
+    assert report.notes == (f"{told} checked.",)
+    assert Path("out.star").read_text() == Path("in.star").read_text()
+
+
+@pytest.mark.parametrize(("outside", "kept"), [("drop", [[5, 6]]), ("clip", [[5, 6], [119, 3]])])
+def test_points_outside_are_found_on_the_images_that_are_here(outside: str, kept: list[list[int]]) -> None:
+    Path(A).unlink()
+    anywhere = [[-7, 9000], [5, 6]]
+    both = [MicrographPoints(A, np.array(anywhere, float)), MicrographPoints(B, np.array([[5.0, 6.0], [150.0, 3.0]]))]
+    write_star_particles(Path("in.star"), gather(both))
+    with pytest.raises(InputError, match=r"1 of 4 points lie outside their images.*exchanged all would lie inside"):
+        convert(Path("in.star"), Path("out.star"), ConversionOptions(micrographs=LIST))
+    report = convert(Path("in.star"), Path("out.star"), ConversionOptions(micrographs=LIST, outside=outside))
+    assert [note.split(",")[0] for note in report.notes] == [
+        "1 of 4 points lie outside their images",
+        "1 of 2 images are not at hand or cannot be read",
+    ]
+    np.testing.assert_array_equal(read_star_points(Path("out.star")).yx, [*anywhere, *kept])
 
 
 def test_flip_needs_the_images() -> None:
