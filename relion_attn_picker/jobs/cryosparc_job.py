@@ -14,7 +14,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path, PurePath
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -119,7 +121,7 @@ def run_live_job(
     ------
     InputError
         If CryoSPARC refuses a step, the exposures cannot be used, or the picking fails. The external job, once made,
-        is marked as failed.
+        is marked as failed. Lines and plots that CryoSPARC does not take are missing there, no more.
     """
     with _told_as_input_error(f"The job {source.job} or its project {source.project}"):
         project = client.find_project(source.project)
@@ -127,19 +129,22 @@ def run_live_job(
     with running_job(external, source):
         exposures = read_exposures(as_result(external.load_input(INPUT, slots=list(EXPOSURE_SLOTS))))
         request = _fill_request(request, exposures, source.project_dir or project_folder(project), job)
-        external.log(f"attnpick picks {len(exposures.items)} micrographs with {describe_weights(request.weights)}.")
-        to_cryosparc = EventLog(external, len(exposures.items))
+        to_cryosparc, total = EventLog(external), len(exposures.items)
+        to_cryosparc.tell(f"attnpick picks {total} micrographs with {describe_weights(request.weights)}.")
 
         def report_both(number: int, result: MicrographResult) -> None:
-            report(number, len(exposures.items), result)
-            to_cryosparc.report(number, result)
+            report(number, total, result)
+            to_cryosparc.report(number, total, result)
 
         summary = run_picking_job(job, request, report_both, job.abort_requested)
         picks = read_selected_picks(job, request.micrographs, exposures.items, summary.options, summary.point)
         table = make_pick_table(picks, np.random.default_rng(), min_distance=summary.options.min_distance_or_default)
-        _log_plots(external, job, request, picks, summary)
         external.save_output(OUTPUT, as_dataset(table))
-        external.log(f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.point.threshold:g}.")
+        with to_cryosparc.allow_failure():
+            _log_plots(external, job, request, picks, summary)
+        to_cryosparc.tell(
+            f"Saved {len(table)} picks on {len(picks)} micrographs, threshold {summary.point.threshold:g}."
+        )
     return str(external.uid), summary
 
 
@@ -159,7 +164,7 @@ def running_job(external: Any, source: LiveSource) -> Iterator[Any]:
     except BaseException as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         try:
-            external.log(f"attnpick failed: {reason}", level="error")
+            EventLog(external).tell(f"attnpick failed: {reason}", level="error")
         finally:
             external.stop(error=reason)  # a text in 5.x; in 4.x only whether there is one counts
         raise
@@ -178,11 +183,13 @@ def _told_as_input_error(what: str) -> Iterator[None]:
 
 
 def _raised_by_client(error: BaseException) -> bool:
-    """Tell whether the innermost frame of an error is cryosparc-tools' own: it raises plain errors for refusals."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    return frame is not None and str(frame.tb_frame.f_globals.get("__name__", "")).startswith("cryosparc.")
+    """Tell whether an error is cryosparc-tools' own, or a lost connection below it.
+
+    It raises plain errors for refusals, in its innermost frame; what breaks while an answer is read, 4.x passes on.
+    """
+    modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in walk_tb(error.__traceback__)]
+    own = [module.startswith("cryosparc.") for module in modules]
+    return any(own[-1:]) or (any(own) and isinstance(error, OSError | HTTPException))
 
 
 def as_result(dataset: Any) -> Result:
@@ -229,20 +236,39 @@ def _fill_request(request: PickingRequest, exposures: Exposures, folder: Path, j
 
 
 class EventLog:
-    """Tells CryoSPARC how a job goes: every failure, and of the rest no more lines than can be read."""
+    """Tells CryoSPARC how a job goes: every failure, and of the rest no more lines than can be read.
 
-    def __init__(self, external: Any, total: int) -> None:
+    The job does not depend on it: the first line or plot that fails is warned of here, and the job goes on.
+    """
+
+    def __init__(self, external: Any) -> None:
         self._external = external
-        self._total = total
-        self._every = max(1, total // MOST_LOG_LINES)
+        self._has_failed = False
 
-    def report(self, number: int, result: MicrographResult) -> None:
-        """Log what came of one micrograph."""
-        counter = f"{number}/{self._total} {Path(result.micrograph.name).name}"
+    @contextmanager
+    def allow_failure(self) -> Iterator[None]:
+        """Let the block fail by what CryoSPARC refuses, or by an image that is gone since it was picked."""
+        try:
+            with _told_as_input_error("The event log"):
+                yield
+        except InputError as error:
+            if not self._has_failed:
+                sentence = str(error).removesuffix(".")
+                log.warning("%s; the job goes on, more lines or plots may be missing in CryoSPARC.", sentence)
+            self._has_failed = True
+
+    def tell(self, text: str, level: str = "text") -> None:
+        """Add a line; its level is ``text``, ``warning`` or ``error``."""
+        with self.allow_failure():
+            self._external.log(text, level=level)
+
+    def report(self, number: int, total: int, result: MicrographResult) -> None:
+        """Tell what came of one micrograph."""
+        counter = f"{number}/{total} {Path(result.micrograph.name).name}"
         if result.reason is not None:
-            self._external.log(f"{counter} is left out: {result.reason}", level="warning")
-        elif number % self._every == 0 or number == self._total:
-            self._external.log(f"{counter} {result.n_picks} picks")
+            self.tell(f"{counter} is left out: {result.reason}", level="warning")
+        elif number % max(1, total // MOST_LOG_LINES) == 0 or number == total:
+            self.tell(f"{counter} {result.n_picks} picks")
 
 
 def read_selected_picks(
