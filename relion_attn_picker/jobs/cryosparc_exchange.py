@@ -32,7 +32,7 @@ from relion_attn_picker.io.cryosparc_picks import (
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.exposure_matching import check_shape, compare_pixel_sizes
-from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list
+from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list, require_one
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.reference import check_pixel_size
 from relion_attn_picker.jobs.saved_options import has_saved_options, read_saved_options
@@ -63,6 +63,8 @@ def list_exposures(exposures: Exposures, project_dir: Path | None, out: Path) ->
     """Write the micrographs STAR file of exposures, after a look into the header of every one.
 
     Names are paths relative to the current folder, absolute for files outside it, as for all lists of this program.
+    Files that cannot be read stay listed, with a warning: the job then tells what is wrong with each, and picks the
+    others.
 
     Parameters
     ----------
@@ -77,14 +79,10 @@ def list_exposures(exposures: Exposures, project_dir: Path | None, out: Path) ->
     Raises
     ------
     InputError
-        If a micrograph is not there, is no single image, or has another shape than CryoSPARC says.
+        If no micrograph is there or can be read as a single image, or one has another shape than CryoSPARC says.
     """
     folder = find_exposure_folder(exposures, project_dir)
-    contradictions: dict[tuple[float, float], str] = {}
-    for exposure in exposures.items:
-        _check_header(exposure, folder / exposure.path, contradictions)
-    for (stated, listed), path in contradictions.items():
-        log.warning("%s: its header says %g Å per pixel, CryoSPARC %g; CryoSPARC is believed.", path, stated, listed)
+    _check_headers(exposures, folder)
     micrographs = [
         Micrograph(name_for_list(folder / exposure.path), exposure.optics, exposure.ctf) for exposure in exposures.items
     ]
@@ -119,27 +117,41 @@ def find_exposure_folder(exposures: Exposures, project_dir: Path | None) -> Path
     Raises
     ------
     InputError
-        If the first micrograph is not there.
+        If none of the first micrographs is there.
     """
-    first = exposures.items[0].path
+    names = [each.path for each in exposures.items]
     folder = project_dir
     if folder is None:
-        names = [each.path for each in exposures.items]
         folder = exposures.folder if exposures.is_exported else find_project_dir(exposures.folder / "any", names)
-    if not (folder / first).is_file():
-        raise InputError(
-            f"There is no micrograph {folder / first}: give --project_dir, the project folder of CryoSPARC as this "
-            "machine sees it (links to raw data must be valid here too)."
-        )
+    advice = "give --project_dir, CryoSPARC's project folder as this machine sees it (with valid links to raw data)."
+    require_one(folder, names, advice)
     return folder
 
 
-def _check_header(exposure: Exposure, path: Path, contradictions: dict[tuple[float, float], str]) -> None:
-    header = read_header(path)
-    check_shape(str(path), header.shape, exposure.shape)
-    listed = exposure.optics.pixel_size
-    if header.pixel_size is not None and pixel_sizes_contradict(header.pixel_size, listed):
-        contradictions.setdefault((round(header.pixel_size, 3), round(listed, 3)), str(path))
+def _check_headers(exposures: Exposures, folder: Path) -> None:
+    """Compare the headers with what CryoSPARC says, and tell how many cannot be read."""
+    contradictions: dict[tuple[float, float], Path] = {}
+    unreadable: list[InputError] = []
+    for exposure in exposures.items:
+        path = folder / exposure.path
+        try:
+            header = read_header(path)
+        except InputError as error:
+            unreadable.append(error)
+            continue
+        check_shape(str(path), header.shape, exposure.shape)
+        listed = exposure.optics.pixel_size
+        if header.pixel_size is not None and pixel_sizes_contradict(header.pixel_size, listed):
+            contradictions.setdefault((round(header.pixel_size, 3), round(listed, 3)), path)
+    if len(unreadable) == len(exposures.items):
+        raise unreadable[0]
+    if unreadable:
+        told = (
+            "%d of %d micrographs cannot be read, and stay listed: a job tells why, and picks the others. The first: %s"
+        )
+        log.warning(told, len(unreadable), len(exposures.items), unreadable[0])
+    for (stated, listed), path in contradictions.items():
+        log.warning("%s: its header says %g Å per pixel, CryoSPARC %g; CryoSPARC is believed.", path, stated, listed)
 
 
 @dataclass(frozen=True)

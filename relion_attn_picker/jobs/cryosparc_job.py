@@ -30,7 +30,7 @@ from relion_attn_picker.io.cryosparc_exposures import EXPOSURE_SLOTS, Exposure, 
 from relion_attn_picker.io.cryosparc_group import Result
 from relion_attn_picker.io.cryosparc_picks import PICK_SLOTS, ExposurePicks, make_pick_table
 from relion_attn_picker.io.mrc import read_image
-from relion_attn_picker.jobs.micrograph_list import OWN_LIST
+from relion_attn_picker.jobs.micrograph_list import OWN_LIST, require_one
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.picking_job import MicrographResult
 from relion_attn_picker.jobs.picking_request import JobSummary, PickingRequest
@@ -222,12 +222,8 @@ def project_folder(project: Any) -> Path:
 
 def _fill_request(request: PickingRequest, exposures: Exposures, folder: Path, job: JobDirectory) -> PickingRequest:
     """Put the micrographs of CryoSPARC into a request, and list them in the job's folder."""
-    first = folder / exposures.items[0].path
-    if not first.is_file():
-        raise InputError(
-            f"There is no micrograph {first}: run this where CryoSPARC's project folder is mounted, or give "
-            "--project_dir, the folder as this machine sees it."
-        )
+    advice = "run this where CryoSPARC's project folder is mounted, or give --project_dir, as this machine sees it."
+    require_one(folder, [exposure.path for exposure in exposures.items], advice)
     micrographs = [Micrograph(exposure.path, exposure.optics, exposure.ctf) for exposure in exposures.items]
     write_micrographs(job.path / OWN_LIST, micrographs)
     return replace(

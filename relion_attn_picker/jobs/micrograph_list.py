@@ -107,6 +107,28 @@ def find_project_dir(star_path: Path, names: list[str]) -> Path:
     return Path()
 
 
+def require_one(folder: Path, names: Sequence[str], advice: str) -> None:
+    """Refuse a folder that has none of the first micrographs; that one alone is gone does not matter.
+
+    Parameters
+    ----------
+    folder
+        What the names should be relative to.
+    names
+        Of the micrographs; as many as ``NAMES_LOOKED_FOR`` are looked for.
+    advice
+        What to do about it, for the end of the sentence.
+
+    Raises
+    ------
+    InputError
+        If none is there.
+    """
+    first = names[:NAMES_LOOKED_FOR]
+    if not any((folder / name).is_file() for name in first):
+        raise InputError(f"None of the first {len(first)} micrographs is there (first: {folder / first[0]}): {advice}")
+
+
 def _warn_if_different(star_path: Path, names: list[str], taken: Path, other: Path) -> None:
     """Warn, once for a list, of the first name whose files in two folders are not the same."""
     if taken.samefile(other):

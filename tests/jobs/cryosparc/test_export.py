@@ -62,7 +62,7 @@ def test_exported_copy(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     copy.mkdir(parents=True)
     (copy / "mics").symlink_to(project / "J2/motioncorrected")
     exposures = read_exposure_files([write_exposures(copy, columns)])
-    with pytest.raises(InputError, match="There is no micrograph"):
+    with pytest.raises(InputError, match="None of the first 2 micrographs is there"):
         list_exposures(exposures, None, Path("m.star"))
     (copy / "J5/mics").symlink_to(project / "J2/motioncorrected")
     micrographs = list_exposures(exposures, None, Path("m.star"))

@@ -164,7 +164,7 @@ def test_import_keeps_out_of_a_folder_that_is_worked_in(project: Path) -> None:
 
 
 def test_failed_commands_leave_no_folder(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    columns = exposure_columns() | {"micrograph_blob/path": np.array(["J2/gone.mrc", PATHS[0]])}
+    columns = exposure_columns() | {"micrograph_blob/path": np.array(["J2/gone.mrc", "J2/too.mrc"])}
     exposures = str(write_exposures(project, columns))
     write_cs(Path("same.cs"), make_table(picked_columns(micrograph_path=np.array(["a.mrc", "a.tif"]))))
     for command in (
@@ -186,14 +186,48 @@ def test_failed_commands_leave_no_folder(project: Path, capsys: pytest.CaptureFi
         ("micrograph_blob/psize_A", np.array([1.5, 0], "<f4"), r"Row 2: .* is 0\.0: expected Å per pixel"),
         ("micrograph_blob/path", np.array([PATHS[0], PATHS[0]]), "twice: expected each once"),
         ("micrograph_blob/path", np.array([PATHS[0], ""]), "Row 2 has no micrograph_blob/path"),
-        ("micrograph_blob/path", np.array(["J2/gone.mrc", PATHS[0]]), "There is no micrograph .*give --project_dir"),
-        ("micrograph_blob/path", np.array([PATHS[0], "J2/gone.mrc"]), "There is no micrograph at J2/gone.mrc"),
+        (
+            "micrograph_blob/path",
+            np.array(["J2/gone.mrc", "J2/too.mrc"]),
+            r"None of the first 2 micrographs is there \(first: J2/gone\.mrc\): give --project_dir",
+        ),
     ],
 )
 def test_bad_exposures(project: Path, name: str, values: Array, sentence: str) -> None:
     path = write_exposures(project, exposure_columns() | {name: values})
     with pytest.raises(InputError, match=sentence):
         list_exposures(read_exposure_files([path]), None, Path("m.star"))
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+@pytest.mark.parametrize(("content", "reason"), [(None, "There is no micrograph at"), (b"", "is empty")])
+def test_exposures_that_cannot_be_read_stay_listed(
+    project: Path, caplog: pytest.LogCaptureFixture, bad: int, content: bytes | None, reason: str
+) -> None:
+    Path(PATHS[bad]).unlink()
+    if content is not None:
+        Path(PATHS[bad]).write_bytes(content)
+    micrographs = list_exposures(read_exposure_files([CSG]), None, Path("m.star"))
+    assert [micrograph.name for micrograph in micrographs] == PATHS
+    (told,) = caplog.messages
+    assert told.startswith("1 of 2 micrographs cannot be read, and stay listed")
+    assert reason in told and PATHS[bad] in told
+
+
+def test_another_shape_is_refused_beside_exposures_that_cannot_be_read(project: Path) -> None:
+    Path(PATHS[0]).unlink()
+    columns = exposure_columns() | {"micrograph_blob/shape": np.array([SHAPE[::-1]] * 2, "<u4")}
+    path = write_exposures(project, columns)
+    with pytest.raises(InputError, match="has 640×480 pixels, but CryoSPARC says 480×640"):
+        list_exposures(read_exposure_files([path]), None, Path("m.star"))
+
+
+def test_no_exposure_can_be_read(project: Path) -> None:
+    for path in PATHS:
+        Path(path).write_bytes(b"")
+    with pytest.raises(InputError, match=f"{PATHS[0]} is empty"):
+        list_exposures(read_exposure_files([CSG]), None, Path("m.star"))
+    assert not Path("m.star").exists()
 
 
 def test_passthrough_file_was_not_given(project: Path) -> None:

@@ -119,6 +119,18 @@ def test_image_that_is_gone_does_not_end_the_job(
     assert "There is no micrograph at" in caplog.text
 
 
+def test_image_that_is_missing_from_the_beginning_is_left_out(project: Path, tiny_checkpoint: Path) -> None:
+    Path(PATHS[0]).unlink()
+    client = Client()
+    summary = pick(client, tiny_checkpoint)
+    assert [result.n_picks for result in summary.results] == [0, 1]
+    assert f"There is no micrograph at {PATHS[0]}" in Path("job/failed_micrographs.star").read_text()
+    assert client.calls[-1] == ("stop", None)
+    Path(PATHS[1]).unlink()
+    with pytest.raises(InputError, match=r"None of the first 2 micrographs is there .*give --project_dir"):
+        pick(Client(), tiny_checkpoint)
+
+
 @pytest.mark.parametrize("failing", ["connect", "start", "load_input", "save_output"])
 def test_what_a_job_cannot_do_without(project: Path, tiny_checkpoint: Path, failing: str) -> None:
     client = Client(failing)
