@@ -55,12 +55,14 @@ def prepare_micrograph(
     return PreparedMicrograph(micrograph, (image.shape[0], image.shape[1]), prepared, surroundings)
 
 
-def find_candidates(answer: Answer, prepared: PreparedMicrograph, options: PickOptions) -> Picks:
-    """Return all candidates of a predictor's answer, from ``score_floor`` upwards, in pixels of the micrograph.
+def find_candidates(
+    answer: Answer, prepared: PreparedMicrograph, options: PickOptions, lowest: float = SCORE_FLOOR
+) -> Picks:
+    """Return all candidates of a predictor's answer, from the score ``lowest`` upwards, in pixels of the micrograph.
 
     What speaks against each, if anything, is its detail ``junk``; none is left out for it here.
     """
-    found = answer.find_peaks(score_floor(options), options.min_distance_or_default / prepared.image.pixel_size)
+    found = answer.find_peaks(lowest, options.min_distance_or_default / prepared.image.pixel_size)
     candidates = peaks_to_picks(found.peaks, prepared.micrograph, found.details)
     if prepared.surroundings is None:
         return candidates
@@ -171,7 +173,8 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, picker: Picker, o
     predictor = picker.predictor
     options = options.with_border(predictor.header.label_margin)
     prepared = prepare_micrograph(micrograph, project_dir, predictor, options)
-    candidates = find_candidates(predictor.answer(prepared.image), prepared, options)
+    lowest = score_floor(options, is_calibrated=picker.curve is not None)
+    candidates = find_candidates(predictor.answer(prepared.image), prepared, options, lowest)
     point = first_point(predictor.header.calibration.threshold, options, picker.curve)
     return select_picks(candidates, prepared.image_shape, options, point)
 
@@ -190,6 +193,9 @@ def _refuse_options_of_data_sets(options: PickOptions) -> None:
         )
 
 
-def score_floor(options: PickOptions) -> float:
-    """Return the lowest score of a candidate; a threshold on figures of merit that is lower still lowers it."""
-    return SCORE_FLOOR if options.threshold is None else min(SCORE_FLOOR, options.threshold)
+def score_floor(options: PickOptions, *, is_calibrated: bool) -> float:
+    """Return the lowest score of a candidate; a threshold on the scores themselves that is lower still lowers it.
+
+    Calibrated figures of merit of scores about ``SCORE_FLOOR`` are near zero: a low threshold on them is no low score.
+    """
+    return SCORE_FLOOR if options.threshold is None or is_calibrated else min(SCORE_FLOOR, options.threshold)

@@ -85,9 +85,11 @@ def test_no_candidates() -> None:
 
 
 def test_candidates_reach_below_the_threshold() -> None:
-    assert score_floor(PickOptions(particle_diameter=100)) == SCORE_FLOOR
-    assert score_floor(PickOptions(particle_diameter=100, threshold=0.4)) == SCORE_FLOOR
-    assert score_floor(PickOptions(particle_diameter=100, threshold=0.01)) == 0.01
+    default, usual, low = (PickOptions(particle_diameter=100, threshold=value) for value in (None, 0.4, 0.01))
+    assert score_floor(default, is_calibrated=False) == SCORE_FLOOR
+    assert score_floor(usual, is_calibrated=False) == SCORE_FLOOR
+    assert score_floor(low, is_calibrated=False) == 0.01
+    assert score_floor(low, is_calibrated=True) == SCORE_FLOOR
 
 
 @pytest.mark.parametrize("pixel_size", [3.1, 4.0])

@@ -15,8 +15,10 @@ from relion_attn_picker.cli._options import PickingChoices
 from relion_attn_picker.errors import JobAborted
 from relion_attn_picker.inference.rejection import describe_reason
 from relion_attn_picker.inference.weights import describe_weights, find_weights
+from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.jobs.diameter_job import SAMPLE, estimate_once
 from relion_attn_picker.jobs.micrograph_list import ListedMicrographs
+from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.picking_job import FAILED_FILE, REJECTED_FILE, MicrographResult, count_rejected
 from relion_attn_picker.jobs.picking_request import JobSummary, PickingRequest
 from relion_attn_picker.jobs.picking_session import PickingSession, run_picking_job
@@ -70,7 +72,8 @@ def watch_into_job(
         return sessions[0]
 
     try:
-        growing = GrowingList(inputs, choices.pixel_size, job.path)
+        picked = set(CandidateStore(job.path / CANDIDATES_FILE).names())
+        growing = GrowingList(inputs, choices.pixel_size, job.path, picked)
         least = SAMPLE if choices.estimate_diameter else 1
         watch(growing, start, options, job.abort_requested, least=least)
     except JobAborted:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
@@ -25,6 +26,9 @@ Retrieval, 1979, chapter 7)."""
 
 NEAR_BEST: Final = 0.01
 """What is given up of a precision that cannot be had in full: the very best of it may be that of a single pick."""
+
+NEAR_COUNT: Final = 0.02
+"""Where a count that is asked for is missed by a larger share, it is told."""
 
 LITTLE: Final = 0.03
 """Where the particles that the figures of merit promise would cover less than this share of the area, there may be none
@@ -104,11 +108,23 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class ExpectedCurve:
-    """Expected precision and recall of the best n candidates, for every n: all ``(n,)``, highest probability first."""
+    """Expected precision and recall at every cut, the highest first.
+
+    Parameters
+    ----------
+    probability
+        The different probabilities of the candidates, falling, ``(k,)``: a cut takes all that are equal, or none.
+    count, precision, recall
+        Of the candidates from each on, ``(k,)``.
+    n_right
+        Right ones that all of them promise.
+    """
 
     probability: FloatVector
+    count: NDArray[np.int64]
     precision: FloatVector
     recall: FloatVector
+    n_right: float
 
     def f_measure(self, beta: float) -> FloatVector:
         """Return the expected F measure at every cut."""
@@ -117,18 +133,19 @@ class ExpectedCurve:
 
     def expectation(self, threshold: float) -> Expectation:
         """Return what is expected of the candidates from ``threshold`` on."""
-        count = int((self.probability >= threshold).sum())
-        if not count:
+        n_cuts = int((self.probability >= threshold).sum())
+        if not n_cuts:
             return Expectation(float("nan"), 0.0)
-        return Expectation(float(self.precision[count - 1]), float(self.recall[count - 1]))
+        return Expectation(float(self.precision[n_cuts - 1]), float(self.recall[n_cuts - 1]))
 
 
 def expect(probability: FloatArray) -> ExpectedCurve:
     """Return what calibrated probabilities ``(n,)`` of all candidates of a data set promise at every cut."""
     ordered = np.sort(probability.astype(np.float64))[::-1]
-    right = np.cumsum(ordered)
-    total = max(float(right[-1]), 1e-12) if len(right) else 1.0
-    return ExpectedCurve(ordered, right / np.arange(1, len(right) + 1), right / total)
+    last = np.flatnonzero(np.diff(ordered, append=-np.inf) < 0)
+    count, right = last + 1, np.cumsum(ordered)[last]
+    n_right = float(ordered.sum())
+    return ExpectedCurve(ordered[last], count, right / count, right / max(n_right, 1e-12), n_right)
 
 
 def first_point(own_threshold: float, options: PickOptions, curve: ScoreCurve | None) -> OperatingPoint:
@@ -220,7 +237,7 @@ def _raise_in_doubt(
     expected: ExpectedCurve, cut: float, scores: DataSetScores, curve: ScoreCurve, sure_scores: tuple[float, float]
 ) -> tuple[float, str] | None:
     """Return a cut, and why, for a data set whose promises are not to be relied on; ``None`` if they may be."""
-    covered = float(expected.probability.sum()) / max(scores.area, 1e-12)
+    covered = expected.n_right / max(scores.area, 1e-12)
     precision = expected.expectation(cut).precision
     place = 0
     if covered < LITTLE:
@@ -260,8 +277,12 @@ def _cut_by_count(expected: ExpectedCurve, count: float, n_micrographs: int) -> 
     wanted = max(1, round(count * n_micrographs))
     if not len(expected.probability):
         return 0.5, "there is no candidate"
-    found = min(wanted, len(expected.probability))
+    if expected.count[-1] < wanted:
+        found = f"{expected.count[-1] / max(1, n_micrographs):.3g}"
+        return float(expected.probability[-1]), f"all candidates: there are only {found} a micrograph, not {count:g}"
+    nearest = int(np.abs(expected.count - wanted).argmin())
     reason = f"{count:g} picks a micrograph on average"
-    if found < wanted:
-        reason = f"all candidates: there are only {found / max(1, n_micrographs):.3g} a micrograph, not {count:g}"
-    return float(expected.probability[found - 1]), reason
+    if abs(expected.count[nearest] - wanted) > NEAR_COUNT * wanted:
+        found = f"{expected.count[nearest] / max(1, n_micrographs):.3g}"
+        reason = f"{found} picks a micrograph on average, as near to {count:g} as candidates of equal scores allow"
+    return float(expected.probability[nearest]), reason

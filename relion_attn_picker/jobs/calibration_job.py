@@ -249,7 +249,8 @@ def _row(name: str, choices: Mapping[AnyChoice, Matches]) -> dict[str, Any]:
         best = max(choices, key=lambda choice: _mean_precision(halves[choice][half][0]))
         measured = halves[best][half][1]
         precisions.append(_mean_precision(measured))
-        curves.append(np.mean([f1_at_thresholds(pool_matches(each)) for each in measured], axis=0))
+        pooled = [pool_matches(each) for each in measured]
+        curves.append(np.mean([f1_at_thresholds(each) for each in pooled if each.n_true], axis=0))
     chosen = _best_choice(choices)
     parameters: tuple[str, ...] = () if chosen is None else STRATEGIES[name].parameters
     return {

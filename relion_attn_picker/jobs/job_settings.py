@@ -41,6 +41,11 @@ class JobSettings:
     write_maps: bool = False
     point: OperatingPoint | None = None
 
+    @property
+    def score_floor(self) -> float:
+        """The lowest score of a candidate."""
+        return score_floor(self.options, is_calibrated=self.point is not None and self.point.curve is not None)
+
     def found_with(self, micrograph: Micrograph) -> str:
         """Return the fingerprint of everything that the candidates of a micrograph depend on."""
         return _fingerprint(
@@ -49,7 +54,7 @@ class JobSettings:
             self.write_maps,
             self.options.particle_diameter,
             self.options.min_distance_or_default,
-            score_floor(self.options),
+            self.score_floor,
             PEAKS_VERSION,
             RULES_VERSION,
             micrograph.optics.pixel_size,

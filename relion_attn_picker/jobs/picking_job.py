@@ -261,7 +261,7 @@ class PickJob:
     def _pick(self, micrograph: Micrograph, future: Future[PreparedMicrograph]) -> MicrographResult:
         prepared = future.result()
         answer = self._predictor.answer(prepared.image)
-        candidates = find_candidates(answer, prepared, self._settings.options)
+        candidates = find_candidates(answer, prepared, self._settings.options, self._settings.score_floor)
         if not self._pixel_size_check.found_any:  # what is seen at a wrong scale says nothing of the contrast
             self._contrast_check.look_at(prepared, candidates)
         if self._settings.write_maps:

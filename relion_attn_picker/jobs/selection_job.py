@@ -108,7 +108,9 @@ class EarlierJob:
     def lowest_score(self) -> float:
         """Candidates reach down to this score."""
         saved = self.saved
-        return score_floor(saved.options) if saved.lowest_score is None else saved.lowest_score
+        if saved.lowest_score is not None:
+            return saved.lowest_score
+        return score_floor(saved.options, is_calibrated=saved.point.curve is not None)
 
 
 def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,9 @@ SLICE_SECONDS: Final = 1.0
 """How often a waiting session asks whether it is to stop."""
 
 Stamp = tuple[int, int]
+
+GONE: Final[Stamp] = (0, 0)
+"""Of a file that was gone before this session began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +66,12 @@ class GrowingList:
     ----------
     inputs, pixel_size, out
         As for ``micrograph_list.list_micrographs``.
+    picked
+        Names of micrographs that were picked before: those of a list stay in it where their files are gone.
     """
 
-    def __init__(self, inputs: Sequence[str], pixel_size: float | None, out: Path) -> None:
-        self._inputs, self._pixel_size, self._out = inputs, pixel_size, out
+    def __init__(self, inputs: Sequence[str], pixel_size: float | None, out: Path, picked: Container[str] = ()) -> None:
+        self._inputs, self._pixel_size, self._out, self._picked = inputs, pixel_size, out, picked
         self._seen: dict[str, Stamp] = {}
         self._settled: dict[str, Stamp] = {}
         self._known_sizes: dict[str, float] = {}
@@ -142,8 +147,8 @@ class GrowingList:
             try:
                 status = (folder / name).stat()
             except OSError:
-                if name in settled:
-                    self._settled[name] = settled[name]
+                if name in settled or name in self._picked:
+                    self._settled[name] = settled.get(name, GONE)
                 continue
             stamp = (status.st_size, status.st_mtime_ns)
             self._seen[name] = stamp
@@ -188,7 +193,8 @@ def watch(
     waited, n_seen = 0.0, 0
     while True:
         listed = growing.look()
-        new = [] if listed is None else [name for name, stamp in growing.stamps.items() if picked.get(name) != stamp]
+        names = [] if listed is None else [micrograph.name for micrograph in listed.micrographs]
+        new = [name for name in names if picked.get(name) != growing.stamps[name]]
         if session is None and len(new) > n_seen:
             waited, n_seen = 0.0, len(new)
         is_over = options.idle is not None and waited >= options.idle

@@ -122,6 +122,31 @@ def test_target_is_kept_where_figures_of_merit_are_tiny() -> None:
     assert (steep.probability(score) >= point.threshold).sum() == pytest.approx(99, abs=1)
 
 
+TIED = np.repeat(np.float32([0.9, 0.5, 0.1]), [10, 10, 30])
+"""Scores of a network that is sure of nearly everything, as four digits tell them."""
+
+
+@pytest.mark.parametrize(
+    ("given", "n_picks", "words"),
+    [
+        ({"target_precision": 0.85}, 10, "an expected precision of 0.85"),
+        ({"target_recall": 0.65}, 20, "an expected recall of 0.65"),
+        ({"count_per_micrograph": 2}, 10, "2 picks a micrograph on average"),
+        ({"count_per_micrograph": 3.2}, 20, "4 picks a micrograph on average, as near to 3.2 as candidates of equal"),
+        ({"count_per_micrograph": 6}, 20, "4 picks a micrograph on average, as near to 6 as"),
+        ({"count_per_micrograph": 11}, 50, "there are only 10 a micrograph, not 11"),
+    ],
+)
+def test_equal_scores_are_taken_together(given: dict[str, float], n_picks: int, words: str) -> None:
+    curve = ScoreCurve((0.1, 0.5, 0.9), (0.05, 0.5, 0.9))
+    point = choose_point(TIED, 5, 0.4, options(**given), curve)
+    assert (curve.probability(TIED) >= point.threshold).sum() == n_picks
+    assert words in point.reason
+    assert point.expected is not None
+    if "target_precision" in given:
+        assert point.expected.precision >= given["target_precision"]
+
+
 def test_given_threshold_stays_with_what_it_promises(score: FloatArray) -> None:
     point = choose_point(score, 5, 0.4, options(threshold=0.6), CURVE)
     assert (point.threshold, point.reason) == (0.6, "as given")

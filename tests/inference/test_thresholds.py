@@ -40,6 +40,17 @@ def test_a_second_heap_of_noise_is_not_taken_for_particles(rng: np.random.Genera
     assert choose_threshold(scores(rng, (3000, -3.0, 0.3), (3000, -1.2, 0.2)), 0.4).value == 0.4
 
 
+def test_shallow_dip_is_no_gap(rng: np.random.Generator) -> None:
+    """Of two heaps that run into one another the density hardly falls between them: a cut there would be chance."""
+    heaps = (60_000, -0.85, 0.8), (60_000, 1.12, 0.8)
+    assert choose_threshold(scores(rng, *heaps), 0.4).value == 0.4
+
+
+def test_gap_below_two_heaps_under_the_default(rng: np.random.Generator) -> None:
+    """Both are of noise where the default is right: particles score above it."""
+    assert choose_threshold(scores(rng, (3000, -2.0, 0.2), (3000, -0.9, 0.2)), 0.4).value == 0.4
+
+
 def test_gap_far_from_the_default_is_not_believed(rng: np.random.Generator) -> None:
     assert choose_threshold(scores(rng, (3000, 0.5, 0.4), (3000, 3.5, 0.4)), 0.3).value == 0.3
 

@@ -47,6 +47,12 @@ def write(name: str, age: float = 2 * SETTLED_SECONDS) -> None:
     os.utime(name, (changed, changed))
 
 
+def forget_pixel_size(name: str) -> None:
+    with mrcfile.open(name, "r+") as file:
+        file.header.cella = (0, 0, 0)
+    os.utime(name, (1, 1))
+
+
 def list_in_star(*names: str) -> None:
     write_micrographs(STAR, [Micrograph(name, OpticsGroup(1, "one", 2.0)) for name in names])
 
@@ -110,6 +116,27 @@ def test_a_list_that_is_not_there_yet(inputs: list[str], caplog: pytest.LogCaptu
 
     assert run(inputs, [None, begin], idle=5).rounds == [["a.mrc"]]
     assert len([record for record in caplog.records if record.message.startswith("Waiting: There is no")]) == 1
+
+
+def test_what_an_earlier_session_picked_and_is_archived_stays_listed() -> None:
+    write("new.mrc")
+    list_in_star("old.mrc", "new.mrc", "never.mrc")
+    session, options = Session(), WatchOptions(every=1.0, idle=1)
+    growing = GrowingList([str(STAR)], None, Path(), {"old.mrc"})
+    watch(growing, lambda listed: session, options, lambda: False, lambda seconds: None)
+    assert session.rounds == [["old.mrc", "new.mrc"]]
+
+
+def test_a_file_that_is_left_out_is_nothing_new() -> None:
+    """It is none of the micrographs that are waited for, and no reason to wait longer."""
+    for name in ("a.mrc", "gain.mrc"):
+        write(name)
+    forget_pixel_size("gain.mrc")
+    session, waits = Session(), list[float]()
+    options = WatchOptions(every=1.0, idle=3)
+    watch(GrowingList(["*.mrc"], None, Path()), lambda _: session, options, lambda: False, waits.append, least=2)
+    assert session.forgotten == [["a.mrc"]]
+    assert len(waits) == 6  # three for the second micrograph, three for anything new after the first
 
 
 def test_what_was_picked_and_then_archived_stays_listed() -> None:
@@ -196,9 +223,7 @@ def test_a_file_that_cannot_be_listed_keeps_no_other_from_being_picked(
     def add() -> None:
         write(name)
         if name == "gain.mrc":
-            with mrcfile.open(name, "r+") as file:
-                file.header.cella = (0, 0, 0)
-            os.utime(name, (1, 1))
+            forget_pixel_size(name)
         write("z.mrc")
 
     assert run(["*.mrc"], [add]).rounds == [["a.mrc"], ["a.mrc", "z.mrc"]]
