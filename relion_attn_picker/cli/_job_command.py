@@ -171,6 +171,8 @@ def read_gui_arguments(command: click.Command, arguments: list[str]) -> list[str
             word = rest[0].lower() if rest else ""
             if word in YES | NO:
                 rest.pop(0)
+            elif word and not word.startswith("--"):
+                raise InputError(f"The option {name} is a switch, and its value is {word!r}: expected Yes or No.")
             result.append(name if word not in NO else switches[name])
         elif name in valued:
             if not rest or rest[0].startswith("--"):

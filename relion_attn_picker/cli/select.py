@@ -13,7 +13,7 @@ from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, given_chan
 @click.argument("job", type=OUTPUT_NAME)
 @selection_options
 def command(job: str, reference: str | None, pixel_size: float | None, **changes: Any) -> int:
-    """Cut the picking job in the folder JOB anew: its STAR files are written again, and no image is read.
+    """Cut the picking job in the folder JOB anew: its STAR files and logfile are written again, and nothing is picked.
 
     Give one of --threshold, --mode, --target_precision, --target_recall and --count_per_micrograph, or another --border
     or --max_picks, or --reject_junk or --keep_junk. What the figures of merit promise at the new cut is printed; with

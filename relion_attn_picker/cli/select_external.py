@@ -21,7 +21,7 @@ from relion_attn_picker.errors import InputError
 def command(
     job: Any, /, folder: str, in_coords: str, reference: str | None, pixel_size: float | None, **changes: Any
 ) -> None:
-    """Cut an earlier picking job anew, without reading an image.
+    """Cut an earlier picking job anew, without picking again.
 
     In RELION's GUI: job type External, field 'External executable' the full path of `attnpick-select-external`, field
     'Input coordinates' the autopick.star (4.0, 5.0) or coords_suffix_autopick.star (3.1) of a picking job of attnpick,

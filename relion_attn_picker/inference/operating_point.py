@@ -237,7 +237,9 @@ def _raise_in_doubt(
     expected: ExpectedCurve, cut: float, scores: DataSetScores, curve: ScoreCurve, sure_scores: tuple[float, float]
 ) -> tuple[float, str] | None:
     """Return a cut, and why, for a data set whose promises are not to be relied on; ``None`` if they may be."""
-    covered = expected.n_right / max(scores.area, 1e-12)
+    if scores.area <= 0:  # the border leaves no place for a pick
+        return None
+    covered = expected.n_right / scores.area
     precision = expected.expectation(cut).precision
     place = 0
     if covered < LITTLE:

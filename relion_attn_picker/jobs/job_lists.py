@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from relion_attn_picker.relion.job_files import (
 from relion_attn_picker.relion.labels import INDEX_FILE, LOGFILE, SUFFIX_FILE
 from relion_attn_picker.report.evaluation import remove_evaluation
 from relion_attn_picker.report.logfile import write_logfile
+
+log = logging.getLogger(__name__)
 
 
 def write_lists(
@@ -49,8 +52,8 @@ def write_lists(
         [result.mean_score for result in picked],
         [result.n_picks for result in picked],
     )
-    if _read_lists(job) != before:
-        remove_evaluation(job.path)
+    if _read_lists(job) != before and remove_evaluation(job.path):
+        log.info(" The evaluation of what was picked before is removed; with reference coordinates there is a new one.")
     write_failures(
         job.path / FAILED_FILE,
         [result.micrograph.name for result in failed],

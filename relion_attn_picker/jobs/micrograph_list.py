@@ -6,12 +6,14 @@ import glob
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.imaging.prepare import check_diameter
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs
@@ -250,6 +252,28 @@ def list_images(
         raise damaged[0]
     groups = {size: OpticsGroup(index, f"opticsGroup{index}", size) for index, size in enumerate(sizes, start=1)}
     return [Micrograph(name, groups[known.get(name, next(iter(sizes)))]) for name in names]
+
+
+def refuse_absurd_diameter(micrographs: Sequence[Micrograph], project_dir: Path, particle_diameter: float) -> None:
+    """Refuse a diameter, in Å, that fits none of the first micrographs whose headers can be read, before any is picked.
+
+    Raises
+    ------
+    InputError
+        If there is one of these, and ``imaging.prepare.check_diameter`` refuses all.
+    """
+    refusals: list[InputError] = []
+    for micrograph in micrographs[:NAMES_LOOKED_FOR]:
+        with suppress(InputError):  # the job tells what is wrong with it
+            shape = read_header(project_dir / micrograph.name).shape
+            try:
+                check_diameter(shape, micrograph.optics.pixel_size, particle_diameter)
+            except InputError as error:
+                refusals.append(error)
+            else:
+                return
+    if refusals:
+        raise refusals[0]
 
 
 def warn_of_enlargement(

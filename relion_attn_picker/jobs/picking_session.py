@@ -27,7 +27,11 @@ from relion_attn_picker.jobs.diameter_job import describe_estimate, load_scout
 from relion_attn_picker.jobs.job_lists import write_lists
 from relion_attn_picker.jobs.job_logfile import write_job_logfile
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
-from relion_attn_picker.jobs.micrograph_list import refuse_folder_of_micrographs, warn_of_enlargement
+from relion_attn_picker.jobs.micrograph_list import (
+    refuse_absurd_diameter,
+    refuse_folder_of_micrographs,
+    warn_of_enlargement,
+)
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
 from relion_attn_picker.jobs.picking_job import MicrographResult, PickJob, gather_scores, share_threads
 from relion_attn_picker.jobs.picking_request import JobSummary, PickingRequest
@@ -155,6 +159,7 @@ class PickingSession:
             If ``should_stop()`` was true; the lists are written all the same.
         """
         if not self._micrographs:
+            refuse_absurd_diameter(micrographs, self._request.project_dir, self._request.options.particle_diameter)
             header = self._predictor.header
             warn_of_enlargement(micrographs, self._request.options.particle_diameter, header.particle_diameter_px)
             self._check_diameter(micrographs, should_stop)
@@ -249,6 +254,8 @@ class PickingSession:
         self._computed_before = saved.computed_in
         asked = self._describe(saved.point)
         same = all(getattr(saved, name) == getattr(asked, name) for name in DECISIVE)
+        if saved.selected_from is not None and not same:
+            log.info(" What attnpick select had cut here is cut again as it is asked for now.")
         return saved.point if self._depends_on_scores and same else None
 
     def _describe(self, point: OperatingPoint) -> SavedOptions:
@@ -319,6 +326,7 @@ class PickingSession:
         )
         picker = describe_weights(self._request.weights)
         self._save_settings()
+        self._pixel_size_check.remind()
         return JobSummary(
             results,
             self._request.options,

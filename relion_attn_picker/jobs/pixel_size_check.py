@@ -27,6 +27,14 @@ class PixelSizeCheck:
         """Whether a contradiction was found."""
         return bool(self._told)
 
+    def remind(self) -> None:
+        """Warn at a job's end, beside figures that promise something, if a contradiction was found."""
+        if self.found_any:
+            log.warning(
+                "Pixel sizes contradict each other (see above): if the headers are right, all of this was picked at a "
+                "wrong scale, and nothing that is promised of it holds."
+            )
+
     def look_at(self, micrograph: Micrograph, path: Path) -> None:
         """Compare what the header of the file at ``path`` says with what the micrograph's list says.
 

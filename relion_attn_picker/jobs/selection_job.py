@@ -278,7 +278,7 @@ def _empty_store(job: JobDirectory) -> CandidateStore:
     InputError
         If the folder is a picking job's own: its candidates would be lost.
     """
-    if has_saved_options(job.path) and read_saved_options(job.path).selected_from is None:
+    if has_saved_options(job.path) and not _is_selection(job.path):
         raise InputError(
             f"{job.name} holds a picking job, whose candidates would be lost: give the selection another folder."
         )
@@ -287,6 +287,12 @@ def _empty_store(job: JobDirectory) -> CandidateStore:
         job.coordinate_paths([name])[0].unlink(missing_ok=True)
     path.unlink(missing_ok=True)
     return CandidateStore(path)
+
+
+def _is_selection(folder: Path) -> bool:
+    """Tell whether a job's candidates are another's; a picking job that was cut in its place has its own."""
+    source = read_saved_options(folder).selected_from
+    return source is not None and Path(source).resolve() != folder.resolve()
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,19 @@ def _find_micrographs(path: Path, tables: dict[str, DataFrame]) -> DataFrame:
         if label in table.columns and (name != labels.MICROGRAPHS_BLOCK):
             raise InputError(f"{path} lists {what}: give the STAR file of the micrographs.")
     if labels.MICROGRAPH_NAME not in table.columns:
-        raise InputError(f"{path}: its table {name!r} has no column {labels.MICROGRAPH_NAME}: give a micrographs STAR.")
+        raise InputError(
+            f"{path}: its table{_called(name)} has no column {labels.MICROGRAPH_NAME}: give a micrographs STAR."
+        )
     if labels.COORDINATE_X in table.columns or labels.MICROGRAPH_COORDINATES in table.columns:
         raise InputError(f"{path} lists coordinates, not micrographs: give the STAR file of the micrographs.")
     if table.empty:
-        raise InputError(f"{path} lists no micrographs: its table {name!r} is empty.")
+        raise InputError(f"{path} lists no micrographs: its table{_called(name)} is empty.")
     return table
+
+
+def _called(name: str) -> str:
+    """Return a table's name in quotes, if it has one."""
+    return f" {name!r}" if name else ""
 
 
 def _read_names(path: Path, table: DataFrame) -> list[str]:

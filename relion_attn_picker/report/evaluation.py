@@ -72,10 +72,12 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
     return *paths, folder / RELIABILITY_NAME
 
 
-def remove_evaluation(folder: Path) -> None:
-    """Remove what ``write_evaluation`` wrote into a folder: it does not tell of other picks."""
+def remove_evaluation(folder: Path) -> bool:
+    """Remove what ``write_evaluation`` wrote, as it does not tell of other picks; tell whether it was there."""
+    was_there = (folder / JSON_NAME).exists()
     for name in (JSON_NAME, STAR_NAME, CURVE_CSV_NAME, CURVE_PNG_NAME, RELIABILITY_NAME):
         (folder / name).unlink(missing_ok=True)
+    return was_there
 
 
 def write_evaluation_star(path: Path, evaluation: Evaluation) -> None:

@@ -159,7 +159,8 @@ def test_header_that_contradicts_the_list(project: Project) -> None:
     project.list(list(project.centres), pixel_size=3.5)
     run = project.run().assert_succeeded()
     warnings = [line for line in run.err.splitlines() if line.startswith("WARNING: ")]
-    assert len(warnings) == 1
+    assert len(warnings) == 2
+    assert "if the headers are right, all of this was picked at a wrong scale" in warnings[1]
     assert "its header says 4 Å per pixel; the STAR file, or --pixel_size, says 3.5 and is believed." in warnings[0]
 
 
@@ -237,3 +238,12 @@ def test_memory_of_a_gpu_that_does_not_suffice_is_no_bug(capsys: pytest.CaptureF
     told = capsys.readouterr().err
     assert told.startswith("ERROR: The memory of the GPU does not suffice: wait until other programs on it have ended")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(("diameter", "words"), [("10", "at least 4 pixels"), ("9000", "does not fit an image")])
+def test_absurd_diameter_is_refused_before_any_micrograph(project: Project, diameter: str, words: str) -> None:
+    (project.folder / next(iter(project.centres))).write_bytes(b"")
+    run = project.run("--diameter", diameter)
+    run.assert_failed_with(words)
+    assert "FAILED" not in run.out
+    assert "enlarged" not in run.err

@@ -123,6 +123,11 @@ def test_switch_with_an_empty_value(project: Project) -> None:
     assert len(list(project.job.rglob("*.h5"))) == 2
 
 
+def test_switch_with_another_word(project: Project) -> None:
+    run = project.run("--write_maps", "maybe")
+    run.assert_failed_with("--write_maps is a switch, and its value is 'maybe': expected Yes or No")
+
+
 def test_pipeline_control_is_ignored(project: Project) -> None:
     project.run("--pipeline_control", "External/job001/").assert_succeeded()
 
@@ -148,6 +153,7 @@ def test_several_optics_groups(project: Project) -> None:
     write_micrographs(project.star, [Micrograph(*row) for row in zip(names, groups, strict=True)])
     run = project.run("--diameter", "200").assert_succeeded()
     assert "b.mrc: its header says 4 Å per pixel; the STAR file, or --pixel_size, says 8 and is believed." in run.err
+    assert run.err.count("Pixel sizes contradict each other (see above)") == 1
     assert "a.mrc" not in run.err
     assert len(project.picks("Micrographs/b.mrc")) == 12
     both = project.picks_text()["Micrographs/a_autopick.star"]
@@ -165,8 +171,8 @@ def test_several_optics_groups(project: Project) -> None:
         ("--diameter abc", "The particle diameter is 'abc': expected auto, or a number of Å, such as 150"),
         ("--diameter nan", "diameter is nan Å: expected 10 to 10000"),
         ("--diameter 0.1", "diameter is 0.1 Å: expected 10 to 10000"),
-        ("--diameter 2000", "None of the 2 micrographs could be picked.*2000 Å does not fit an image of 1280 Å"),
-        ("--diameter 12", "None of the 2 micrographs.*12 Å is only 3.0 pixels"),
+        ("--diameter 2000", "diameter of 2000 Å does not fit an image of 1280 Å"),
+        ("--diameter 12", "diameter of 12 Å is only 3.0 pixels"),
         ("--threshold 1.5", "threshold is 1.5: expected a number above 0 and below 1"),
         ("--threshold 1", "threshold is 1.0: expected a number above 0 and below 1"),
         ("--threshold high", "threshold is 'high': expected auto, weights, or a number above 0 and below 1"),

@@ -147,6 +147,14 @@ def test_reference_that_cannot_be_read_is_told_before_any_work(project: Project)
     assert not list(project.job.rglob("*_autopick.star"))
 
 
+def test_evaluation_of_other_picks_does_not_stay(project: Project, truth: str) -> None:
+    project.run("--in_coords", truth).assert_succeeded()
+    assert "evaluation" not in project.run().assert_succeeded().out
+    run = project.run("--max_picks", "5").assert_succeeded()
+    assert "The evaluation of what was picked before is removed" in run.out
+    assert not (project.job / "evaluation.json").exists()
+
+
 def test_reference_that_goes_bad_on_the_way_costs_the_evaluation_alone(
     project: Project, truth: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

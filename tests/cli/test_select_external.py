@@ -230,16 +230,22 @@ def test_stop_between_picks_and_their_note(
     assert texts(picked.job) == before
 
 
-def test_a_picking_job_is_not_cut_over(picked: Project) -> None:
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_picking_job_is_not_cut_over(picked: Project, capsys: pytest.CaptureFixture[str], is_cut: bool) -> None:
     """Its candidates would be lost: the folder, or the program of a job that is continued, was mistaken."""
-    other = Path("External/job007")
-    shutil.copytree(picked.job, other)
-    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file() and "RELION_JOB" not in path.name}
-    run = select_anew(picked, "--threshold", "0.5", job=f"{other}/")
-    run.assert_failed_with("External/job007/ holds a picking job, whose candidates would be lost")
+    shutil.copytree(picked.job, "External/job007")
+    if is_cut:
+        in_place(picked, capsys, "--max_picks", "9").assert_succeeded()
+    before = {path: path.read_bytes() for path in picked.job.rglob("*.[sj]*")}
+    run = select_anew(picked, "--threshold", "0.5", source="External/job007/", job="External/job001/")
+    run.assert_failed_with("External/job001/ holds a picking job, whose candidates would be lost")
     assert {path: path.read_bytes() for path in before} == before
-    for _ in range(2):
-        select_anew(picked, "--threshold", "0.5").assert_succeeded()
+
+
+def test_a_selection_is_cut_over(picked: Project) -> None:
+    for count in (5, 9):
+        select_anew(picked, "--max_picks", str(count)).assert_succeeded()
+    assert Path(JOB, "Micrographs/a_autopick.star").read_text().count("\n  ") == 9
 
 
 def test_candidates_of_other_micrographs(picked: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,6 +256,14 @@ def test_candidates_of_other_micrographs(picked: Project, capsys: pytest.Capture
     assert "has no candidates of the micrographs in micrographs.star" in run.err
     assert texts(picked.job) == before
     assert (picked.job / OPTIONS_FILE).read_bytes() == options
+
+
+def test_picking_on_tells_that_a_selection_is_given_up(picked: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    in_place(picked, capsys, "--max_picks", "5").assert_succeeded()
+    told = "What attnpick select had cut here is cut again as it is asked for now."
+    assert told not in picked.run("--max_picks", "5").assert_succeeded().out
+    in_place(picked, capsys, "--max_picks", "9").assert_succeeded()
+    assert told in picked.run("--max_picks", "5").assert_succeeded().out
 
 
 def test_picks_that_were_withdrawn_are_not_extracted(picked: Project) -> None:

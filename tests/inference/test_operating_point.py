@@ -223,6 +223,11 @@ def test_cut_is_raised_where_the_particles_would_cover_little(
     assert (point == usual) != is_raised
 
 
+def test_border_that_leaves_no_place_is_no_lack_of_particles() -> None:
+    point = choose_point(np.zeros(0, dtype=np.float32), 5, 0.4, options(), CURVE, SURE_SCORES, 0.0)
+    assert "no candidate" in point.reason
+
+
 @pytest.mark.parametrize("n_sure", [0, 300])
 def test_cut_is_raised_where_it_would_be_hardly_precise(noise: FloatArray, n_sure: int) -> None:
     """Many candidates, each with a small probability, promise as many particles as a few sure ones."""

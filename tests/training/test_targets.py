@@ -96,6 +96,14 @@ def test_loss_stays_finite_at_extreme_logits_and_without_particles(loss: str) ->
     assert torch.isfinite(logits.grad).all()
 
 
+def test_ground_alone_weighs_no_more_than_ground_about_a_particle() -> None:
+    """A batch may have no particle at all: where nothing is learnt yet, its loss is that of others in size."""
+    one = torch.from_numpy(draw_target((128, 128), np.array([[64.0, 64.0]], dtype=np.float32), 24.0, "gaussian"))
+    logits, weights = torch.full((1, 1, 128, 128), -2.0), torch.ones(1, 1, 128, 128)
+    with_one, without = (LOSSES["focal"](logits, each, weights) for each in (one[None, None], 0 * one[None, None]))
+    assert without < 1.2 * with_one
+
+
 @pytest.mark.parametrize("symmetry", range(8))
 def test_points_move_with_the_image(symmetry: int) -> None:
     image = np.zeros((9, 9), dtype=np.float32)

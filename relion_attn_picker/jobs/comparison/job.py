@@ -105,6 +105,7 @@ def _compare(
     picked = {
         share: _pick_all(folder / "cache", test_sets, each, request.inference) for share, each in by_share.items()
     }
+    log.info("Comparing the networks and their hybrids ...")
     analysed = _analyse_all(test_sets, picked[whole], pairs)
     sizes = tuple(
         _compare_size(share, _analyse_all(test_sets, picked[share], each)) for share, each in sorted(by_share.items())
@@ -198,6 +199,7 @@ def _measure_costs(
 ) -> tuple[CostRow, ...]:
     rows: list[CostRow | None] = [summarize_inference([each for of_set in picked for each in of_set])]
     if request.measure_costs:
+        log.info("Measuring what a training step costs with each network, which may take minutes ...")
         known = {name: value for name, value in trained_with.items() if name in vars(TrainOptions())}
         rows += measure_networks(TrainOptions(**known), request.inference)  # type: ignore[arg-type]
     return tuple(row for row in rows if row is not None)
