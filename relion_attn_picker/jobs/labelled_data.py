@@ -19,7 +19,7 @@ from relion_attn_picker.evaluation.label_margin import LabelledFrame, find_label
 from relion_attn_picker.evaluation.orientation import EvenSample
 from relion_attn_picker.io.mrc import read_header, read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, warn_of_enlargement
-from relion_attn_picker.jobs.reference import check_named, open_reference
+from relion_attn_picker.jobs.reference import check_named, check_overlap, open_reference
 from relion_attn_picker.jobs.set_names import name_sets
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import PickOptions
@@ -124,6 +124,8 @@ def read_labelled_source(data: TrainingData, name: str | None = None) -> Labelle
 def read_labels(data: TrainingData) -> LabelledMicrographs:
     """Return which micrographs of a set are labelled, and their labels; what is ignored as in an evaluation.
 
+    How many micrographs the labels do not list, and are left out, is told.
+
     Raises
     ------
     InputError
@@ -137,11 +139,7 @@ def read_labels(data: TrainingData) -> LabelledMicrographs:
     check_named(reference.true, len(micrographs), str(data.coordinates))
     tables = ((micrograph, reference.true.read(micrograph.name)) for micrograph in micrographs)
     labelled = [(micrograph, table.yx) for micrograph, table in tables if table is not None]
-    if not labelled:
-        raise InputError(
-            f"{data.coordinates} lists none of the {len(micrographs)} micrographs of {data.micrographs_star}: "
-            "their names must be equal; give the coordinates that belong to these micrographs."
-        )
+    check_overlap(len(labelled), len(micrographs), str(data.coordinates))
     return LabelledMicrographs(
         [micrograph for micrograph, _ in labelled],
         [yx for _, yx in labelled],

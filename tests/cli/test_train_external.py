@@ -147,7 +147,7 @@ def test_other_options_do_not_go_on(labelled: Project) -> None:
 def test_particles_of_other_micrographs(labelled: Project) -> None:
     write_class2d_particles(Path("particles.star"), {"Other/a.mrc": np.ones((3, 2))})
     train(labelled, "--in_parts", "particles.star").assert_failed_with(
-        r"particles\.star lists none of the 2 micrographs of micrographs\.star: their names must be equal"
+        r"None of the 2 micrographs is listed in particles\.star: names must be equal to the letter, folders included"
     )
 
 

@@ -146,8 +146,22 @@ def test_labels_of_other_micrographs(project: Path, tmp_path: Path) -> None:
     data = TrainingData(
         micrographs_star=project / "micrographs.star", coordinates=tmp_path / "truth.star", particle_diameter=150
     )
-    with pytest.raises(InputError, match="lists none of the 3 micrographs"):
+    with pytest.raises(InputError, match=r"None of the 3 micrographs is listed in .*truth\.star: names must be equal"):
         read_labelled_source(data)
+
+
+def test_labels_of_a_part_of_the_micrographs_are_told(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = TrainingData(
+        micrographs_star=project / "micrographs.star",
+        coordinates=index_truth(project, tmp_path / "truth.star", 1, 3),
+        particle_diameter=150,
+    )
+    set_up_logging()
+    assert len(read_labelled_source(data).micrographs) == 2
+    told = capsys.readouterr().err
+    assert told == f"WARNING: 1 of 3 micrographs are not listed in {tmp_path}/truth.star and are left out.\n"
 
 
 def test_diameter_in_another_unit_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
