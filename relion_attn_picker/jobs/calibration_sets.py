@@ -56,7 +56,7 @@ class CalibrationSets:
         Raises
         ------
         InputError
-            If a file cannot be read or (when it is called) a label lies outside its image.
+            If a file cannot be read or a label lies outside its image.
         """
         last = list(self.last) * (len(self.data) if len(self.last) == 1 else 1)
         data = [

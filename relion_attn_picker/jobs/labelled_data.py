@@ -1,11 +1,11 @@
 """Labelled micrographs for a training: STAR files in, sources of labelled images out, some held out for validation.
 
-Images are read when they are needed; lists, labels and headers at once, so that what is wrong is told at the beginning.
+Images are read when they are needed; lists, labels and the headers of all images at once, so that what is wrong is told
+at the beginning.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +27,6 @@ from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.training.crops import ImageFile, LabelledImage, LabelledSource, digest_labels
 from relion_attn_picker.training_options import CropOptions
-
-log = logging.getLogger(__name__)
 
 MOST_HELD_OUT: Final = 24
 """Micrographs held out unless more are asked for: each is kept in memory and picked at every validation."""
@@ -116,7 +114,7 @@ def read_labelled_source(data: TrainingData, name: str | None = None) -> Labelle
     Raises
     ------
     InputError
-        As ``read_labels``, or (when it is read) if a label lies outside its image.
+        As ``read_labels`` and ``make_labelled_source``.
     """
     return make_labelled_source(data, read_labels(data), name)
 
@@ -153,10 +151,18 @@ def make_labelled_source(data: TrainingData, labels: LabelledMicrographs, name: 
 
     It is called after the folder of its list unless it gets a ``name``. Where the labels stop before the edges, the
     micrographs end there too: the band beyond is not empty ground.
+
+    Raises
+    ------
+    InputError
+        If an image is absent, cut short or no image, or a label lies outside its own.
     """
     warn_of_enlargement(labels.micrographs, data.particle_diameter, CropOptions().particle_diameter_px)
-    margin = _find_margin(labels, data.particle_diameter)
     paths = [labels.project_dir / micrograph.name for micrograph in labels.micrographs]
+    shapes = [read_header(path).shape for path in paths]
+    for micrograph, shape, yx in zip(labels.micrographs, shapes, labels.yx, strict=True):
+        check_inside(micrograph, shape, yx, data.particle_diameter)
+    margin = _find_margin(labels, shapes, data.particle_diameter)
     readers = [
         partial(_read_labelled, micrograph, path, yx, ignored_yx, data.particle_diameter, margin)
         for micrograph, path, yx, ignored_yx in zip(
@@ -173,18 +179,12 @@ def make_labelled_source(data: TrainingData, labels: LabelledMicrographs, name: 
     )
 
 
-def _find_margin(labels: LabelledMicrographs, particle_diameter: float) -> float:
+def _find_margin(labels: LabelledMicrographs, shapes: Sequence[tuple[int, int]], particle_diameter: float) -> float:
     """Return how many diameters before the edges the labels stop, from an even sample of the micrographs."""
     frames = []
     for position in EvenSample.positions(len(labels.micrographs), MARGIN_SAMPLE):
-        micrograph = labels.micrographs[position]
-        try:
-            shape = read_header(labels.project_dir / micrograph.name).shape
-        except InputError as error:  # told when the image itself is read
-            log.debug("%s", error)
-            continue
-        diameter_px = particle_diameter / micrograph.optics.pixel_size
-        frames.append(LabelledFrame(labels.yx[position], shape, diameter_px))
+        diameter_px = particle_diameter / labels.micrographs[position].optics.pixel_size
+        frames.append(LabelledFrame(labels.yx[position], shapes[position], diameter_px))
     return find_label_margin(frames)
 
 
@@ -203,10 +203,10 @@ def _read_labelled(
     Raises
     ------
     InputError
-        If a label lies more than half a diameter outside.
+        If it cannot be read, or a label lies more than half a diameter outside.
     """
     image = read_image(path)
-    outside = check_inside(micrograph, image, yx, particle_diameter)
+    outside = check_inside(micrograph, (image.shape[0], image.shape[1]), yx, particle_diameter)
     cut = int(margin * particle_diameter / micrograph.optics.pixel_size)
     inner = image[cut : image.shape[0] - cut, cut : image.shape[1] - cut]
     return LabelledImage(
@@ -214,18 +214,20 @@ def _read_labelled(
     )
 
 
-def check_inside(micrograph: Micrograph, image: FloatArray, yx: FloatArray, particle_diameter: float) -> FloatArray:
-    """Return how far labels ``(n, 2)`` lie outside their image, pixels ``(n,)``; below 0 inside.
+def check_inside(
+    micrograph: Micrograph, shape: tuple[int, int], yx: FloatArray, particle_diameter: float
+) -> FloatArray:
+    """Return how far labels ``(n, 2)`` lie outside an image of ``shape`` ``(h, w)``, pixels ``(n,)``; below 0 inside.
 
     Raises
     ------
     InputError
         If one lies more than half a diameter (Å) outside.
     """
-    outside: FloatArray = np.maximum(-0.5 - yx, yx - (np.array(image.shape) - 0.5)).max(axis=1)
+    outside: FloatArray = np.maximum(-0.5 - yx, yx - (np.array(shape) - 0.5)).max(axis=1)
     if (outside > particle_diameter / 2 / micrograph.optics.pixel_size).any():
         raise InputError(
-            f"{micrograph.name} has labels outside its image of {image.shape[1]}×{image.shape[0]} pixels: the "
+            f"{micrograph.name} has labels outside its image of {shape[1]}×{shape[0]} pixels: the "
             "coordinates belong to other micrographs or to another binning."
         )
     return outside

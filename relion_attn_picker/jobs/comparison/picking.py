@@ -119,14 +119,15 @@ def _predict_timed(
     """
     micrograph = test_set.micrographs[place]
     image = read_image(test_set.project_dir / micrograph.name)
-    check_inside(micrograph, image, test_set.yx[place], test_set.particle_diameter)
+    shape = (image.shape[0], image.shape[1])
+    check_inside(micrograph, shape, test_set.yx[place], test_set.particle_diameter)
     prepared = networks[NETWORKS[0]].prepare(image, micrograph.optics.pixel_size, test_set.particle_diameter)
     maps, seconds = {}, {}
     for name in NETWORKS if place % 2 else reversed(NETWORKS):
         start = time.perf_counter()
         maps[name] = networks[name].predict(prepared)
         seconds[name] = time.perf_counter() - start
-    return maps, (image.shape[0], image.shape[1]), seconds
+    return maps, shape, seconds
 
 
 def _predict(

@@ -12,6 +12,7 @@ import pytest
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
+from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs.comparison.request import (
     SNR,
     NetworkPair,
@@ -31,10 +32,12 @@ OPTICS = OpticsGroup(1, "opticsGroup1", 2.0)
 
 
 def make_set(folder: Path, x: float = 50.0) -> TrainingData:
-    """Two micrographs, whose images nobody looks at, with one label each."""
+    """Two micrographs, of whose images nobody looks at more than the shape, with one label each."""
     folder.mkdir(parents=True)
     names = [f"{folder}/a.mrc", f"{folder}/b.mrc"]
     write_micrographs(folder / "micrographs.star", [Micrograph(name, OPTICS) for name in names])
+    for name in names:
+        write_image(Path(name), np.zeros((100, 120), dtype=np.float32), 2.0)
     write_truth(folder / "one.star", np.array([[40.0, x]], dtype=np.float32))
     write_coordinate_index(folder / "truth.star", names, [f"{folder}/one.star"] * 2)
     return TrainingData(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,33 @@ def test_labels_outside_the_image(project: Path, tmp_path: Path, capsys: pytest.
     message = capsys.readouterr().err
     assert "has labels outside its image of 200×160 pixels: the coordinates belong to other micrographs" in message
     assert "Traceback" not in message
+
+
+def lose(path: Path) -> str:
+    path.unlink()
+    return "There is no micrograph at .*mic0001"
+
+
+def cut_short(path: Path) -> str:
+    path.write_bytes(path.read_bytes()[:-1])
+    return r"mic0001\.mrc is cut short"
+
+
+def shrink(path: Path) -> str:
+    write_image(path, np.random.default_rng(1).normal(size=(64, 64)).astype(np.float32), 6.0)
+    return r"mic0001\.mrc has labels outside its image of 64×64 pixels"
+
+
+@pytest.mark.parametrize("spoil", [lose, cut_short, shrink])
+def test_spoilt_micrograph_is_told_at_the_beginning(
+    project: Path, tmp_path: Path, spoil: Callable[[Path], str]
+) -> None:
+    """One crop is cut, perhaps from another micrograph: what is wrong was told after hours, or never."""
+    shutil.copytree(project, tmp_path / "copy")
+    sentence = spoil(tmp_path / "copy/Micrographs/mic0001.mrc")
+    star, truth = (tmp_path / "copy" / f"{name}.star" for name in ("micrographs", "truth"))
+    with pytest.raises(InputError, match=sentence):
+        read_labelled_source(TrainingData(micrographs_star=star, coordinates=truth, particle_diameter=150))
 
 
 def test_labels_just_outside_the_image_are_left_out(project: Path, tmp_path: Path) -> None:
