@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.folder_lock import hold_folder
@@ -19,13 +18,20 @@ from relion_attn_picker.jobs.labelled_data import refuse_common_images
 from relion_attn_picker.jobs.training_request import TrainingRequest
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.report.curves import draw_training_curves
-from relion_attn_picker.training.crops import LabelledSource, describe_source, write_crops
+from relion_attn_picker.training.claim import describe_run, find_precision
+from relion_attn_picker.training.crops import (
+    LabelledSource,
+    are_same_sources,
+    describe_source,
+    require_labels,
+    write_crops,
+)
 from relion_attn_picker.training.distributed import World, agree, current_world, join_world, require_own_gpus
 from relion_attn_picker.training.fit import Progress, check_beginning, fit
 from relion_attn_picker.training.keeper import read_curves
-from relion_attn_picker.training.mixture import Mixture
+from relion_attn_picker.training.mixture import Mixture, require_enough
 from relion_attn_picker.training.starting import StartingWeights
-from relion_attn_picker.training.validation import prepare_validation_set
+from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set
 from relion_attn_picker.training_options import CropOptions
 
 log = logging.getLogger(__name__)
@@ -69,7 +75,10 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
         watched = held_out if world.is_first else []
         validation_sets = [prepare_validation_set(each, diameter_px, normalization) for each in watched]
         check_beginning(folder, validation_sets, request.train, start, request.crops, normalization)
-        crops = _make_or_open_crops(folder / "crops.h5", trained_on, request.crops, normalization, world)
+        crops_path = folder / "crops.h5"
+        if trained_on and world.is_first and not crops_path.exists():
+            _check_before_cutting(folder, request, trained_on, start, validation_sets, normalization)
+        crops = _make_or_open_crops(crops_path, trained_on, request.crops, normalization, world)
         mixture = Mixture(crops, request.fields, request.crops, normalization)
         best = fit(
             folder,
@@ -89,6 +98,33 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
     return best
 
 
+def _check_before_cutting(
+    folder: Path,
+    request: TrainingRequest,
+    trained_on: Sequence[LabelledSource],
+    start: StartingWeights | None,
+    validation_sets: Sequence[ValidationSet],
+    normalization: Normalization,
+) -> None:
+    """Refuse what ``fit`` would refuse once all crops are cut: they would be in the way of another attempt.
+
+    Raises
+    ------
+    InputError
+        If crops or labels do not fill a batch, a source has no label, or the folder holds another training.
+    """
+    counts = [source.n_labels for source in trained_on]
+    for source, count in zip(trained_on, counts, strict=True):
+        require_labels(source, count)
+    if request.fields is None:
+        n_labels = None if None in counts else sum(count or 0 for count in counts)
+        require_enough(request.crops.crops_per_source * len(trained_on), n_labels, request.train.batch_size)
+    sources = [describe_source(each) for each in trained_on]
+    sources += [] if request.fields is None else [describe_source(request.fields)]
+    claim = describe_run(request.train, start, validation_sets, request.crops, normalization, sources)
+    find_precision(folder, claim, request.inference.precision)
+
+
 def _make_or_open_crops(
     path: Path, sources: Sequence[LabelledSource], options: CropOptions, normalization: Normalization, world: World
 ) -> CropFile | None:
@@ -104,16 +140,9 @@ def _make_or_open_crops(
     present = crops.attributes
     if present.get("options") != asdict(options) or present.get("normalization") != asdict(normalization):
         raise InputError(f"{path} was made with other options: give another folder, or the same options to resume.")
-    known, given = present["sources"], [describe_source(each) for each in sources]
-    if len(known) != len(given) or not all(map(is_same_source, known, given)):
+    if not are_same_sources(present["sources"], [describe_source(each) for each in sources]):
         raise InputError(
             f"{path} was made from other data, or from labels that have changed since: give another folder, or the "
             "same data to resume."
         )
     return crops
-
-
-def is_same_source(known: dict[str, Any], given: dict[str, Any]) -> bool:
-    """Tell whether two descriptions are of the same source; crops of earlier versions tell less of theirs."""
-    names = ["name", "description", "weight", *({"label_digest", "pixel_sizes"} & known.keys())]
-    return all(known[name] == given.get(name) for name in names)

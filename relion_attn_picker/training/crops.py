@@ -77,6 +77,11 @@ class LabelledSource:
     label_margin: float = 0.0
     files: Sequence[ImageFile] = ()
 
+    @property
+    def n_labels(self) -> int | None:
+        """Labels of its files; ``None`` where only cutting crops tells how many there are."""
+        return sum(each.n_labels for each in self.files) if self.files else None
+
     def part(self, kept: slice, description: str) -> LabelledSource:
         """Return the source with only some of its micrographs, described anew."""
         return replace(self, micrographs=self.micrographs[kept], files=self.files[kept], description=description)
@@ -115,16 +120,11 @@ def write_crops(
     parts = CropParts(path, recipe)
     names = []
     for number, source in enumerate(sources):
-        own, n_labels = _cut_source(source, number, parts, options, normalization)
-        if source.files:
-            n_labels = sum(each.n_labels for each in source.files)
+        own, n_seen = _cut_source(source, number, parts, options, normalization)
+        n_labels = n_seen if source.n_labels is None else source.n_labels
         if n_labels == 0:
             parts.remove()
-            raise InputError(
-                f"None of the {len(source.micrographs)} simulated fields shows a particle: simulate more of them."
-                if source.is_simulated
-                else f"{source.name} has no labelled particle: give coordinates that belong to its micrographs."
-            )
+        require_labels(source, n_labels)
         recipe["sources"][number]["labels"] = n_labels
         log.info("%s: %d crops from %d labelled particles", source.name, options.crops_per_source, n_labels)
         names += own
@@ -132,6 +132,22 @@ def write_crops(
         for name in names:
             writer.append(parts.read(name)[0])
     parts.remove()
+
+
+def require_labels(source: LabelledSource, n_labels: int | None) -> None:
+    """Refuse a source without any labelled particle; ``None``: their number is not known yet.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    if n_labels == 0:
+        raise InputError(
+            f"None of the {len(source.micrographs)} simulated fields shows a particle: simulate more of them."
+            if source.is_simulated
+            else f"{source.name} has no labelled particle: give coordinates that belong to its micrographs."
+        )
 
 
 def describe_source(source: LabelledSource | FieldSource) -> dict[str, Any]:
@@ -142,6 +158,18 @@ def describe_source(source: LabelledSource | FieldSource) -> dict[str, Any]:
         told |= {"label_margin": source.label_margin} if source.label_margin else {}
         told |= {"pixel_sizes": sorted({each.pixel_size for each in source.files})} if source.files else {}
     return told
+
+
+def are_same_sources(known: Sequence[dict[str, Any]], given: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether two lists describe the same sources: they agree in all that both tell.
+
+    Those of an earlier version, and of sources of which no crop is cut yet, tell less.
+    """
+    return len(known) == len(given) and all(map(_is_same_source, known, given))
+
+
+def _is_same_source(known: dict[str, Any], given: dict[str, Any]) -> bool:
+    return all(known[name] == given[name] for name in known.keys() & given.keys())
 
 
 def digest_labels(names: Sequence[str], *points: Sequence[FloatArray]) -> str:

@@ -8,25 +8,21 @@ of the same training differ in the last digits, and more as they go on.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from relion_attn_picker import __version__
 from relion_attn_picker.errors import DeviceError, InputError, JobAborted
-from relion_attn_picker.inference.devices import choose_device, choose_precision, device_name, tell_device
-from relion_attn_picker.io.output_folder import make_folder
+from relion_attn_picker.inference.devices import choose_device, device_name, tell_device
 from relion_attn_picker.model_spec import BEST_NAME, Normalization
 from relion_attn_picker.options import InferenceOptions
-from relion_attn_picker.replacing import replace_file
 from relion_attn_picker.training.batches import Batch, BatchMaker
+from relion_attn_picker.training.claim import OPTIONS_NAME, claim_folder, describe_run
 from relion_attn_picker.training.distributed import (
     World,
     agree,
@@ -36,7 +32,7 @@ from relion_attn_picker.training.distributed import (
     require_own_gpus,
     whole_batch,
 )
-from relion_attn_picker.training.keeper import LAST_NAME, Keeper, count_validation
+from relion_attn_picker.training.keeper import LAST_NAME, Keeper
 from relion_attn_picker.training.loader import choose_workers, iterate_batches
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
@@ -46,8 +42,6 @@ from relion_attn_picker.training.validation import ValidationScores, ValidationS
 from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
 
 log = logging.getLogger(__name__)
-
-OPTIONS_NAME = "options.json"
 
 GRADIENT_NORM = 1.0
 """Gradients are scaled down to this norm: one odd batch must not undo the training."""
@@ -118,8 +112,12 @@ def fit(
     torch.set_num_threads(inference.threads)
     device = device_of(inference.gpu, world)
     with join_world(world):
-        claim = _describe_run(mixture, validation_sets, options, start)
-        precision = agree(_claim_folder(folder, claim, inference.precision, device, world), world)
+        precision = inference.precision
+        if world.is_first:
+            crops, sources = mixture.options, mixture.sources
+            claim = describe_run(options, start, validation_sets, crops, mixture.normalization, sources)
+            precision = claim_folder(folder, claim, precision, device)
+        precision = agree(precision, world)
         inference = replace(inference, gpu=device_name(device), precision=precision)
         state = start_or_resume(folder, options, start, device)
         keeper = Keeper(folder, mixture, validation_sets, options, start, inference, keeps_start=keeps_start)
@@ -336,63 +334,3 @@ def device_of(gpu: str, world: World) -> torch.device:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
-
-
-def _describe_run(
-    mixture: Mixture, validation_sets: Sequence[ValidationSet], options: TrainOptions, start: StartingWeights | None
-) -> dict[str, Any]:
-    """Return what must be the same for all pieces of a run."""
-    return {
-        "train": asdict(options),
-        "data": {
-            "crops": asdict(mixture.options),
-            "normalization": asdict(mixture.normalization),
-            "sources": mixture.sources,
-        },
-        "start_from": None if start is None else start.describe(),
-        "validation": [{"name": each.name, **count_validation(each)} for each in validation_sets],
-    }
-
-
-def _claim_folder(folder: Path, claim: Mapping[str, Any], precision: str, device: torch.device, world: World) -> str:
-    """Write the run's options, or refuse a folder whose options differ; return the precision to compute in.
-
-    What ``auto`` came to when the run began holds to its end, so that the pieces of a run fit together.
-    """
-    if not world.is_first:
-        return precision
-    record = json.loads(json.dumps(claim))
-    path = folder / OPTIONS_NAME
-    if path.exists():
-        present = _read_options(path)
-        present.setdefault("validation", record["validation"])  # earlier versions did not tell it
-        same = all(present.get(name) == value for name, value in record.items())
-        if not same or precision not in ("auto", present["precision"]):
-            raise InputError(
-                f"{folder} holds a training with other options, crops or validation (see {path.name}): "
-                "give another folder, or the same options to resume."
-            )
-        return str(present["precision"])
-    precision = choose_precision(precision, device)
-    make_folder(folder)
-    record |= {"version": __version__, "precision": precision}
-    replace_file(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
-    return precision
-
-
-def _read_options(path: Path) -> dict[str, Any]:
-    """Return what ``_claim_folder`` wrote.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged.
-    """
-    try:
-        present = dict(json.loads(path.read_text(encoding="utf-8")))
-        str(present["precision"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{path} is damaged ({error!r}): put it back, or remove the folder to start afresh."
-        ) from error
-    return present

@@ -66,19 +66,26 @@ class Mixture:
         InputError
             If there are fewer crops or fewer labelled particles than a batch has crops.
         """
-        if self.crops is None or self.fields is not None:
-            return
-        remedies = {
-            "crops": "cut more crops (--crops_per_source, --shorten)",
-            "labelled particles": "label or simulate more",
-        }
-        counts = {"crops": len(self.crops), "labelled particles": sum(each["labels"] for each in self.sources)}
-        for what, count in counts.items():
-            if count < batch_size:
-                raise InputError(
-                    f"There are {count} {what} for batches of {batch_size}: {remedies[what]} or give a smaller "
-                    "--batch_size."
-                )
+        if self.crops is not None and self.fields is None:
+            require_enough(len(self.crops), sum(each["labels"] for each in self.sources), batch_size)
+
+
+def require_enough(n_crops: int, n_labels: int | None, batch_size: int) -> None:
+    """Refuse batches that are larger than all crops of a file, or all labelled particles where their number is known.
+
+    Raises
+    ------
+    InputError
+        If they are.
+    """
+    for what, count, remedy in (
+        ("crops", n_crops, "cut more crops (--crops_per_source, --shorten)"),
+        ("labelled particles", n_labels, "label or simulate more"),
+    ):
+        if count is not None and count < batch_size:
+            raise InputError(
+                f"There are {count} {what} for batches of {batch_size}: {remedy} or give a smaller --batch_size."
+            )
 
 
 class Schedule:

@@ -18,11 +18,10 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.mrc import read_image, write_image
 from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, read_labels, split_source
-from relion_attn_picker.jobs.training_job import is_same_source
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.micrographs import write_micrographs
-from relion_attn_picker.training.crops import describe_source
+from relion_attn_picker.training.crops import are_same_sources, describe_source
 from tests.jobs.training.conftest import OPTICS, SMALL, train
 
 
@@ -51,8 +50,9 @@ def test_crops_of_an_earlier_version_know_no_digest_of_labels(project: Path, tmp
     )
     source = describe_source(read_labelled_source(data))
     earlier = {name: value for name, value in source.items() if name != "label_digest"}
-    assert is_same_source(earlier, source)
-    assert not is_same_source(source | {"label_digest": "other"}, source)
+    assert are_same_sources([earlier], [source])
+    assert not are_same_sources([source | {"label_digest": "other"}], [source])
+    assert not are_same_sources([source, source], [source])
 
 
 def test_nothing_labelled_to_hold_out() -> None:

@@ -61,6 +61,35 @@ def test_other_crop_options_are_refused(project: Path, tmp_path: Path, capsys: p
     assert "crops.h5 was made with other options" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--crops_per_source 300 --batch_size 200", r"There are \d+ labelled particles for batches of 200: label or"),
+        ("--batch_size 7", r"There are 6 crops for batches of 7: cut more crops"),
+    ],
+)
+def test_less_than_a_batch_is_told_before_crops_are_cut(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, sentence: str
+) -> None:
+    assert train(project, tmp_path / "run", *options.split()) == 1
+    assert re.search(sentence, capsys.readouterr().err)
+    assert not list((tmp_path / "run").glob("crops.h5*"))  # they would refuse the remedy
+
+
+@pytest.mark.parametrize("options", ["--seed 9", "--learning_rate 1e-4", "--simulated 4"])
+def test_another_training_is_refused_before_crops_are_cut(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str
+) -> None:
+    assert train(project, tmp_path / "run") == 0
+    best = (tmp_path / "run/best.safetensors").read_bytes()
+    (tmp_path / "run/crops.h5").unlink()
+    assert train(project, tmp_path / "run", *options.split()) == 1
+    assert "holds a training with other options, crops or validation" in capsys.readouterr().err
+    assert not list((tmp_path / "run").glob("crops.h5*"))
+    assert train(project, tmp_path / "run") == 0
+    assert (tmp_path / "run/best.safetensors").read_bytes() == best
+
+
 def test_sets_of_one_name_keep_their_own_figures(project: Path, tmp_path: Path) -> None:
     """RELION calls folders jobNNN in every project."""
     for name in "AB":
