@@ -1,7 +1,8 @@
 """HDF5 files: training crops with their points, and probability maps.
 
 Crops are stored at the network's scale and standardised, with the points as coordinates: targets and weights are
-drawn when a batch is made, so that one file serves every kind of target.
+drawn when a batch is made, so that one file serves every kind of target. Crops and points have checksums, but for files
+of earlier versions, so that spoilt numbers are not trained on.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class CropWriter:
                 dtype="f2",
                 compression="lzf",
                 shuffle=True,
+                fletcher32=True,
             )
             self._ending = stack.pop_all()
         self._ending.push(self._write_points)
@@ -90,8 +92,8 @@ class CropWriter:
         for name, arrays in self._points.items():
             offsets = np.cumsum([0, *map(len, arrays)])
             flat = np.concatenate(arrays) if arrays else np.zeros((0, 2), dtype=np.float32)
-            self._file.create_dataset(name, data=flat.astype(np.float32))
-            self._file.create_dataset(f"{name}_offset", data=offsets)
+            self._file.create_dataset(name, data=flat.astype(np.float32), fletcher32=True)
+            self._file.create_dataset(f"{name}_offset", data=offsets, fletcher32=True)
 
 
 class CropFile:
@@ -122,8 +124,10 @@ class CropFile:
             self._images = self._file["image"]
             self._yx, self._yx_offset = self._read_points("yx")
             self._ignored_yx, self._ignored_offset = self._read_points("ignored_yx")
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{path} is not a complete crop file ({error}): remove it and make it again.") from error
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is not a complete crop file ({error}): remove it, so that the crops are cut anew."
+            ) from error
         if version != CROP_FILE_VERSION:
             raise InputError(f"{path} has crop file version {version}, expected {CROP_FILE_VERSION}: make it again.")
         if not len(self._images) or len(self._images) != len(self._yx_offset) - 1:
@@ -145,13 +149,23 @@ class CropFile:
         return int(self._images.shape[1])
 
     def read(self, index: int) -> Crop:
-        """Return one crop."""
+        """Return one crop.
+
+        Raises
+        ------
+        InputError
+            If it is damaged.
+        """
         if self._process != os.getpid():
             self._open()
         own, ignored = self._yx_offset[index : index + 2], self._ignored_offset[index : index + 2]
-        return Crop(
-            self._images[index].astype(np.float32), self._yx[own[0] : own[1]], self._ignored_yx[ignored[0] : ignored[1]]
-        )
+        try:
+            image = self._images[index].astype(np.float32)
+        except OSError as error:
+            raise InputError(
+                f"{self.path} is damaged at crop {index + 1} ({error}): remove it, so that the crops are cut anew."
+            ) from error
+        return Crop(image, self._yx[own[0] : own[1]], self._ignored_yx[ignored[0] : ignored[1]])
 
     def close(self) -> None:
         """Close the file."""

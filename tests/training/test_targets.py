@@ -208,15 +208,6 @@ def test_crop_file_that_cannot_be_completed_leaves_nothing(tmp_path: Path, monke
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("size", [0, 100, 2000])
-def test_crop_file_cut_short(size: int, source: LabelledSource, tmp_path: Path) -> None:
-    path = tmp_path / "crops.h5"
-    write_crops(path, [source], SMALL_CROPS, Normalization())
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(InputError, match=r"crops\.h5 is not a complete crop file"):
-        CropFile(path)
-
-
 def test_batches_depend_on_seed_and_step_alone(source: LabelledSource, tmp_path: Path) -> None:
     write_crops(tmp_path / "crops.h5", [source], SMALL_CROPS, Normalization())
     options = TrainOptions(batch_size=5, input_size=48, seed=9)

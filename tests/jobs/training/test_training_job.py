@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -88,6 +90,45 @@ def test_another_training_is_refused_before_crops_are_cut(
     assert not list((tmp_path / "run").glob("crops.h5*"))
     assert train(project, tmp_path / "run") == 0
     assert (tmp_path / "run/best.safetensors").read_bytes() == best
+
+
+def spoil_first_crop(path: Path) -> bytes:
+    with h5py.File(path, "r") as file:
+        offset = file["image"].id.get_chunk_info(0).byte_offset
+    content = path.read_bytes()
+    return content[:offset] + bytes(100) + content[offset + 100 :]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "workers", "sentence"),
+    [
+        (spoil_first_crop, "0", r"crops\.h5 is damaged at crop 1 \(.*\): remove it, so that the crops are cut anew\.$"),
+        (spoil_first_crop, "1", r"crops\.h5 is damaged at crop 1 \(.*\): remove it, so that the crops are cut anew\.$"),
+        (lambda path: path.read_bytes()[:-1], "0", r"crops\.h5 is not a complete crop file \(.*\): remove it, so that"),
+        (lambda path: b"", "0", r"crops\.h5 is not a complete crop file \(.*\): remove it, so that"),
+    ],
+    ids=["spoilt", "spoilt, read by a worker", "cut short", "empty"],
+)
+def test_spoilt_crop_file(
+    project: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Path], bytes],
+    workers: str,
+    sentence: str,
+) -> None:
+    assert train(project, tmp_path / "run") == 0
+    best, crops = ((tmp_path / "run" / name).read_bytes() for name in ("best.safetensors", "crops.h5"))
+    (tmp_path / "next").mkdir()
+    (tmp_path / "next/crops.h5").write_bytes(spoil(tmp_path / "run/crops.h5"))
+    assert train(project, tmp_path / "next", "--workers", workers) == 1
+    error = capsys.readouterr().err
+    assert re.search(sentence, error.strip())
+    assert "Traceback" not in error
+    (tmp_path / "next/crops.h5").unlink()
+    assert train(project, tmp_path / "next") == 0
+    assert (tmp_path / "next/crops.h5").read_bytes() == crops
+    assert (tmp_path / "next/best.safetensors").read_bytes() == best
 
 
 def test_sets_of_one_name_keep_their_own_figures(project: Path, tmp_path: Path) -> None:
