@@ -58,7 +58,7 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
     ------
     InputError
         If the data cannot be used, nothing or what is trained on is left for validation, or the folder is another
-        training's or process's.
+        training's or process's or has lost its state.
     DeviceError
         If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """

@@ -100,7 +100,8 @@ def fit(
     Raises
     ------
     InputError
-        If the folder is another run's, crops or labels do not fill a batch, or options contradict the starting weights.
+        If the folder is another run's or has lost its state, crops or labels do not fill a batch, or options contradict
+        the starting weights.
     DeviceError
         If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """
@@ -123,6 +124,8 @@ def fit(
         keeper = Keeper(folder, mixture, validation_sets, options, start, inference, keeps_start=keeps_start)
         if world.is_first:
             keeper.go_on(state)
+            if not (folder / STATE_NAME).exists():  # before any weights: without a state they would be refused
+                state.save(folder)
         trainer = Trainer(state, options, device, precision, world)
         saver = Saver(folder, run.save_every)
         if start is not None and not state.rows:
@@ -174,8 +177,8 @@ def check_beginning(
     Raises
     ------
     InputError
-        If the folder holds weights that no training left there, options contradict the starting weights, there is
-        nothing to validate with, or two sets have one name.
+        If the folder holds weights that no training left there or whose training has lost its state, options contradict
+        the starting weights, there is nothing to validate with, or two sets have one name.
     """
     if not (folder / OPTIONS_NAME).exists():
         for name in (BEST_NAME, LAST_NAME, STATE_NAME):
@@ -184,6 +187,11 @@ def check_beginning(
                     f"{folder} holds {name}, but no {OPTIONS_NAME} of a training that would have left it: "
                     "give another folder, so that nothing is overwritten."
                 )
+    elif (folder / BEST_NAME).exists() and not (folder / STATE_NAME).exists():
+        raise InputError(
+            f"{folder} holds {BEST_NAME} of a training that cannot go on, for its {STATE_NAME} is gone: put it back, "
+            "or give another folder, so that the weights are kept."
+        )
     if start is not None:
         start.require_fit(options, crops.particle_diameter_px, normalization)
     names = [each.name for each in validation_sets]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from relion_attn_picker.errors import CheckpointError, DeviceError, InputError
-from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
+from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions
@@ -129,6 +129,7 @@ def test_weights_of_unknown_origin_are_not_overwritten(
         ("best.safetensors", b"cut", r"best\.safetensors, which the training had left by step 6, is gone or damaged"),
         ("options.json", b'{"train": ', r"options\.json is damaged .* remove the folder to start afresh"),
         ("options.json", b"[]", r"options\.json is damaged .* remove the folder to start afresh"),
+        ("state.pt", None, r"holds best\.safetensors of .* cannot go on, for its state\.pt is gone: put it back"),
         ("state.pt", b"cut", r"state\.pt is not a readable training state .* remove the folder to start afresh"),
         ("state.pt", {"step": 6}, r"state\.pt is no state of this training .* remove the folder to start afresh"),
     ],
@@ -147,6 +148,29 @@ def test_damaged_files_of_a_training(
     with pytest.raises((InputError, CheckpointError), match=sentence):
         fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
     assert {each.name: each.read_bytes() for each in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_killed_before_the_state_of_the_first_weights_is_saved(
+    step: int, crops: Mixture, sets: list[ValidationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights of a validation are written before its state; with starting weights they are there at step 0."""
+    start = None if step else fit(tmp_path / "first", crops, sets, OPTIONS, CPU)
+    options = replace(OPTIONS, seed=4)
+    whole = fit(tmp_path / "whole", crops, sets, options, CPU, start_from=start)
+
+    def write_and_die(path: Path, *arguments: Any) -> None:
+        write_checkpoint(path, *arguments)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("relion_attn_picker.training.keeper.write_checkpoint", write_and_die)
+        with pytest.raises(KilledError):
+            fit(tmp_path / "cut", crops, sets, options, CPU, start_from=start)
+    assert (tmp_path / "cut/best.safetensors").exists()
+    resumed = fit(tmp_path / "cut", crops, sets, options, CPU, start_from=start)
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert (tmp_path / "cut/curves.csv").read_text() == (tmp_path / "whole/curves.csv").read_text()
 
 
 def test_lost_curves_are_written_again(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
