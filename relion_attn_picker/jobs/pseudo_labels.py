@@ -28,6 +28,7 @@ from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.job_settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.picking_job import FAILED_FILE, PickJob, share_threads
+from relion_attn_picker.jobs.round_files import read_record
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.picks import FloatArray, is_junk
@@ -160,10 +161,10 @@ def make_pseudo_labels(
     Raises
     ------
     InputError
-        If no micrograph could be picked.
+        If no micrograph could be picked, or the summary of a complete folder is damaged.
     """
     if (folder / SUMMARY_NAME).exists():
-        return PseudoLabelSummary(**json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8")))
+        return read_record(folder / SUMMARY_NAME, PseudoLabelSummary, "remove it: the pseudo-labels are made anew")
     drawn = set(np.linspace(0, len(pool.micrographs) - 1, pictures).round().astype(int).tolist())
     scores: list[FloatArray] = []
     failures: dict[str, str] = {}

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.predictor import load_predictor
@@ -32,6 +33,7 @@ from relion_attn_picker.jobs.pseudo_labels import (
     make_pseudo_labels,
     open_pseudo_labels,
 )
+from relion_attn_picker.jobs.round_files import read_record, require_weights
 from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, check_teacher, claim_folder, open_pools
 from relion_attn_picker.jobs.training_job import run_training
 from relion_attn_picker.model_spec import BEST_NAME, Normalization
@@ -46,6 +48,8 @@ log = logging.getLogger(__name__)
 
 RECORD_NAME = "round.json"
 LOG_NAME = "log.txt"
+
+REPEAT: Final = "remove the folders of this round and of all later ones, which are then run again"
 
 StartReport = Callable[[], Callable[[Progress], None]]
 """Called at the beginning of each training; what it returns is called after every step."""
@@ -79,8 +83,8 @@ def run_self_training(
     ------
     InputError
         If the data cannot be used, unlabelled micrographs are labelled ones, no micrograph is held out, the teacher
-        cannot be used with these options, the folder belongs to another experiment, or another process is at work in
-        it.
+        cannot be used with these options, the folder belongs to another experiment, files of its rounds are damaged or
+        gone, or another process is at work in it.
     """
     experiment = _prepare(folder, request, start_report)
     with hold_folder(folder):
@@ -148,7 +152,7 @@ def _read_finished_rounds(experiment: _Experiment) -> list[RoundRecord]:
         path = experiment.folder_of(len(records)) / RECORD_NAME
         if not path.exists():
             break
-        records.append(RoundRecord(**json.loads(path.read_text(encoding="utf-8"))))
+        records.append(read_record(path, RoundRecord, REPEAT))
     return records
 
 
@@ -260,7 +264,9 @@ def train_student(
 
 def _publish(experiment: _Experiment, records: Sequence[RoundRecord]) -> None:
     """Bring the experiment's table, picture and best checkpoint up to date."""
-    copy_file(experiment.folder_of(_last_kept(records).iteration) / BEST_NAME, experiment.folder / BEST_NAME)
+    best = experiment.folder_of(_last_kept(records).iteration) / BEST_NAME
+    require_weights(best, REPEAT)
+    copy_file(best, experiment.folder / BEST_NAME)
     write_rounds(experiment.folder, records)
 
 

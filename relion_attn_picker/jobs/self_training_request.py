@@ -19,6 +19,7 @@ from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.labelled_data import TrainingData
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.pseudo_labels import UnlabelledPool, open_pool, refuse_labelled_micrographs
+from relion_attn_picker.jobs.round_files import read_record
 from relion_attn_picker.jobs.training_request import TrainingRequest
 from relion_attn_picker.model_spec import BEST_NAME, ModelSpec, Normalization
 from relion_attn_picker.relion.coordinates import open_coordinates
@@ -120,8 +121,8 @@ def claim_folder(folder: Path, request: SelfTrainingRequest, label_digests: Sequ
     Raises
     ------
     InputError
-        If it holds another one, or a training; more rounds of the same one are no difference, nor are device and
-        threads.
+        If it holds another one, or a training, or its file is damaged; more rounds of the same one are no difference,
+        nor are device and threads.
     """
     fields = request.training.fields
     record = {
@@ -145,7 +146,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest, label_digests: Sequ
         make_folder(folder)
         replace_file(path, json.dumps({"version": __version__, **record}, indent=1, default=str) + "\n")
         return
-    present = {LABELS: list(label_digests), **json.loads(path.read_text(encoding="utf-8"))}
+    present = {LABELS: list(label_digests), **read_record(path, dict, "remove the folder to start afresh")}
     for name, value in json.loads(json.dumps(record, default=str)).items():
         if present.get(name) != value:
             raise InputError(

@@ -200,6 +200,15 @@ def test_a_complete_folder_is_not_picked_again(pool: UnlabelledPool, folder: Pat
     assert spots.n_predicted == 2
 
 
+def test_damaged_summary(pool: UnlabelledPool, folder: Path) -> None:
+    summary = make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0)
+    (folder / "summary.json").write_text('{"n_micro')
+    with pytest.raises(InputError, match=r"summary\.json is damaged \(.*\): put it back, or remove it: the"):
+        make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0)
+    (folder / "summary.json").unlink()
+    assert make_pseudo_labels(folder, pool, teach(), THRESHOLDS, pictures=0) == summary
+
+
 def test_an_interrupted_folder_goes_on_where_it_stopped(
     pool: UnlabelledPool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
-from relion_attn_picker.jobs.labelled_data import TrainingData
+from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source
 from relion_attn_picker.jobs.self_training_job import run_self_training
 from relion_attn_picker.jobs.self_training_request import CLAIM_NAME, SelfTrainingRequest, UnlabelledData, claim_folder
 from relion_attn_picker.jobs.training_request import TrainingRequest
@@ -252,6 +253,36 @@ def test_finished_rounds_are_not_done_again_and_more_may_be_asked_for(
     assert shown == [3]
     assert records[:2] == first
     assert results(tmp_path / FIRST) == before
+
+
+@pytest.mark.parametrize("content", [b"", b'{"version": ', b"[]", b"\xff"])
+@pytest.mark.parametrize("name", [CLAIM_NAME, f"{FIRST}/round.json"])
+def test_damaged_record(name: str, content: bytes, request_: SelfTrainingRequest, tmp_path: Path) -> None:
+    (tmp_path / "iteration_0_supervised").mkdir()
+    (tmp_path / FIRST).mkdir()
+    if name != CLAIM_NAME:
+        claim_folder(tmp_path, request_, [read_labelled_source(request_.training.data[0]).label_digest])
+        teacher = RoundRecord(iteration=0, teacher=None, kept=True, remark="")
+        (tmp_path / "iteration_0_supervised/round.json").write_text(json.dumps(asdict(teacher)))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{Path(name).name} is damaged \(.*\): put it back, or remove the folder"):
+        run_self_training(tmp_path, request_)
+
+
+def test_weights_of_a_round_that_are_gone(request_: SelfTrainingRequest, tmp_path: Path) -> None:
+    first = run_self_training(tmp_path, with_options(request_, rounds=1))
+    best = (tmp_path / "best.safetensors").read_bytes()
+    (tmp_path / FIRST / "best.safetensors").write_bytes(b"cut")
+    sentence = r"best\.safetensors, which its round had left, is gone or damaged .* Put it back, or remove"
+    with pytest.raises(InputError, match=sentence):
+        run_self_training(tmp_path, request_)
+    (tmp_path / FIRST / "best.safetensors").unlink()
+    with pytest.raises(InputError, match=sentence):
+        run_self_training(tmp_path, request_)
+    assert (tmp_path / "best.safetensors").read_bytes() == best
+    shutil.rmtree(tmp_path / FIRST)  # as it says
+    assert run_self_training(tmp_path, with_options(request_, rounds=1)) == first
+    assert (tmp_path / "best.safetensors").read_bytes() == best
 
 
 def take_more_steps(request: SelfTrainingRequest) -> SelfTrainingRequest:
