@@ -24,6 +24,7 @@ from relion_attn_picker.options import SimulationOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.micrographs import write_micrographs
+from relion_attn_picker.simulation.conditions import Conditions
 from relion_attn_picker.simulation.micrograph import SimulatedMicrograph, simulate_micrograph
 from relion_attn_picker.simulation.particles import BeadParticle
 from relion_attn_picker.simulation.project_folder import (
@@ -40,6 +41,11 @@ JUNK_PIXELS = 16
 
 MIN_DIAMETER_PIXELS = 4
 """A particle with fewer pixels across is a dot."""
+
+INT16 = np.iinfo(np.int16)
+
+MOST_CLIPPED = 0.001
+"""Share of the pixels that may count more than int16 holds, as hot ones do."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,11 @@ def write_project(
     Raises
     ------
     InputError
-        If the particle does not fit into the field or the pixels, or the folder holds a project already, or an
-        unfinished one of other options, or another process is at work in it.
+        If the particle does not fit into the field or the pixels, or counts into the type of the pixels, or the folder
+        holds a project already, or an unfinished one of other options, or another process is at work in it.
     """
     _check_size(particle, options)
+    _check_counts(options)
     with hold_folder(folder):
         _write_into(folder, particle, options, _describe(particle, options, source, device), report, device)
 
@@ -163,6 +170,26 @@ def _check_size(particle: BeadParticle, options: SimulationOptions) -> None:
         )
 
 
+def _check_counts(options: SimulationOptions) -> None:
+    """Refuse whole counts where a pixel without a specimen counts more electrons than int16 holds."""
+    if options.pixel_type != "int16":
+        return
+    for number in range(1, options.count + 1):
+        conditions, _ = _draw_conditions(options, number)
+        electrons = conditions.dose * conditions.efficiency * options.pixel_size**2
+        if electrons > INT16.max:
+            raise InputError(
+                f"A pixel of {options.pixel_size:g} Å counts {electrons:.0f} electrons at {conditions.dose:.0f} e/Å², "
+                f"and int16 holds {INT16.max}: give --pixel_type float32, a smaller pixel size or a lower dose."
+            )
+
+
+def _draw_conditions(options: SimulationOptions, number: int) -> tuple[Conditions, np.random.Generator]:
+    """Return the conditions of a micrograph, and what draws everything else of it."""
+    rng = np.random.default_rng([options.seed, number])
+    return draw_session_conditions(options, number, rng), rng
+
+
 def _describe(particle: BeadParticle, options: SimulationOptions, source: str, device: str) -> dict[str, Any]:
     """Return what ``simulation.json`` holds, as JSON gives it back."""
     described = {
@@ -191,8 +218,7 @@ def _write_micrograph(
     folder: Path, files: _Files, particle: BeadParticle, options: SimulationOptions, number: int, device: str
 ) -> dict[str, Any]:
     """Simulate and write one micrograph; return its record."""
-    rng = np.random.default_rng([options.seed, number])
-    conditions = draw_session_conditions(options, number, rng)
+    conditions, rng = _draw_conditions(options, number)
     simulated = simulate_micrograph(particle, options.shape, options.pixel_size, conditions, rng, device)
     write_image(folder / files.micrograph, CONVERT[options.pixel_type](simulated.image), options.pixel_size)
     write_truth(folder / files.truth, simulated.yx)
@@ -225,9 +251,22 @@ def _keep(image: FloatArray) -> FloatArray:
 
 
 def round_counts(image: FloatArray) -> NDArray[np.int16]:
-    """Return whole counts within the range of int16."""
-    limits = np.iinfo(np.int16)
-    return np.clip(np.rint(image), limits.min, limits.max).astype(np.int16)
+    """Return whole counts; a few hot pixels end at the limit of int16.
+
+    Raises
+    ------
+    InputError
+        If more than a few do.
+    """
+    counts = np.rint(image)
+    within = np.clip(counts, INT16.min, INT16.max)
+    clipped = float(np.mean(counts != within))
+    if clipped > MOST_CLIPPED:
+        raise InputError(
+            f"{clipped:.1%} of the pixels of a micrograph do not fit into int16, which holds {INT16.max} electrons: "
+            "give --pixel_type float32, a smaller pixel size or a lower dose, and another folder."
+        )
+    return within.astype(np.int16)
 
 
 CONVERT: dict[str, Callable[[FloatArray], NDArray[Any]]] = {"float32": _keep, "int16": round_counts}

@@ -110,7 +110,32 @@ def test_whole_counts(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.rint(real), whole)
     assert paths[1].stat().st_size == 1024 + 2 * 200 * 240
     assert read_header(paths[1]).pixel_size == pytest.approx(4.0)
-    np.testing.assert_array_equal(round_counts(np.array([[-1e6, 2.6, 1e6]], np.float32)), [[-32768, 3, 32767]])
+
+
+def test_hot_pixels_end_where_int16_does() -> None:
+    image = np.full((100, 100), 2.6, np.float32)
+    image[3, 4], image[5, 6] = 1e6, -1e6
+    counts = round_counts(image)
+    assert (counts[3, 4], counts[5, 6]) == (32767, -32768)
+    assert np.count_nonzero(counts == 3) == image.size - 2
+
+
+def test_counts_that_do_not_fit_into_int16() -> None:
+    image = np.full((100, 100), 4e4, np.float32)
+    image[:98] = 100
+    with pytest.raises(
+        InputError, match=r"2\.0% of the pixels of a micrograph do not fit into int16.*give --pixel_type"
+    ):
+        round_counts(image)
+
+
+@pytest.mark.parametrize("options", [{"pixel_size": 20.0, "dose": 300.0}, {"pixel_size": 11.0, "dose": 500.0}])
+def test_coarse_pixels_that_count_more_than_int16_holds(tmp_path: Path, options: dict[str, Any]) -> None:
+    """All of them ended at the limit: the micrographs were constant, and taken for a success."""
+    coarse = replace(SMALL, pixel_type="int16", **options)
+    with pytest.raises(InputError, match=r"A pixel of \d+ Å counts \d+ electrons at \d+ e/Å², and int16 holds 32767"):
+        write_project(tmp_path / "p", ball(), coarse)
+    assert not (tmp_path / "p").exists()
 
 
 @pytest.mark.parametrize(
