@@ -155,6 +155,8 @@ def read_request(given: dict[str, Any]) -> TrainingRequest:
     for name in ("simulated", "validate_simulated"):
         if (given[name] or 0) < 0:
             raise InputError(f"--{name} is {given[name]}: expected 0 micrographs or more.")
+    if share is not None and not 0 <= share <= 1:
+        raise InputError(f"--on_the_fly is {share:g}: expected 0 to 1, the share of the crops that are simulated anew.")
     other_weights = sum(each.weight for each in sets) + (1.0 if count else 0.0)
     share = (0.0 if other_weights else 1.0) if share is None else share
     n_validation = (0 if sets else VALIDATION_FIELDS) if n_validation is None else n_validation

@@ -200,6 +200,8 @@ def test_training_on_simulation_alone(tmp_path: Path) -> None:
     [
         ("--simulated -2", "--simulated is -2: expected 0 micrographs or more."),
         ("--simulated 2 --validate_simulated -1", "--validate_simulated is -1: expected 0 micrographs or more."),
+        ("--on_the_fly -0.5", "--on_the_fly is -0.5: expected 0 to 1, the share of the crops that are simulated anew."),
+        ("--on_the_fly nan", "--on_the_fly is nan: expected 0 to 1"),
         ("--seed -1", "The seed is -1: expected 0 or more."),
         ("--base_features 7", "base_features is 7: expected an even number from 8 to 64."),
         ("--simulate_on gpu", "The training runs on the CPU, so there is no GPU to simulate on"),
@@ -213,6 +215,16 @@ def test_impossible_options_leave_nothing(
     options = options.replace("beads", str(tmp_path / "beads.npz"))
     assert train(project, tmp_path / "run", *options.split()) == 1
     assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("share", ["-0.5", "nan", "1.5"])
+def test_impossible_share_of_simulated_crops_without_other_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], share: str
+) -> None:
+    alone = ["train", "--out", str(tmp_path / "run"), "--gpu", "cpu", "--j", "1", *SMALL, "--on_the_fly", share]
+    assert run_plain_command(group, alone) == 1
+    assert f"--on_the_fly is {share}: expected 0 to 1" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
