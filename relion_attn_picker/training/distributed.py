@@ -25,6 +25,8 @@ from relion_attn_picker.training.batches import Batch
 PATIENCE: Final = timedelta(hours=12)
 """How long a rank waits for the others: rank 0 alone cuts the crops and validates."""
 
+REMEDY: Final = "start the training by torchrun, or unset RANK and WORLD_SIZE to train with one process"
+
 
 @dataclass(frozen=True)
 class World:
@@ -57,10 +59,23 @@ class World:
 
 
 def current_world() -> World:
-    """Return the place of this process as ``torchrun`` tells it; alone if it was not started by that."""
+    """Return the place of this process as ``torchrun`` tells it; alone if it was not started by that.
+
+    Raises
+    ------
+    InputError
+        If what the environment tells is no such place.
+    """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return World()
-    return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_RANK", "0")))
+    told = {name: os.environ.get(name, "0") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    rank, size, local_rank = (int(value) if value.isdecimal() else -1 for value in told.values())
+    if not 0 <= rank < size or local_rank < 0:
+        raise InputError(
+            f"{', '.join(f'{name} is {value!r}' for name, value in told.items())}: expected whole numbers from 0, the "
+            f"rank below the size, as torchrun sets them; {REMEDY}."
+        )
+    return World(rank, size, local_rank)
 
 
 def require_own_gpus(gpu: str, world: World) -> None:
@@ -96,10 +111,22 @@ def require_one_process(command: str) -> None:
 
 @contextmanager
 def join_world(world: World) -> Iterator[None]:
-    """Connect the processes for the duration of a block: gloo between CPUs, nccl between GPUs."""
+    """Connect the processes for the duration of a block: gloo between CPUs, nccl between GPUs.
+
+    Raises
+    ------
+    InputError
+        If the environment does not tell where the processes meet.
+    """
     if world.size == 1 or dist.is_initialized():
         yield
         return
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if name not in os.environ:
+            raise InputError(
+                f"RANK and WORLD_SIZE tell that {world.size} processes train together, but there is no {name}, which "
+                f"torchrun sets: {REMEDY}."
+            )
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
     try:

@@ -143,6 +143,27 @@ def test_commands_that_run_as_one_process(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("rank", "size", "local_rank"),
+    [("x", "2", "0"), ("0", "", "0"), ("2", "2", "0"), ("-1", "2", "0"), ("0", "2", "x")],
+)
+def test_place_that_is_none(rank: str, size: str, local_rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RANK", rank), ("WORLD_SIZE", size), ("LOCAL_RANK", local_rank)):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=rf"RANK is '{rank}', WORLD_SIZE is '{size}', LOCAL_RANK is .*: expected"):
+        current_world()
+
+
+@pytest.mark.parametrize("missing", ["MASTER_ADDR", "MASTER_PORT"])
+def test_processes_that_do_not_know_where_to_meet(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.delenv(missing)
+    sentence = rf"2 processes train together, but there is no {missing}, which torchrun sets: start the training by"
+    with pytest.raises(InputError, match=sentence), join_world(World(0, 2)):
+        pass
+
+
 def test_processes_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
