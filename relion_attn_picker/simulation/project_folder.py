@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ IGNORED_STAR = "ignored.star"
 OPTIONS_JSON = "simulation.json"
 CONDITIONS_JSONL = "conditions.jsonl"
 FOLDERS = ("Micrographs", "Truth", "Ignored", "Junk")
+
+NEEDED = {"micrograph", "particles", "ctf"}
+"""What a project that goes on takes from the record of a micrograph."""
 
 
 def open_project_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -76,12 +80,11 @@ def _check_same(path: Path, settings: dict[str, Any]) -> None:
 
 
 def _read_records(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the complete records; a line that an interruption cut short counts for nothing."""
+    """Return the complete records; a line that an interruption cut short, or that is no record, counts for nothing."""
     records = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        with suppress(ValueError):
             record = json.loads(line)
-        except ValueError:
-            continue
-        records[record["micrograph"]] = record
+            if isinstance(record, dict) and record.keys() >= NEEDED:
+                records[str(record["micrograph"])] = record
     return records

@@ -211,6 +211,20 @@ def test_interrupted_project_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert without_clock(contents(folder)) == without_clock(contents(tmp_path / "whole"))
 
 
+@pytest.mark.parametrize(
+    "line", [b"[1]", b"null", b'{"foo": 1}', b'{"micrograph": "Micrographs/mic0002.mrc"}', b"\xff"]
+)
+def test_line_that_is_no_record_counts_for_nothing(tmp_path: Path, line: bytes) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write_project(tmp_path, ball(), SMALL, report=stop_after_first)
+    with (tmp_path / "conditions.jsonl").open("ab") as log:
+        log.write(line + b"\n")
+    seen: list[SimulationProgress] = []
+    write_project(tmp_path, ball(), SMALL, report=seen.append)
+    assert [progress.was_there for progress in seen] == [True, False]
+    assert len((tmp_path / "conditions.jsonl").read_text().splitlines()) == 2
+
+
 def test_project_is_made_on_the_device_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = []
     original = project.simulate_micrograph
