@@ -109,6 +109,8 @@ class CropFile:
     """
 
     def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, but crops are kept in a file of this name: move it away.")
         if not path.is_file():
             raise InputError(f"There is no crop file at {path}: make one with `attnpick train`.")
         self.path = path

@@ -67,6 +67,12 @@ def test_crop_file_cut_short(path: Path, size: int) -> None:
         CropFile(path)
 
 
+def test_folder_in_the_place_of_a_crop_file(tmp_path: Path) -> None:
+    (tmp_path / "crops.h5").mkdir()
+    with pytest.raises(InputError, match=r"crops\.h5 is a folder, but crops are kept in a file of this name: move it"):
+        CropFile(tmp_path / "crops.h5")
+
+
 def test_crop_file_of_an_earlier_version_has_no_checksums(tmp_path: Path) -> None:
     crop = make_crops()[0]
     with h5py.File(tmp_path / "crops.h5", "w") as file:
