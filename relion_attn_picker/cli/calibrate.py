@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, gpu_option, threads_option
+from relion_attn_picker.errors import InputError
 
 
 @click.command(name="calibrate", context_settings=LIKE_RELION)
@@ -46,6 +47,7 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
     """
     from relion_attn_picker.inference.predictor import load_pair
     from relion_attn_picker.inference.weights import find_weights
+    from relion_attn_picker.io.checkpoint import read_header
     from relion_attn_picker.io.output_folder import check_place
     from relion_attn_picker.jobs.calibration_job import calibrate, make_hybrid_folder
     from relion_attn_picker.jobs.calibration_sets import CalibrationSets
@@ -53,7 +55,10 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
     from relion_attn_picker.report.calibration import format_calibration
 
     given = {"attention": attention, "standard": standard}
-    checkpoints = {name: find_weights(name, None if path is None else Path(path)) for name, path in given.items()}
+    checkpoints = {name: find_weights(None, Path(path or name)) for name, path in given.items()}
+    for name, path in checkpoints.items():
+        if (held := read_header(path).spec.architecture) != name:
+            raise InputError(f"--{name} is {path}, which holds the network {held!r}: give weights of {name!r}.")
     inference = InferenceOptions(gpu=options["gpu"], precision=options["precision"], threads=options["threads"])
     sets = CalibrationSets(
         data=options["data"],
@@ -69,4 +74,5 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
     make_hybrid_folder(Path(out), checkpoints, calibration)
     print(format_calibration(calibration))
     print(f"Written: {Path(out) / 'calibration.json'}")
-    print(f"Pick with --weights {out}, or with one network alone: --weights {Path(out) / 'attention.safetensors'}")
+    hybrid, alone = (shlex.quote(str(path)) for path in (out, Path(out) / "attention.safetensors"))
+    print(f"Pick with --weights {hybrid}, or with one network alone: --weights {alone}")

@@ -19,9 +19,10 @@ def command() -> None:
 @command.command()
 @click.argument("file")
 def show(file: str) -> None:
-    """Print the header of FILE as JSON: network, scale, normalisation, threshold, and how it was trained.
+    """Print what FILE holds, as JSON.
 
-    FILE may also be the folder of a training, or attention or standard: the released weights.
+    That is network, scale, normalisation, threshold, and how it was trained. FILE may also be the folder of a training,
+    or attention or standard: the released weights.
     """
     import json
 
@@ -35,7 +36,10 @@ def show(file: str) -> None:
 @click.argument("file")
 @click.argument("out", type=OUTPUT_NAME)
 def release(file: str, out: str) -> None:
-    """Write the weights of FILE to OUT (*.safetensors) as float16, half the size, and a model card beside them."""
+    """Make a file of half the size, with a card.
+
+    The weights of FILE, or of the folder of a training, go to OUT (*.safetensors) as float16, a model card beside them.
+    """
     target = Path(out)
     if target.suffix != ".safetensors":
         raise InputError(f"The weights would go to {target}: expected a name that ends in .safetensors.")
@@ -44,16 +48,18 @@ def release(file: str, out: str) -> None:
     check_folder(target.parent)
     import torch
 
+    from relion_attn_picker.inference.weights import weights_in
     from relion_attn_picker.io.checkpoint import read_checkpoint, read_header, write_checkpoint
     from relion_attn_picker.models.builders import build_model
     from relion_attn_picker.replacing import replace_file
     from relion_attn_picker.report.model_card import format_model_card
 
-    checkpoint = read_checkpoint(Path(file))
+    source = weights_in(Path(file))
+    checkpoint = read_checkpoint(source)
     model = build_model(checkpoint.header.spec)
-    checkpoint.load_into(model, Path(file))
+    checkpoint.load_into(model, source)
     card = format_model_card(checkpoint.header, sum(parameter.numel() for parameter in model.parameters()))
-    if target.exists() and (target.samefile(file) or read_header(target) != checkpoint.header):
+    if target.exists() and (target.samefile(source) or read_header(target) != checkpoint.header):
         raise InputError(f"{target} holds other weights, which would be overwritten: give another name, or remove it.")
     card_path = target.with_suffix(".md")
     if card_path.exists() and card_path.read_bytes() != card.encode():

@@ -113,5 +113,8 @@ def print_summary(job: JobDirectory, summary: TrainingSummary) -> None:
     print(f" Trained on {summary.n_trained_on} micrographs; {summary.n_held_out} were held out. On these:")
     for name, before, after in zip(("average precision", "best F1"), summary.before, summary.after, strict=True):
         print(f"   {name:<18} before {before:.3f}   after {after:.3f}")
-    print(f" Put this into the field of the label `weights` of a picking job: {job.output_name(summary.best)}")
+    if summary.has_gained:
+        print(f" Put this into the field of the label `weights` of a picking job: {job.output_name(summary.best)}")
+    else:
+        print(" Pick with the weights that it started from: no step made them better")
     print(f" Done! Written: {job.output_name(job.path / LOGFILE)} ", flush=True)

@@ -21,7 +21,7 @@ from relion_attn_picker.jobs.labelled_data import (
     read_labels,
     split_source,
 )
-from relion_attn_picker.jobs.training_job import run_training
+from relion_attn_picker.jobs.training_job import is_start, run_training
 from relion_attn_picker.jobs.training_request import TrainingRequest
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pipeline import load_picker, pick_micrograph
@@ -63,7 +63,8 @@ class ExternalTrainingRequest:
 class TrainingSummary:
     """What came of a training: its best weights, and average precision and F1 on the micrographs held out.
 
-    ``before`` is that of the weights it started from, ``after`` that of the best ones.
+    ``before`` is that of the weights it started from, ``after`` that of the best ones; ``has_gained`` tells whether
+    these are others.
     """
 
     best: Path
@@ -71,6 +72,7 @@ class TrainingSummary:
     n_held_out: int
     before: tuple[float, float]
     after: tuple[float, float]
+    has_gained: bool
 
 
 def run_training_job(
@@ -165,4 +167,4 @@ def _pick_held_out(
 def _summarize(best: Path, n_trained_on: int, n_held_out: int) -> TrainingSummary:
     columns = read_curves(best.parent)
     figures = list(zip(columns["average_precision"], columns["best_f1"], strict=True))
-    return TrainingSummary(best, n_trained_on, n_held_out, figures[0], max(figures))
+    return TrainingSummary(best, n_trained_on, n_held_out, figures[0], max(figures), not is_start(best))

@@ -25,6 +25,7 @@ from relion_attn_picker.model_spec import BEST_NAME, ModelSpec, Normalization
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.replacing import replace_file
+from relion_attn_picker.training.claim import tell_difference
 from relion_attn_picker.training.crops import LabelledSource
 from relion_attn_picker.training_options import SelfTrainingOptions
 
@@ -150,7 +151,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest, label_digests: Sequ
     for name, value in json.loads(json.dumps(record, default=str)).items():
         if present.get(name) != value:
             raise InputError(
-                f"{folder} holds a self-training with other {name}{_tell_difference(present.get(name), value)} (see "
+                f"{folder} holds a self-training with other {name}{tell_difference(present.get(name), value)} (see "
                 f"{CLAIM_NAME}): give another folder, or the same options to go on."
             )
 
@@ -162,11 +163,3 @@ def _describe_source(source: LabelledSource) -> dict[str, Any]:
 def _resolve_paths(data: TrainingData | UnlabelledData) -> dict[str, str]:
     """Return the data's paths, the same from whatever folder they are given."""
     return {name: str(value.resolve()) for name, value in vars(data).items() if isinstance(value, Path)}
-
-
-def _tell_difference(present: Any, given: Any) -> str:
-    """Return the first option that differs, as a clause; nothing where the values are no options."""
-    if not isinstance(present, dict) or not isinstance(given, dict):
-        return ""
-    name = next(name for name in {**present, **given} if present.get(name) != given.get(name))
-    return f": {name} was {present.get(name)}, not {given.get(name)}"

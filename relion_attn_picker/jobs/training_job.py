@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.io.hdf5 import CropFile
 from relion_attn_picker.jobs.labelled_data import refuse_common_images
@@ -95,7 +96,19 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
         crops.close()
     if world.is_first:
         draw_training_curves(folder / "curves.png", read_curves(folder))
+        if is_start(best):
+            log.warning(
+                "No step made the weights better than those that they started from, %s, which %s are: go on with the "
+                "former, for scores may be calibrated there; more labelled micrographs, or more steps, may help.",
+                request.start_from,
+                best.name,
+            )
     return best
+
+
+def is_start(best: Path) -> bool:
+    """Tell whether the best weights of a training are those that it started from."""
+    return read_header(best).trained_with.get("steps") == 0
 
 
 def _check_before_cutting(

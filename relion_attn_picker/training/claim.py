@@ -84,14 +84,25 @@ def find_precision(folder: Path, claim: Mapping[str, Any], precision: str) -> st
         return None
     begun, given = _read_options(path), json.loads(json.dumps(claim))
     begun.setdefault("validation", given["validation"])  # earlier versions did not tell it
-    same = are_same_sources(begun["data"].pop("sources"), given["data"].pop("sources"))
-    same = same and all(begun.get(name) == value for name, value in given.items())
-    if not same or precision not in ("auto", begun["precision"]):
+    same_sources = are_same_sources(begun["data"].pop("sources"), given["data"].pop("sources"))
+    other = [name for name, value in given.items() if begun.get(name) != value]
+    if other or not same_sources or precision not in ("auto", begun["precision"]):
+        told = "".join(tell_difference(begun.get(name), given[name]) for name in other[:1])
         raise InputError(
-            f"{folder} holds a training with other options, crops or validation (see {path.name}): "
+            f"{folder} holds a training with other options, crops or validation (see {path.name}){told}: "
             "give another folder, or the same options to resume."
         )
     return str(begun["precision"])
+
+
+def tell_difference(begun: Any, given: Any) -> str:
+    """Return the first option that differs, as a clause; nothing where the values are no options."""
+    if not isinstance(begun, dict) or not isinstance(given, dict):
+        return ""
+    name = next(name for name in {**begun, **given} if begun.get(name) != given.get(name))
+    if isinstance(begun.get(name), dict):
+        return tell_difference(begun.get(name), given.get(name))
+    return f": {name} was {begun.get(name)}, not {given.get(name)}"
 
 
 def _read_options(path: Path) -> dict[str, Any]:

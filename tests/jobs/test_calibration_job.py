@@ -260,4 +260,5 @@ def test_command(
     }
     arguments[-1] = f"--standard={tiny_pair['attention']}"
     assert run_plain_command(group, arguments) == 1
-    assert "holds the network 'attention', but --variant says 'standard'" in capsys.readouterr().err
+    told = "which holds the network 'attention': give weights of 'standard'"
+    assert f"--standard is {tiny_pair['attention']}, {told}" in capsys.readouterr().err

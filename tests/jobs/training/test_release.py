@@ -23,6 +23,7 @@ def test_release_writes_half_precision_and_a_card(
     card = (tmp_path / "released.md").read_text()
     header = read_header(released)
     assert header == read_header(best)
+    assert run_plain_command(group, ["model", "release", str(best.parent), str(released)]) == 0
     assert f"{header.trained_with['figures']['f1']:.3f}" in card
     assert card == format_model_card(header, _count(best))
     capsys.readouterr()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,8 +21,10 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.training import keeper
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.starting import find_start
+from relion_attn_picker.training.validation import ValidationScores
 from relion_attn_picker.training_options import RECIPES
 from tests.conftest import hold_elsewhere
 from tests.jobs.training.conftest import SMALL, data_of, train
@@ -168,6 +173,27 @@ def test_fine_tuning_takes_network_and_scale_from_the_weights(
     assert run_plain_command(group, other) == 1
     assert "which has variant standard, but attention was given: leave out --variant" in capsys.readouterr().err
     assert not (tmp_path / "other/best.safetensors").exists()
+
+
+def test_steps_that_gain_nothing_are_told(
+    project: Path,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is handed back are the starting weights, without the calibration that may lie beside these."""
+    real = keeper.validate
+    for name, factor in (("better", 2.0), ("worse", 0.5)):
+        factors = itertools.accumulate(itertools.repeat(factor), lambda a, b: a * b)
+
+        def validate(*given: Any, factors: Iterator[float] = factors) -> ValidationScores:
+            return replace(real(*given), average_precision=next(factors) / 100)
+
+        monkeypatch.setattr(keeper, "validate", validate)
+        assert train(project, tmp_path / name, "--start_from", str(tiny_checkpoint)) == 0
+        told = f"No step made the weights better than those that they started from, {tiny_checkpoint}"
+        assert (told in capsys.readouterr().err) == (name == "worse")
 
 
 def test_what_contradicts_the_starting_weights_is_told_before_crops_are_cut(
