@@ -14,7 +14,7 @@ from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME
 @click.argument("truth")
 @click.option("--diameter", type=float, required=True, help="Particle diameter in Å; picks match within half of it.")
 @click.option("--micrographs", help="Micrographs STAR file with the pixel sizes.  [default: the picking job's own]")
-@click.option("--pixel_size", "--angpix", type=float, help="Å per pixel of all micrographs, instead of a STAR file.")
+@click.option("--pixel_size", "--angpix", type=float, help="Å per pixel of all micrographs, whatever a list says.")
 @click.option(
     "--threshold",
     type=float,

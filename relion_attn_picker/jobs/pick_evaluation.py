@@ -167,11 +167,11 @@ def evaluate_files(
     picks, truth
         Anything that ``relion.coordinates.open_coordinates`` reads. If ``picks`` is a job of this program (its folder,
         or its list of coordinates), its candidates below the threshold are used too, and its maps if it kept them; of
-        any file in its folder, its own micrographs STAR file.
+        any file in its folder, its own micrographs STAR file and the pixel size that it was given.
     particle_diameter
         Å.
     pixel_size, micrographs_star
-        Å per pixel of all micrographs, or the file that has it for each; only micrographs of that file count.
+        Å per pixel of all micrographs, and the file that has it for each; only micrographs of that file count.
     threshold
         Operating point; by default the job's, or all picks. Scores of other programs may lie outside 0 to 1, and so
         may their threshold.
@@ -188,8 +188,10 @@ def evaluate_files(
     saved = read_saved_options(folder) if has_saved_options(folder) else None
     if threshold is not None:
         _check_threshold(threshold, is_own=saved is not None)
-    if micrographs_star is None and pixel_size is None and saved is not None:
-        micrographs_star, pixel_size = _find_own_list(saved), saved.pixel_size
+    if saved is not None:
+        pixel_size = saved.pixel_size if pixel_size is None else pixel_size
+        if micrographs_star is None:
+            micrographs_star = _find_own_list(saved, pixel_size)
     if last is not None and (last < 1 or micrographs_star is None):
         raise InputError(f"--last {last} needs a list of micrographs and a number of 1 or more: give --micrographs.")
     listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)
@@ -201,6 +203,11 @@ def evaluate_files(
         if threshold is not None:
             point = replace(point, threshold=threshold, expected=None)
         return evaluate_job(read_job_results(folder, listed, point, saved.options), reference, particle_diameter)
+    if is_job and saved is not None and listed is None:
+        log.warning(
+            "The job's list %s is not here: the candidates below its threshold are not used; give --micrographs.",
+            saved.micrographs,
+        )
     return _evaluate_coordinates(
         open_coordinates(picks, project_dir, listed),
         reference,
@@ -220,12 +227,14 @@ def _check_threshold(threshold: float, *, is_own: bool) -> None:
         raise InputError("The threshold is nan: expected a number that scores can be compared with.")
 
 
-def _find_own_list(saved: SavedOptions) -> Path:
-    """Return the list of micrographs that a job with these saved options picked."""
+def _find_own_list(saved: SavedOptions, pixel_size: float | None) -> Path | None:
+    """Return the list of micrographs that a job picked; ``None`` if it is gone, and a pixel size is known without."""
     path = Path(saved.micrographs)
-    if not path.exists():
+    if path.exists():
+        return path
+    if pixel_size is None:
         raise InputError(f"The job's list {path} is not here: give --micrographs or --pixel_size.")
-    return path
+    return None
 
 
 def _read_pixel_sizes(path: Path, pixel_size: float | None, last: int | None) -> dict[str, float]:

@@ -85,6 +85,37 @@ def test_evaluate_afterwards_is_equal(project: Project, truth: str, more: list[s
         assert (tmp_path / "again" / name).read_text() == (project.job / name).read_text()
 
 
+def test_pixel_size_of_an_evaluation_leaves_it_the_candidates(project: Project, truth: str) -> None:
+    """Without those below the threshold the average precision is another."""
+    project.run("--in_coords", truth).assert_succeeded()
+    arguments = ["evaluate", "External/job001", truth, "--diameter", "100", "--pixel_size", "4", "--out", "again"]
+    assert run_plain_command(group, arguments) == 0
+    assert Path("again/evaluation.json").read_text() == (project.job / "evaluation.json").read_text()
+
+
+def test_pixel_size_of_a_job_holds_for_another_list(project: Project, truth: str) -> None:
+    """The list says 8 Å, the user knew better."""
+    project.list(list(project.centres), pixel_size=8.0)
+    project.run("--in_coords", truth, "--pixel_size", "4").assert_succeeded()
+    arguments = ["evaluate", "External/job001", truth, "--diameter", "100", "--micrographs", "micrographs.star"]
+    assert run_plain_command(group, [*arguments, "--out", "again"]) == 0
+    assert Path("again/evaluation.json").read_text() == (project.job / "evaluation.json").read_text()
+
+
+def test_job_whose_list_is_gone_is_scored_without_its_candidates(
+    project: Project, truth: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.run().assert_succeeded()
+    project.star.unlink()
+    arguments = ["evaluate", "External/job001", truth, "--diameter", "100"]
+    assert run_plain_command(group, arguments) == 1
+    assert "list micrographs.star is not here: give --micrographs or --pixel_size" in capsys.readouterr().err
+    assert run_plain_command(group, [*arguments, "--pixel_size", "4"]) == 0
+    told = capsys.readouterr()
+    assert "the candidates below its threshold are not used; give --micrographs" in told.err
+    assert "100 Å, all picks" in told.out
+
+
 def test_another_file_in_the_folder_of_a_job_is_what_is_scored(project: Project, truth: str) -> None:
     """Such as rejected_candidates.star: the job's own figures would be told for it."""
     project.run().assert_succeeded()
