@@ -182,7 +182,7 @@ def evaluate_files(
     ------
     InputError
         If no pixel size is known, ``last`` is given without a list, the threshold is impossible, both files have no
-        micrograph in common, or one is of a single unnamed micrograph and the other of several.
+        micrograph in common, or none with the list, or one is of a single unnamed micrograph and the other of several.
     """
     folder = picks if picks.is_dir() else picks.parent
     saved = read_saved_options(folder) if has_saved_options(folder) else None
@@ -202,7 +202,9 @@ def evaluate_files(
         point = saved.point
         if threshold is not None:
             point = replace(point, threshold=threshold, expected=None)
-        return evaluate_job(read_job_results(folder, listed, point, saved.options), reference, particle_diameter)
+        results = read_job_results(folder, listed, point, saved.options)
+        _check_picked(results, folder, listed, micrographs_star)
+        return evaluate_job(results, reference, particle_diameter)
     if is_job and saved is not None and listed is None:
         log.warning(
             "The job's list %s is not here: the candidates below its threshold are not used; give --micrographs.",
@@ -258,6 +260,21 @@ def read_job_results(
     return JobResults(store, point, options, done, maps if kept else {})
 
 
+def _check_picked(results: JobResults, folder: Path, listed: Mapping[str, float], star: Path | None) -> None:
+    """Refuse a list of which the job picked nothing, and tell how much of it the job did not pick."""
+    total, n_missing = len(listed), len(listed) - len(results.pixel_sizes)
+    if not results.pixel_sizes:
+        picked = next(iter(results.store.names()), "none at all")
+        raise InputError(
+            f"None of the {total} micrographs of {star} was picked by {folder}, which picked {picked}, where the list "
+            f"has {next(iter(listed))}: names must be equal to the letter, folders included."
+        )
+    if n_missing:
+        log.warning(
+            "%d of %d micrographs of %s were not picked by %s and are left out.", n_missing, total, star, folder
+        )
+
+
 def _evaluate_coordinates(
     picks: Coordinates,
     reference: Reference,
@@ -270,6 +287,8 @@ def _evaluate_coordinates(
     names: Sequence[str] = reference.true.micrograph_names or picks.micrograph_names or [SINGLE]
     if listed is not None and names != [SINGLE]:
         names = [name for name in names if name in listed]
+        what = "the picks" if reference.true.micrograph_names is None else "the reference coordinates"
+        check_overlap(len(names), len(listed), what, warn=False)
     check_named(picks, len(names), "The picks")
     check_named(reference.true, len(names), "The reference coordinates")
     pairs = [(name, picks.read(name), reference.true.read(name)) for name in names]

@@ -102,6 +102,25 @@ def test_pixel_size_of_a_job_holds_for_another_list(project: Project, truth: str
     assert Path("again/evaluation.json").read_text() == (project.job / "evaluation.json").read_text()
 
 
+def test_list_of_micrographs_that_the_job_did_not_pick(
+    project: Project, truth: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not the reference that is amiss."""
+    project.run()
+    arguments = ["evaluate", "External/job001", truth, "--diameter", "100", "--micrographs", "micrographs.star"]
+    project.list(["Other/a.mrc", "Other/b.mrc", "Other/c.mrc"])
+    assert run_plain_command(group, arguments) == 1
+    assert (
+        "None of the 3 micrographs of micrographs.star was picked by External/job001, which picked Micrographs/a.mrc, "
+        "where the list has Other/a.mrc" in capsys.readouterr().err
+    )
+    project.list(["Micrographs/b.mrc", "Other/b.mrc", "Other/c.mrc"])
+    assert run_plain_command(group, arguments) == 0
+    told = capsys.readouterr()
+    assert "2 of 3 micrographs of micrographs.star were not picked by External/job001 and are left out" in told.err
+    assert "1 micrograph," in told.out
+
+
 def test_job_whose_list_is_gone_is_scored_without_its_candidates(
     project: Project, truth: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,12 @@ def test_last_micrographs_of_the_list_alone(files: tuple[Path, Path]) -> None:
     assert last.headline.pooled.n_true == 1
 
 
+def test_list_of_other_micrographs(files: tuple[Path, Path]) -> None:
+    Path("list.star").write_text(LIST.replace("a.mrc", "other/a.mrc").replace("b.mrc", "other/b.mrc"))
+    with pytest.raises(InputError, match="None of the 2 micrographs is listed in the reference coordinates"):
+        evaluate_files(*files, 100, micrographs_star=Path("list.star"))
+
+
 def test_last_without_a_list(files: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="--last 2 needs a list of micrographs"):
         evaluate_files(*files, 100, pixel_size=1.0, last=2)
