@@ -8,6 +8,9 @@ the Bootstrap, 1993, chapter 6), and its reach is Student's t with n - 1 degrees
 Resources 50 (2015) 317-372, section VI). Figures that are shares have it on the logit scale, as proportions of cluster
 samples do (Korn & Graubard, Analysis of Health Surveys, 1999): near 1 the downward reach is the longer one. With many
 micrographs all of this comes to the percentiles.
+
+Where every pick is right, or all micrographs are alike, no resample changes the figure, which does not mean that it is
+sure: shares of counts then have the binomial interval of ``count_interval``, and other figures none.
 """
 
 from __future__ import annotations
@@ -19,15 +22,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
+from scipy.stats import beta
 from scipy.stats import t as student_t
 
 from relion_attn_picker.evaluation.matching import FloatVector
-from relion_attn_picker.evaluation.metrics import MicrographMatches, pool_matches, score_matches
+from relion_attn_picker.evaluation.metrics import MicrographMatches, PickingScores, pool_matches, score_matches
 
 FloatTable = NDArray[np.float64]
 Interval = tuple[float, float]
 
 QUANTILE = 0.975  # of Student's t: the reach of a 95 % interval
+LARGEST_ROUNDING = 1e-9  # a standard error below this is that of resamples which are all the same
 SCORE_LEVELS = 256  # the average precision of a resample is computed on this many levels of equal numbers of candidates
 NOTHING: Interval = (math.nan, math.nan)
 RESAMPLES_AT_ONCE = 100  # bounds the memory of 20,000 micrographs to some 20 MB
@@ -35,7 +40,10 @@ RESAMPLES_AT_ONCE = 100  # bounds the memory of 20,000 micrographs to some 20 MB
 
 @dataclass(frozen=True)
 class ScoreIntervals:
-    """95 % intervals (low, high) of the pooled figures; NaN where fewer than two micrographs are given."""
+    """95 % intervals (low, high) of the pooled figures; NaN where they are not known.
+
+    That is with fewer than two micrographs, and of an average precision that no resample changes.
+    """
 
     precision: Interval
     recall: Interval
@@ -62,7 +70,8 @@ def bootstrap_intervals(
     Returns
     -------
     ScoreIntervals
-        By ``share_interval``; resamples in which a figure is undefined are left out of its interval.
+        By ``share_interval``; resamples in which a figure is undefined are left out of its interval. Where these tell
+        nothing, by ``count_interval``.
     """
     n = len(matches)
     if n < 2:
@@ -75,13 +84,10 @@ def bootstrap_intervals(
     ]
     pooled = score_matches(pool_matches(matches), threshold)
     values = (pooled.precision, pooled.recall, pooled.f1, pooled.average_precision)
-    columns = np.concatenate(resampled).T
-    return ScoreIntervals(
-        *(
-            share_interval(value, standard_error(column) * correct_error(n), n - 1)
-            for value, column in zip(values, columns, strict=True)
-        )
-    )
+    errors = [standard_error(column) * correct_error(n) for column in np.concatenate(resampled).T]
+    intervals = [share_interval(value, error, n - 1) for value, error in zip(values, errors, strict=True)]
+    pairs = zip(intervals, _count_intervals(pooled, n - 1), strict=True)
+    return ScoreIntervals(*(other if math.isnan(interval[0]) else interval for interval, other in pairs))
 
 
 def draw_micrographs(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
@@ -158,12 +164,43 @@ def t_interval(value: float, error: float, freedom: float) -> Interval:
 
 
 def share_interval(value: float, error: float, freedom: float) -> Interval:
-    """Return the 95 % interval of a figure between 0 and 1, symmetric on the logit scale.
+    """Return the 95 % interval of a figure between 0 and 1, symmetric on the logit scale; NaN where it is not known.
 
-    The standard error there is that of the figure over its slope, p (1 - p) (the delta method). A figure of 0 or 1,
-    like one that no resample changes, has an interval of no width.
+    The standard error there is that of the figure over its slope, p (1 - p) (the delta method). A figure of 0 or 1 has
+    none, and of one that no resample changes nothing is known.
     """
-    if error == 0 or value in (0, 1):
-        return value, value
+    if not (0 < value < 1 and error > LARGEST_ROUNDING):
+        return NOTHING
     low, high = t_interval(float(logit(value)), error / (value * (1 - value)), freedom)
     return float(expit(low)), float(expit(high))
+
+
+def count_interval(n_right: int, n_all: int, freedom: float) -> Interval:
+    """Return the 95 % interval of a share of counts in which the micrographs do not differ; NaN of no counts.
+
+    Clopper & Pearson (Biometrika 26 (1934) 404-413), on fewer trials: as many as have with the normal distribution the
+    reach that all have with Student's t (Korn & Graubard, Survey Methodology 24 (1998) 193-201). So that three
+    micrographs without an error do not promise as much as thirty with as many picks.
+    """
+    if not n_all:
+        return NOTHING
+    share = (student_t.ppf(QUANTILE, math.inf) / student_t.ppf(QUANTILE, freedom)) ** 2
+    right, wrong = n_right * share, (n_all - n_right) * share
+    low = float(beta.ppf(1 - QUANTILE, right, wrong + 1)) if right else 0.0
+    high = float(beta.ppf(QUANTILE, right + 1, wrong)) if wrong else 1.0
+    return low, high
+
+
+def _count_intervals(pooled: PickingScores, freedom: float) -> tuple[Interval, Interval, Interval, Interval]:
+    """Return intervals of precision, recall, F1 and average precision by counts; the last is no share of any.
+
+    F1 is 2 J / (1 + J) of J, the matched pairs over all distinct points.
+    """
+    matched, distinct = pooled.n_matched, pooled.n_predicted + pooled.n_true - pooled.n_matched
+    low, high = count_interval(matched, distinct, freedom)
+    return (
+        count_interval(matched, pooled.n_predicted, freedom),
+        count_interval(matched, pooled.n_true, freedom),
+        (2 * low / (1 + low), 2 * high / (1 + high)),
+        NOTHING,
+    )

@@ -139,7 +139,8 @@ def _format_lines(evaluation: Evaluation) -> Iterator[str]:
     if n > 1:
         yield ""
         yield "The intervals are over micrographs: standard error by bootstrap, reach by Student's t for their"
-        yield "number, on the logit scale; the means are means over micrographs."
+        yield "number, on the logit scale; of the counts where all micrographs are alike. The means are means"
+        yield "over micrographs."
 
 
 def _format_edges(edges: EdgeCheck) -> Iterator[str]:

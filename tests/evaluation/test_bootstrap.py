@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from scipy.stats import binomtest
 
-from relion_attn_picker.evaluation.bootstrap import bootstrap_intervals
+from relion_attn_picker.evaluation.bootstrap import bootstrap_intervals, count_interval, share_interval
 from relion_attn_picker.evaluation.metrics import MicrographMatches, pool_matches, score_matches
 
 
@@ -69,6 +70,43 @@ def test_95_in_100_intervals_hold_the_truth(n):
         assert 0.90 <= count / n_sessions <= 0.99, name
 
 
+def make_sure_micrographs(n, rng):
+    """20 picks each, of which .97 are right, and .97 of the particles found."""
+    hits = rng.random((n, 20)) < 0.97
+    missed = rng.binomial(20, 0.03, n)
+    return [
+        MicrographMatches(np.full(20, 0.9), each, np.where(each, 1.0, np.nan), int(each.sum() + number))
+        for each, number in zip(hits, missed, strict=True)
+    ]
+
+
+def test_intervals_hold_the_truth_where_hardly_a_pick_is_wrong():
+    """Three such micrographs often show no error at all, which made an interval of no width."""
+    holding, n_sessions = dict.fromkeys(("precision", "recall", "f1"), 0), 400
+    for session in range(n_sessions):
+        matches = make_sure_micrographs(3, np.random.default_rng([3, session]))
+        intervals = bootstrap_intervals(matches, 0.5, np.random.default_rng(session), n_resamples=200)
+        for name in holding:
+            low, high = getattr(intervals, name)
+            holding[name] += low <= 0.97 <= high
+    for name, count in holding.items():
+        assert count / n_sessions >= 0.92, name
+
+
+@pytest.mark.parametrize(("n_right", "n_all"), [(60, 60), (57, 60), (0, 60)])
+def test_interval_by_counts_of_many_micrographs_is_that_of_the_binomial_test(n_right, n_all):
+    exact = binomtest(n_right, n_all).proportion_ci(0.95, "exact")
+    assert count_interval(n_right, n_all, 1e6) == pytest.approx((exact.low, exact.high), abs=1e-4)
+    low, high = count_interval(n_right, n_all, 2)
+    assert low <= exact.low <= exact.high <= high
+    assert high - low > exact.high - exact.low
+
+
+@pytest.mark.parametrize(("value", "error"), [(1.0, 0.1), (0.0, 0.1), (0.5, 0.0), (0.5, 1e-17), (0.5, math.nan)])
+def test_share_without_a_scatter_has_no_interval(value, error):
+    assert np.isnan(share_interval(value, error, 5)).all()
+
+
 def test_interval_of_a_share_stays_between_0_and_1():
     matches = [MicrographMatches(np.ones(9), np.arange(9) < right, np.ones(9), 9) for right in (9, 9, 7)]
     low, high = bootstrap_intervals(matches, 0.5, np.random.default_rng(0)).precision
@@ -90,9 +128,17 @@ def test_interval_brackets_the_pooled_figure_despite_quantised_scores():
         assert low < getattr(pooled, name) < high
 
 
-def test_equal_micrographs_have_an_interval_of_no_width():
-    intervals = bootstrap_intervals([make_micrographs(1)[0]] * 6, 0.5, np.random.default_rng(0))
-    assert intervals.f1[0] == pytest.approx(intervals.f1[1])
+def test_equal_micrographs_have_the_interval_of_their_counts():
+    """What no resample changes is not sure; F1 lies between precision and recall, average precision is no count."""
+    matches = [make_micrographs(1)[0]] * 6
+    intervals, pooled = (
+        bootstrap_intervals(matches, 0.5, np.random.default_rng(0)),
+        score_matches(pool_matches(matches), 0.5),
+    )
+    assert intervals.precision == count_interval(pooled.n_matched, pooled.n_predicted, 5)
+    assert intervals.recall == count_interval(pooled.n_matched, pooled.n_true, 5)
+    assert intervals.f1[0] < pooled.f1 < intervals.f1[1]
+    assert math.isnan(intervals.average_precision[0])
 
 
 def test_one_micrograph_has_no_interval():
@@ -103,5 +149,7 @@ def test_one_micrograph_has_no_interval():
 def test_no_candidates_anywhere():
     nothing = MicrographMatches(np.empty(0), np.empty(0, dtype=bool), np.empty(0), 3)
     intervals = bootstrap_intervals([nothing, nothing], 0.5, np.random.default_rng(0))
-    assert intervals.recall == intervals.f1 == intervals.average_precision == (0.0, 0.0)
+    assert intervals.recall[0] == intervals.f1[0] == 0.0
+    assert 0.459 < intervals.recall[1] < intervals.f1[1] < 1  # of 6 particles on any number of micrographs: 0.459
     assert math.isnan(intervals.precision[0])
+    assert math.isnan(intervals.average_precision[0])
