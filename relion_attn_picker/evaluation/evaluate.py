@@ -34,7 +34,7 @@ from relion_attn_picker.evaluation.orientation import (
     OrientationSample,
     check_orientation,
 )
-from relion_attn_picker.evaluation.pixels import PixelCounts, PixelScores, covered_fraction
+from relion_attn_picker.evaluation.pixels import PixelCounts, PixelScores, covered_fraction, expect_random_matches
 from relion_attn_picker.evaluation.reliability import Reliability, measure_reliability
 from relion_attn_picker.json_values import to_json_values
 
@@ -154,8 +154,8 @@ class Evaluation:
     pixels
         Pixel figures, if maps were given.
     chance_precision
-        Precision that as many random points on each micrograph could reach at the headline radius, if the shapes of
-        the images were given.
+        Precision that as many random picks on each micrograph would reach at the headline radius on average, matched
+        one to one, if the shapes of the images were given.
     orientation
         Whether the picks would fit better mirrored, and their constant shift, from a sample of the micrographs; None
         if no micrograph has both picks and particles.
@@ -248,7 +248,7 @@ def evaluate_picks(
         micrographs=rows,
         curve=precision_recall_curve(pooled.score, pooled.is_true_positive, pooled.n_true),
         pixels=None if pixels is None else pixels.scores(),
-        chance_precision=_average_coverage(matched, rows),
+        chance_precision=_expect_chance_precision(matched, rows),
         orientation=check_orientation(sample.items, particle_diameter / 2),
         reliability=_compare_reliability([each.raw_score for each in matched], pooled),
         n_ignored=_add_known(each.n_ignored for each in matched),
@@ -362,13 +362,15 @@ def _cover(micrograph: EvaluatedMicrograph, radius: float) -> float | None:
     return covered_fraction(micrograph.image_shape, micrograph.true_yx, radius / micrograph.pixel_size)
 
 
-def _average_coverage(matched: Sequence[_MatchedMicrograph], rows: Sequence[MicrographRow]) -> float | None:
-    """Average the covered fractions, weighted by the picks of each micrograph; None if one is unknown or no picks."""
-    n_picks = [row.scores.n_predicted for row in rows]
-    known = [each.coverage for each in matched if each.coverage is not None]
-    if len(known) < len(matched) or not sum(n_picks):
+def _expect_chance_precision(matched: Sequence[_MatchedMicrograph], rows: Sequence[MicrographRow]) -> float | None:
+    """Return the precision of as many random picks on each micrograph; None if a shape is unknown or without picks."""
+    scores = [row.scores for row in rows]
+    coverage = [each.coverage for each in matched if each.coverage is not None]
+    n_picks = sum(each.n_predicted for each in scores)
+    if len(coverage) < len(matched) or not n_picks:
         return None
-    return float(np.average(known, weights=n_picks))
+    pairs = zip(scores, coverage, strict=True)
+    return sum(expect_random_matches(each.n_predicted, each.n_true, covered) for each, covered in pairs) / n_picks
 
 
 def _evaluate_radius(

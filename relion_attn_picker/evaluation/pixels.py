@@ -122,14 +122,24 @@ def draw_discs(shape: tuple[int, int], yx: Points, radius: float) -> BoolImage:
 def covered_fraction(shape: tuple[int, int], yx: Points, radius: float, cells_per_radius: float = 10.0) -> float:
     """Compute the fraction of an image that lies within ``radius`` of one of the points, to about a hundredth.
 
-    It is the precision of points thrown at random onto the image, at ``radius`` as the match radius (an upper bound:
-    it leaves out that one particle matches one point only). Parameters as in ``draw_discs``; the discs are drawn on a
-    grid of ``cells_per_radius``, at finest the image's own.
+    It is the precision that random points can reach at most, at ``radius`` as the match radius; what a number of them
+    reaches, when a particle matches one only, ``expect_random_matches`` tells. Parameters as in ``draw_discs``; the
+    discs are drawn on a grid of ``cells_per_radius``, at finest the image's own.
     """
     spacing = max(1.0, radius / cells_per_radius)
     grid = (int(np.ceil(shape[0] / spacing)), int(np.ceil(shape[1] / spacing)))
     on_grid = (np.asarray(yx, dtype=np.float64) + 0.5) / spacing - 0.5
     return float(draw_discs(grid, on_grid, radius / spacing).mean())
+
+
+def expect_random_matches(n_picks: int, n_true: int, covered: float) -> float:
+    """Return how many picks thrown at random onto an image match a particle, one to one, on average.
+
+    m (1 - (1 - c / m)^n): each of ``n_true`` m particles is taken by the first of ``n_picks`` n that lies within its
+    share of the ``covered_fraction`` c. Their discs count as equal and apart; where particles do not lie on one
+    another, the precision is right to about a hundredth.
+    """
+    return n_true * (1 - (1 - covered / n_true) ** n_picks) if n_true else 0.0
 
 
 def _reach(centre: float, radius: float, length: int) -> tuple[int, int]:

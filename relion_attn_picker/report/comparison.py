@@ -40,7 +40,7 @@ logit scale, differences as they are) and, after ±, the standard deviation over
 and seeds adds the variance of the mean over the seeds to that over micrographs (degrees of freedom after
 Satterthwaite); it alone decides what is called higher or lower. Both networks are drawn the same micrographs, and pairs
 are of one seed.
-Chance is the precision that as many random points would reach at the same radius."""
+Chance is the precision that random points would reach at most at the same radius: the area that it covers."""
 
 AUC_TEXT: Final = """\
 The study has a column of AUCs, and one model's AUC there equals its recall to four digits. That is no property of a

@@ -34,7 +34,7 @@ def draw_precision_recall(path: Path, evaluation: Evaluation) -> None:
     axes.plot(recall[: len(precision)], precision, drawstyle="steps-pre", label=label)  # the area is the sum of steps
     _mark_points(axes, pooled, curve)
     if evaluation.chance_precision is not None:
-        axes.axhline(evaluation.chance_precision, color="0.6", linestyle=":", label="random picks")
+        axes.axhline(evaluation.chance_precision, color="0.6", linestyle=":", label="as many random picks")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall", ylabel="precision", aspect="equal")
     axes.set_title(f"match radius {evaluation.headline.match_radius:.4g} Å, {pooled.n_true} particles")
     axes.grid(alpha=0.3)

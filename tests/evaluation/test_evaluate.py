@@ -64,10 +64,19 @@ def test_mean_differs_from_pooled_and_leaves_out_undefined_figures():
     assert evaluation.headline.pooled.recall == pytest.approx(24 / 32)
 
 
-def test_chance_precision_is_the_covered_area():
+def test_chance_precision_is_what_as_many_random_picks_reach():
+    """The area that the discs cover, 0.41, is what a single one would: of 24 some fall on a particle that is taken."""
     evaluation = evaluate([make_micrograph()], threshold=0.6)
-    expected = 30 * math.pi * 25**2 / (400 * 360)  # discs of 25 px that do not overlap at a spacing of 60 px
+    disc = math.pi * 25**2 / (400 * 360)  # 25 px, and no overlap at a spacing of 60 px
+    expected = 30 * (1 - (1 - disc) ** 24) / 24
+    assert expected < 0.36
     assert evaluation.chance_precision == pytest.approx(expected, rel=0.03)
+
+
+def test_chance_precision_is_over_the_picks_of_all_micrographs():
+    few, many = (make_micrograph(n_false=n_false) for n_false in (0, 200))
+    alone = [evaluate([each]).chance_precision for each in (few, many)]
+    assert evaluate([few, many]).chance_precision == pytest.approx(np.average(alone, weights=[24, 224]))
 
 
 def test_chance_precision_needs_every_shape():

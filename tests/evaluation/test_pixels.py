@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from relion_attn_picker.evaluation.pixels import PixelCounts, covered_fraction, draw_discs
+from relion_attn_picker.evaluation.matching import match_picks
+from relion_attn_picker.evaluation.pixels import PixelCounts, covered_fraction, draw_discs, expect_random_matches
 
 
 @pytest.fixture
@@ -114,3 +115,22 @@ def test_covered_fraction_equals_the_hits_of_random_points():
     thrown = rng.uniform(0, 1000, (20_000, 2))
     hit = (np.hypot(*(thrown[:, None] - true).T) <= 50.0).any(axis=0).mean()
     assert covered_fraction((1000, 1000), true, 50.0) == pytest.approx(hit, abs=0.015)
+
+
+@pytest.mark.parametrize("n_picks", [1, 40, 150, 600])
+def test_random_matches_are_those_of_the_matcher(n_picks):
+    """On particles as crowded as on real micrographs: discs of 30 px cover half of it, some reach beyond the edge."""
+    rng = np.random.default_rng(n_picks)
+    lattice = np.stack(np.meshgrid(np.arange(13), np.arange(13)), axis=-1).reshape(-1, 2) * 70.0 + 50
+    true = lattice + rng.uniform(-12, 12, lattice.shape)
+    n_throws = 4000 // n_picks + 40
+    matched = [
+        len(match_picks(rng.uniform(-0.5, 949.5, (n_picks, 2)), np.ones(n_picks), true, 30.0).true)
+        for _ in range(n_throws)
+    ]
+    expected = expect_random_matches(n_picks, len(true), covered_fraction((950, 950), true, 30.0))
+    assert expected / n_picks == pytest.approx(np.mean(matched) / n_picks, abs=0.02)
+
+
+def test_random_matches_without_particles():
+    assert expect_random_matches(5, 0, 0.0) == 0
