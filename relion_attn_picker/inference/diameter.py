@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from relion_attn_picker.errors import InputError, UndecidedError
+from relion_attn_picker.evaluation.bootstrap import correct_error
 from relion_attn_picker.inference.peaks import find_peaks
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.picks import FloatArray
@@ -85,7 +86,10 @@ RIVAL: Final = 0.1
 """A second hill that comes as near as this to the first one's height, in logits, makes the answer ambiguous."""
 
 LARGEST_SPREAD: Final = 0.25
-"""Micrographs whose tops spread further than this, in logarithms, contradict each other."""
+"""Largest standard error of the top's place, in logarithms: beyond it the micrographs contradict each other.
+
+Two do where their own tops differ by a factor of 1.65 or more.
+"""
 
 BOOTSTRAPS: Final = 200
 ADVICE: Final = "give the diameter in Å (--diameter 150), as known from the sample or measured in a viewer"
@@ -292,12 +296,13 @@ def top_of_hill(x: Floats, y: Floats) -> float:
 
 
 def _bootstrap_spread(responses: Floats, rng: np.random.Generator) -> float:
-    """Return the standard deviation of the top's place, in logarithms of the diameter, over drawn micrographs."""
+    """Return the standard error of the top's place, in logarithms of the diameter, by drawing micrographs."""
     count = len(responses)
     if count == 1:
         return ONE_MICROGRAPH
     draws = rng.integers(count, size=(BOOTSTRAPS, count))
-    return float(np.std([top_of_hill(np.log(DIAMETERS), responses[draw].mean(axis=0)) for draw in draws]))
+    tops = [top_of_hill(np.log(DIAMETERS), responses[draw].mean(axis=0)) for draw in draws]
+    return float(np.std(tops)) * correct_error(count)
 
 
 def _check_height(height: float, top: int, n_clear: float) -> None:

@@ -60,13 +60,20 @@ def test_micrographs_that_agree_have_the_systematic_error_only() -> None:
     assert (found.n_micrographs, found.n_particles) == (4, 7)
 
 
-def test_uncertainty_grows_with_what_the_micrographs_say() -> None:
-    """The mean of four equal hills has its top at the mean of theirs: the bootstrap's spread is sd / √4."""
-    tops = 200 * np.exp([-0.15, -0.05, 0.05, 0.15])
-    found = estimate(*[hill(top, height=3, width=1.5) for top in tops])
-    spread = np.std(np.log(tops)) / 2
+@pytest.mark.parametrize("places", [(-0.15, 0.15), (-0.15, -0.05, 0.05, 0.15)])
+def test_uncertainty_grows_with_what_the_micrographs_say(places: tuple[float, ...]) -> None:
+    """The mean of n equal hills has its top at the mean of theirs: its standard error is their sd / √n."""
+    found = estimate(*[hill(top, height=3, width=1.5) for top in 200 * np.exp(places)])
+    error = np.std(places, ddof=1) / np.sqrt(len(places))
     assert found.diameter == pytest.approx(200 / TOP_OVER_DIAMETER, rel=0.03)
-    assert found.uncertainty / found.diameter == pytest.approx(np.hypot(diameter.SYSTEMATIC, spread), rel=0.05)
+    assert found.uncertainty / found.diameter == pytest.approx(np.hypot(diameter.SYSTEMATIC, error), rel=0.05)
+
+
+def test_two_micrographs_may_differ_by_a_factor_below_165() -> None:
+    near, far = ([hill(top, height=3, width=1.5) for top in (160, 160 * factor)] for factor in (1.5, 1.8))
+    assert estimate(*near).n_micrographs == 2
+    with pytest.raises(InputError, match="contradict each other"):
+        estimate(*far)
 
 
 def test_one_micrograph_is_less_certain() -> None:
