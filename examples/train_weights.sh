@@ -19,6 +19,7 @@ case "${WITHOUT:-}" in
 esac
 mkdir -p "$out"
 crops=
+trainings=()
 for variant in ${VARIANTS:-attention standard}; do
     mkdir -p "$out/$variant"
     if [ -n "$crops" ] && [ ! -e "$out/$variant/crops.h5" ]; then ln "$crops" "$out/$variant/crops.h5"; fi
@@ -26,10 +27,11 @@ for variant in ${VARIANTS:-attention standard}; do
         --simulated 1500 --validate_simulated 40 --structures "$data/structures/beads" --crops_per_source 12000 \
         --base_features 16 --steps 6000 --validate_every 1500 --seed 1 --gpu cpu --j 1 "$@" \
         >"$out/$variant.log" 2>&1 &
+    trainings+=($!)
     crops=$out/$variant/crops.h5
     while [ ! -e "$crops" ] && kill -0 $! 2>/dev/null; do sleep 2; done
 done
-wait
+for training in "${trainings[@]}"; do wait "$training"; done
 for variant in ${VARIANTS:-attention standard}; do
     "$attnpick" model release "$out/$variant/best.safetensors" "$out/$variant.safetensors"
 done

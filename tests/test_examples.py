@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import subprocess
@@ -80,6 +81,30 @@ SCRIPTS = (
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_are_valid_bash(script: str) -> None:
     assert subprocess.run(["bash", "-n", str(ROOT / script)], check=False).returncode == 0
+
+
+STAND_IN = """#!/usr/bin/env bash
+if [ "$1" = model ]; then cp "$3" "$4" && exit; fi
+touch "$5/crops.h5" "$5/best.safetensors"
+[ "$3" != "$FAILS" ]
+"""
+
+
+@pytest.mark.parametrize("fails", ["", "attention", "standard"])
+def test_weights_of_a_training_that_failed_are_not_released(tmp_path: Path, fails: str) -> None:
+    """Its best weights so far are there all the same."""
+    script, attnpick = tmp_path / "examples/train_weights.sh", tmp_path / ".venv/bin/attnpick"
+    for path, text in ((script, (ROOT / "examples/train_weights.sh").read_text()), (attnpick, STAND_IN)):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    attnpick.chmod(0o755)
+    command = ["bash", str(script), "data", str(tmp_path / "out")]
+    ended = subprocess.run(command, check=False, env=os.environ | {"FAILS": fails}, capture_output=True, text=True)
+    released = {path.name for path in (tmp_path / "out").glob("*.safetensors")}
+    if fails:
+        assert (ended.returncode, released) == (1, set()), ended.stderr
+    else:
+        assert (ended.returncode, released) == (0, {"attention.safetensors", "standard.safetensors"}), ended.stderr
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
