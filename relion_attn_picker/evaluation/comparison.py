@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -63,14 +63,22 @@ class SeedRun:
 
 @dataclass(frozen=True)
 class FigureSample:
-    """One figure of one contender: as it is with each seed ``(s,)``, and on each resample ``(s, r)``.
+    """One figure of one contender on one set, or its mean over ``k`` sets.
 
-    The resamples lie as far from the figure as those of other micrographs would: see ``sample_figures``.
+    Parameters
+    ----------
+    per_seed
+        The figure as it is with each seed, ``(s,)``.
+    resampled
+        That of each set on each resample, ``(k, s, r)``. The resamples lie as far from the figure as those of other
+        micrographs would: see ``sample_figures``.
+    n_micrographs
+        Of each set, ``k`` counts.
     """
 
     per_seed: FloatVector
     resampled: FloatTable
-    n_micrographs: int
+    n_micrographs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,7 @@ def sample_figures(runs: Sequence[SeedRun], weights: FloatTable) -> dict[str, Fi
         per_seed = np.concatenate([each[name] for each in as_is])
         deviations = np.stack([each[name] for each in resampled]) - per_seed[:, None]
         stretched = per_seed[:, None] + correct_error(n_micrographs) * deviations
-        samples[name] = FigureSample(per_seed, stretched, n_micrographs)
+        samples[name] = FigureSample(per_seed, stretched[None], (n_micrographs,))
     return samples
 
 
@@ -169,12 +177,16 @@ def _figures(run: SeedRun, weights: FloatTable | None) -> dict[str, FloatVector]
 
 
 def average_samples(samples: Iterable[FigureSample]) -> FigureSample:
-    """Return the mean of one figure over several sets, each with the same seeds and as many resamples."""
+    """Return the mean of one figure over several sets, each with the same seeds and as many resamples.
+
+    The resamples stay apart: a resample of one set has nothing to do with that of another, even if both were drawn from
+    the same random numbers, and each set knows its own spread as well as its own number of micrographs allows.
+    """
     listed = list(samples)
     return FigureSample(
         np.mean([each.per_seed for each in listed], axis=0),
-        np.mean([each.resampled for each in listed], axis=0),
-        sum(each.n_micrographs for each in listed),
+        np.concatenate([each.resampled for each in listed]),
+        tuple(count for each in listed for count in each.n_micrographs),
     )
 
 
@@ -183,7 +195,7 @@ def summarize(sample: FigureSample) -> FigureSummary:
     value = float(np.mean(sample.per_seed))
     return FigureSummary(
         value,
-        _interval_over_micrographs(share_interval, value, sample.resampled, sample.n_micrographs),
+        _interval_of(share_interval, value, _parts_over_micrographs(sample.resampled, sample.n_micrographs)),
         _spread(sample.per_seed),
         tuple(sample.per_seed.tolist()),
     )
@@ -195,19 +207,20 @@ def compare(first: FigureSample, second: FigureSample) -> Difference:
     Raises
     ------
     ValueError
-        If they have different numbers of seeds or resamples.
+        If they have different numbers of sets, seeds or resamples.
     """
     if first.resampled.shape != second.resampled.shape:
         raise ValueError(
-            f"The contenders have {first.resampled.shape} and {second.resampled.shape} seeds and resamples: "
+            f"The contenders have {first.resampled.shape} and {second.resampled.shape} sets, seeds and resamples: "
             "expected the same."
         )
     per_seed = first.per_seed - second.per_seed
-    resampled = first.resampled - second.resampled
+    parts = _parts_over_micrographs(first.resampled - second.resampled, first.n_micrographs)
     value, base = float(np.mean(per_seed)), float(np.mean(second.per_seed))
-    interval = _interval_over_micrographs(t_interval, value, resampled, first.n_micrographs)
+    interval = _interval_of(t_interval, value, parts)
     spread = _spread(per_seed)
-    total = _total_interval(value, resampled.mean(axis=0), spread, len(per_seed), first.n_micrographs)
+    n_seeds = len(per_seed)
+    total = _interval_of(t_interval, value, [*parts, _Part(spread**2 / n_seeds, n_seeds - 1)])
     return Difference(
         value,
         value / base if base else math.nan,
@@ -219,35 +232,37 @@ def compare(first: FigureSample, second: FigureSample) -> Difference:
     )
 
 
-def _interval_over_micrographs(
-    make: Callable[[float, float, float], Interval], value: float, resampled: FloatTable, n_micrographs: int
-) -> Interval:
-    if n_micrographs < 2:
-        return NOTHING
-    return make(value, standard_error(resampled.mean(axis=0)), n_micrographs - 1)
+class _Part(NamedTuple):
+    """A variance, and how many degrees of freedom its estimate has."""
+
+    variance: float
+    freedom: int
+
+
+def _parts_over_micrographs(resampled: FloatTable, n_micrographs: Sequence[int]) -> list[_Part]:
+    """Return what the micrographs of each set add to the variance of the mean over the sets and seeds."""
+    errors = [standard_error(of_set.mean(axis=0)) / len(n_micrographs) for of_set in resampled]
+    return [_Part(error**2, count - 1) for error, count in zip(errors, n_micrographs, strict=True)]
 
 
 def _spread(per_seed: FloatVector) -> float:
     return float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else math.nan
 
 
-def _total_interval(
-    value: float, resampled: FloatVector, seed_spread: float, n_seeds: int, n_micrographs: int
-) -> Interval:
-    """Return the interval whose variance is that over micrographs plus that of the mean over seeds.
+def _interval_of(make: Callable[[float, float, float], Interval], value: float, parts: Sequence[_Part]) -> Interval:
+    """Return the interval of a value whose variance is that of independent parts together.
 
-    Student's t with the degrees of freedom of Satterthwaite (Biometrics Bulletin 2 (1946) 110-114): three seeds know
-    their own spread badly, and the interval says so.
+    Student's t with the degrees of freedom of Satterthwaite (Biometrics Bulletin 2 (1946) 110-114): three seeds, or
+    three micrographs, know their own spread badly, and the interval says so. Nothing is known where a part has none.
+    The interval of a mean over two sets of 3 micrographs holds the truth 96 times in 100, over 3 and 36 92 times.
     """
-    error = standard_error(resampled)
-    if n_seeds < 2 or n_micrographs < 2 or not math.isfinite(error) or not math.isfinite(seed_spread):
+    variance = sum(part.variance for part in parts)
+    if min(part.freedom for part in parts) < 1 or not math.isfinite(variance):
         return NOTHING
-    parts = ((n_micrographs - 1, error**2), (n_seeds - 1, seed_spread**2 / n_seeds))
-    variance = sum(part for _, part in parts)
     if variance == 0:
         return value, value
-    freedom = variance**2 / sum(part**2 / degrees for degrees, part in parts)
-    return t_interval(value, math.sqrt(variance), freedom)
+    freedom = variance**2 / sum(part.variance**2 / part.freedom for part in parts)
+    return make(value, math.sqrt(variance), freedom)
 
 
 def _judge(interval: Interval, total: Interval) -> Verdict:

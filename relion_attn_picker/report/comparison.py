@@ -38,8 +38,8 @@ are pooled over micrographs and then averaged over the seeds. Beside each stands
 (standard error by bootstrap over n micrographs, times √(n / (n − 1)); Student's t with n − 1 degrees of freedom; on the
 logit scale, differences as they are) and, after ±, the standard deviation over the seeds. An interval over micrographs
 and seeds adds the variance of the mean over the seeds to that over micrographs (degrees of freedom after
-Satterthwaite); it alone decides what is called higher or lower. Both networks are drawn the same micrographs, and pairs
-are of one seed.
+Satterthwaite); it alone decides what is called higher or lower. The variance of a mean over sets is that of its parts,
+set by set, in the same way. Both networks are drawn the same micrographs, and pairs are of one seed.
 Chance is the precision that random points would reach at most at the same radius: the area that it covers."""
 
 AUC_TEXT: Final = """\

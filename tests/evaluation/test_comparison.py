@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import logit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from relion_attn_picker.evaluation.claims import (
@@ -70,7 +71,7 @@ def sample(runs: list[SeedRun]) -> dict[str, FigureSample]:
 def made_up(values: list[float], spread: float = 0.01) -> FigureSample:
     rng = np.random.default_rng(0)
     resampled = np.array(values)[:, None] + rng.normal(0, spread, 300)
-    return FigureSample(np.array(values), resampled, 20)
+    return FigureSample(np.array(values), resampled[None], (20,))
 
 
 def test_figures_are_those_of_the_evaluation_and_of_scikit_learn() -> None:
@@ -91,8 +92,10 @@ def test_resample_that_draws_each_micrograph_once_is_the_figure_itself() -> None
     runs = make_runs(2, (1.0,))
     once = sample_figures(runs, np.ones((1, 12)))
     for name in ("precision", "recall", "f1", "iou"):
-        assert once[name].resampled[0, 0] == pytest.approx(once[name].per_seed[0])
-    assert once["average_precision"].resampled[0, 0] == pytest.approx(once["average_precision"].per_seed[0], abs=0.01)
+        assert once[name].resampled[0, 0, 0] == pytest.approx(once[name].per_seed[0])
+    assert once["average_precision"].resampled[0, 0, 0] == pytest.approx(
+        once["average_precision"].per_seed[0], abs=0.01
+    )
 
 
 def test_equal_contenders_do_not_differ() -> None:
@@ -153,8 +156,11 @@ def test_resamples_scatter_as_the_mean_of_micrographs_does() -> None:
         samples.append(sample_figures([run], weights)["recall"])
         variances.append(float(np.var(recalls, ddof=1)) / n_micrographs)
         assert np.std(samples[-1].resampled) == pytest.approx(math.sqrt(variances[-1]), rel=0.03)
-    mean = average_samples(samples)
-    assert np.std(mean.resampled) == pytest.approx(math.sqrt(sum(variances)) / 2, rel=0.03)
+    mean = summarize(average_samples(samples))
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 11)
+    slope = 1 / (mean.value * (1 - mean.value))
+    reach = stats.t.ppf(0.975, freedom) * math.sqrt(sum(variances)) / 2 * slope
+    assert np.diff(logit(mean.interval)) / 2 == pytest.approx(reach, rel=0.03)
 
 
 @pytest.mark.parametrize("n_micrographs", [3, 8])
@@ -170,6 +176,35 @@ def test_95_in_100_intervals_of_a_difference_hold_the_truth(n_micrographs: int) 
         low, high = compare(first, second).interval
         holding += low <= 0 <= high
     assert 0.91 <= holding / n_sessions <= 0.98
+
+
+def sample_mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> FigureSample:
+    """Return the sample of a figure that is the plain mean of what its micrographs have."""
+    n = len(values)
+    resampled = np.mean(values) + math.sqrt(n / (n - 1)) * (weights @ values / n - np.mean(values))
+    return FigureSample(np.array([np.mean(values)]), resampled[None, None], (n,))
+
+
+@pytest.mark.parametrize(("sets", "expected"), [((3, 3), 0.965), ((3, 36), 0.924)])
+def test_intervals_of_a_mean_over_sets_hold_the_truth(sets: tuple[int, int], expected: float) -> None:
+    """Two alike contenders: the true difference is 0. What is expected is what Satterthwaite's t itself reaches.
+
+    All sets draw from the same random numbers, as ``analyse_set`` does.
+    """
+    holding, n_sessions = 0, 2000
+    for session in range(n_sessions):
+        rng = np.random.default_rng([7, session])
+        weights = [draw_weights(n, np.random.default_rng(session), 200) for n in sets]
+        first, second = (average_samples(sample_mean(rng.normal(size=w.shape[1]), w) for w in weights) for _ in "12")
+        low, high = compare(first, second).interval
+        holding += low <= 0 <= high
+    assert holding / n_sessions == pytest.approx(expected, abs=0.02)
+
+
+def test_mean_with_a_set_of_one_micrograph_has_no_interval() -> None:
+    alone = sample_figures([make_recalls(1, 1)[0]], draw_weights(1, np.random.default_rng(1), 20))["recall"]
+    many = sample_figures([make_recalls(36, 2)[0]], draw_weights(36, np.random.default_rng(1), 20))["recall"]
+    assert np.isnan(summarize(average_samples([alone, many])).interval).all()
 
 
 def test_thresholds_and_settings_are_chosen_on_other_micrographs() -> None:
@@ -279,9 +314,11 @@ def test_weighted_micrographs_without_particles_have_the_figures_of_the_same_dra
 @pytest.mark.parametrize("n_micrographs", [3, 4])
 def test_interval_over_micrographs_and_seeds_is_that_of_satterthwaite(n_micrographs: int) -> None:
     """Equal variances with k and 2 degrees of freedom have (a + b)² / (a²/k + b²/2) together: 4 of 2 and 2, not 2."""
-    ours, theirs = (replace(made_up([0.80, 0.90, 0.85], spread), n_micrographs=n_micrographs) for spread in (0.05, 0))
+    ours, theirs = (
+        replace(made_up([0.80, 0.90, 0.85], spread), n_micrographs=(n_micrographs,)) for spread in (0.05, 0)
+    )
     difference = compare(ours, replace(theirs, per_seed=np.full(3, 0.7)))
-    resampled = (ours.resampled - theirs.resampled).mean(axis=0)
+    resampled = (ours.resampled - theirs.resampled)[0].mean(axis=0)
     parts = {"micrographs": float(np.var(resampled, ddof=1)), "seeds": difference.seed_spread**2 / 3}
     freedom = sum(parts.values()) ** 2 / (parts["micrographs"] ** 2 / (n_micrographs - 1) + parts["seeds"] ** 2 / 2)
     low, high = difference.total_interval

@@ -66,8 +66,8 @@ def test_claims_of_cost_are_judged_at_the_width_of_the_study() -> None:
 
 
 def test_difference_on_one_micrograph_has_no_interval() -> None:
-    one = FigureSample(np.array([0.8]), np.full((1, 5), 0.8), n_micrographs=1)
-    other = FigureSample(np.array([0.7]), np.full((1, 5), 0.7), n_micrographs=1)
+    one = FigureSample(np.array([0.8]), np.full((1, 1, 5), 0.8), n_micrographs=(1,))
+    other = FigureSample(np.array([0.7]), np.full((1, 1, 5), 0.7), n_micrographs=(1,))
     assert tell(compare(one, other)) == "+0.100 (no interval)"
-    nothing = FigureSample(np.array([np.nan]), np.full((1, 5), np.nan), n_micrographs=1)
+    nothing = FigureSample(np.array([np.nan]), np.full((1, 1, 5), np.nan), n_micrographs=(1,))
     assert tell(compare(one, nothing)) == "undefined"
