@@ -7,16 +7,22 @@ Stat. Soc. B 36 (1974) 111).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from relion_attn_picker.evaluation.metrics import MicrographMatches, average_precision, pool_matches, score_matches
-from relion_attn_picker.evaluation.pixel_histograms import PixelHistogram, find_best_pixel_threshold
+from relion_attn_picker.evaluation.pixel_histograms import PixelHistogram, bin_of, find_best_pixel_threshold
 
 MOST_FOLDS: Final = 5
+
+CLIP: Final = 1e-6
+"""Scores nearer to 0 or 1 than this are taken for this where they become logits."""
 
 Choice = TypeVar("Choice")
 Setting = TypeVar("Setting")
@@ -68,6 +74,60 @@ def choose_settings(matches: Mapping[Setting, Sequence[MicrographMatches]]) -> l
         return settings[int(np.argmax(merits))]
 
     return _choose_by_fold(len(matches[settings[0]]), choose)
+
+
+def fit_matches(
+    matches: Mapping[Setting, Sequence[MicrographMatches]], chosen: Sequence[Setting], fallback: float
+) -> tuple[list[MicrographMatches], list[float]]:
+    """Return the matches of each micrograph with the setting chosen for it, and its operating threshold.
+
+    The threshold is chosen on the other folds with the same setting. Scores of two settings need not mean the same:
+    where several were chosen, scores and thresholds become logits, and those of each fold are shifted so that its
+    threshold falls on the one that the setting chosen most often would have there.
+
+    Parameters
+    ----------
+    matches
+        Setting → one entry a micrograph.
+    chosen
+        From ``choose_settings``.
+    fallback
+        As in ``choose_thresholds``.
+    """
+    thresholds = {setting: choose_thresholds(matches[setting], fallback) for setting in set(chosen)}
+    own = [matches[setting][place] for place, setting in enumerate(chosen)]
+    common = _most_common(chosen)
+    if len(thresholds) == 1:
+        return own, thresholds[common]
+    own_cuts = [_to_logit(thresholds[setting][place]) for place, setting in enumerate(chosen)]
+    cuts = [float(_to_logit(threshold)) for threshold in thresholds[common]]
+    shifted = [
+        replace(each, score=_to_logit(each.score) - own_cut + cut)
+        for each, own_cut, cut in zip(own, own_cuts, cuts, strict=True)
+    ]
+    return shifted, cuts
+
+
+def fit_pixels(
+    histograms: Mapping[Setting, Sequence[PixelHistogram]], chosen: Sequence[Setting]
+) -> tuple[list[PixelHistogram], list[float]]:
+    """Return the histogram of each micrograph with the setting chosen for it, and its threshold, as ``fit_matches``."""
+    thresholds = {setting: choose_pixel_thresholds(histograms[setting]) for setting in set(chosen)}
+    cuts = thresholds[_most_common(chosen)]
+    shifted = [
+        histograms[setting][place].shift(bin_of(cuts[place]) - bin_of(thresholds[setting][place]))
+        for place, setting in enumerate(chosen)
+    ]
+    return shifted, cuts
+
+
+def _most_common(chosen: Sequence[Setting]) -> Setting:
+    ((setting, _),) = Counter(chosen).most_common(1)
+    return setting
+
+
+def _to_logit(score: float | NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(logit(np.clip(np.asarray(score, dtype=np.float64), CLIP, 1 - CLIP)))
 
 
 def _merit(matches: Sequence[MicrographMatches]) -> float:

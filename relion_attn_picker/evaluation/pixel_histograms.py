@@ -26,6 +26,12 @@ class PixelHistogram:
     positives: NDArray[np.int64]
     negatives: NDArray[np.int64]
 
+    def shift(self, bins: int) -> PixelHistogram:
+        """Return the histogram with all logits higher by some bins; what would leave it stays in its last bin."""
+        places = np.clip(np.arange(BINS) + bins, 0, BINS - 1)
+        shifted = (np.bincount(places, counts, BINS) for counts in (self.positives, self.negatives))
+        return PixelHistogram(*(counts.astype(np.int64) for counts in shifted))
+
 
 def count_pixels(logits: NDArray[Any], truth: BoolImage) -> PixelHistogram:
     """Count the pixels of a map of logits ``(h, w)``; ``truth`` ``(h, w)`` is true on the particles."""

@@ -33,14 +33,16 @@ METHOD: Final = """\
 A pick is right if it lies within half a particle diameter of a true centre that no surer pick has taken; in simulated
 sets a pick on a broken particle, or on one in junk, counts neither way. Average precision (AP) is the area under the
 precision–recall curve of all candidates and needs no threshold; F1, precision, recall and IoU are at a threshold
-chosen for the best F1 on other micrographs, pixel figures likewise, against discs of the particle diameter. Figures
-are pooled over micrographs and then averaged over the seeds. Beside each stands the 95 % interval over micrographs
-(standard error by bootstrap over n micrographs, times √(n / (n − 1)); Student's t with n − 1 degrees of freedom; on the
-logit scale, differences as they are) and, after ±, the standard deviation over the seeds. An interval over micrographs
-and seeds adds the variance of the mean over the seeds to that over micrographs (degrees of freedom after
-Satterthwaite); it alone decides what is called higher or lower. The variance of a mean over sets is that of its parts,
-set by set, in the same way. Both networks are drawn the same micrographs, and pairs are of one seed.
-Chance is the precision that random points would reach at most at the same radius: the area that it covers."""
+chosen for the best F1 on other micrographs, pixel figures likewise, against discs of the particle diameter. Where a
+hybrid has other parameters on some micrographs than on others, the scores there are shifted, in logits, so that the
+thresholds of both on other micrographs meet. Figures are pooled over micrographs and then averaged over the seeds.
+Beside each stands the 95 % interval over micrographs (standard error by bootstrap over n micrographs, times
+√(n / (n − 1)); Student's t with n − 1 degrees of freedom; on the logit scale, differences as they are) and, after ±,
+the standard deviation over the seeds. An interval over micrographs and seeds adds the variance of the mean over the
+seeds to that over micrographs (degrees of freedom after Satterthwaite); it alone decides what is called higher or
+lower. The variance of a mean over sets adds up that of the sets in the same way. Both networks are drawn the same
+micrographs, and pairs are of one seed.
+Chance is the precision that as many random points would reach at the same radius."""
 
 AUC_TEXT: Final = """\
 The study has a column of AUCs, and one model's AUC there equals its recall to four digits. That is no property of a

@@ -19,7 +19,7 @@ from relion_attn_picker.evaluation.comparison import (
     summarize,
 )
 from relion_attn_picker.evaluation.comparison_result import ConditionRow, ContenderResult, SetResult
-from relion_attn_picker.evaluation.cross_fitting import choose_pixel_thresholds, choose_settings, choose_thresholds
+from relion_attn_picker.evaluation.cross_fitting import choose_settings, fit_matches, fit_pixels
 from relion_attn_picker.evaluation.matching import FloatVector
 from relion_attn_picker.evaluation.metrics import (
     MicrographMatches,
@@ -118,9 +118,7 @@ def _make_run(
     chosen: Sequence[str], matches: Mapping[str, Sequence[MicrographMatches]], picked: PickedSet, fallback: float
 ) -> SeedRun:
     """Return the run that takes the setting ``chosen`` for each micrograph."""
-    own = [matches[name][place] for place, name in enumerate(chosen)]
-    pixels = [picked.pixels[name][place] for place, name in enumerate(chosen)]
-    return SeedRun(own, choose_thresholds(own, fallback), pixels, choose_pixel_thresholds(pixels))
+    return SeedRun(*fit_matches(matches, chosen, fallback), *fit_pixels(picked.pixels, chosen))
 
 
 def _cover(test_set: LabelledTestSet, records: Sequence[CandidateRecord]) -> FloatVector:
