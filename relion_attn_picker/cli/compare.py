@@ -68,7 +68,10 @@ SAY_THAT_NETWORKS_ARE_TRAINED: Final = ("train_data", "simulated", "on_the_fly")
 )
 @click.option("--seeds", type=int, default=3, show_default=True, help="Trainings of each network.")
 @click.option(
-    "--sizes", default="1", show_default=True, help='Shares of the training micrographs, such as "0.1 0.3 1".'
+    "--sizes",
+    default="1",
+    show_default=True,
+    help='Shares of the training micrographs, 1 among them, such as "0.1 0.3 1".',
 )
 @click.option(
     "--costs/--no_costs",

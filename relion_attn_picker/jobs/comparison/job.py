@@ -99,18 +99,17 @@ def _compare(
     test_sets: Sequence[LabelledTestSet],
     by_share: Mapping[float, Sequence[NetworkPair]],
 ) -> Comparison:
-    whole = max(by_share)
-    pairs = by_share[whole]
+    pairs = by_share[WHOLE]
     warn_of_training_sets(pairs, test_sets if request.training is None else [])
     picked = {
         share: _pick_all(folder / "cache", test_sets, each, request.inference) for share, each in by_share.items()
     }
     log.info("Comparing the networks and their hybrids ...")
-    analysed = _analyse_all(test_sets, picked[whole], pairs)
+    analysed = _analyse_all(test_sets, picked[WHOLE], pairs)
     sizes = tuple(
         _compare_size(share, _analyse_all(test_sets, picked[share], each)) for share, each in sorted(by_share.items())
     )
-    comparison = _conclude(request, pairs, analysed, sizes if len(sizes) > 1 else (), picked[whole])
+    comparison = _conclude(request, pairs, analysed, sizes if len(sizes) > 1 else (), picked[WHOLE])
     write_comparison(folder, comparison)
     return comparison
 

@@ -42,8 +42,9 @@ class TrainingPlan:
     seeds
         Trainings of each architecture: seeds 1, 2, ...
     shares
-        Of the training micrographs, real and simulated, each more than 0 and at most 1; with fewer micrographs as many
-        crops are cut and as many steps taken, so that nothing changes but how much there is to learn from.
+        Of the training micrographs, real and simulated, each more than 0 and at most 1, and 1 among them: what is said
+        of the networks is said of those trained on all. With fewer micrographs as many crops are cut and as many steps
+        taken, so that nothing changes but how much there is to learn from.
     """
 
     training: TrainingRequest
@@ -57,6 +58,12 @@ class TrainingPlan:
         require(len(set(self.shares)) == len(self.shares) > 0, "A size of the training set is given twice, or none is.")
         if self.training.fields is not None and set(self.shares) != {WHOLE}:
             raise InputError("Fields simulated on the way have no end, so no share of them: leave out --on_the_fly.")
+        told = " ".join(f"{share:g}" for share in self.shares)
+        require(
+            WHOLE in self.shares,
+            f'The sizes of the training set are {told}: expected 1 among them, as in "{told} 1", for what is '
+            "compared is networks trained on all of it.",
+        )
 
 
 def train_pairs(

@@ -217,6 +217,8 @@ def test_training_both_shares_the_crops(compare: Compare, project: Path, capsys:
     assert "(2 micrographs" in Path("out/comparison.md").read_text()
     assert compare(*train[:-1], "--no_costs", "--sizes", "2") == 1
     assert "size of the training set is 2: expected shares above 0, at most 1" in capsys.readouterr().err
+    assert compare(*train[:-1], "--no_costs", "--sizes", "0.1 0.3") == 1
+    assert "sizes of the training set are 0.1 0.3: expected 1 among them" in capsys.readouterr().err
 
 
 def test_only_what_no_network_saw_is_compared_on(
