@@ -22,7 +22,7 @@ from relion_attn_picker.evaluation.matching import FloatVector
 from relion_attn_picker.picks import FloatArray
 
 NEGLIGIBLE: Final = 0.01
-"""A mean difference of α below this changes what passes a gate by less than a hundredth, and counts as none."""
+"""A difference of α below this changes what passes a gate by less than a hundredth, and counts as none."""
 
 OTHERS: Final = ("background", "junk")
 """What the inside of particles is compared with."""
@@ -149,13 +149,14 @@ def _summarize(key: str, column: FloatVector) -> GateFigure:
 
 
 def _judge(difference: GateFigure) -> GateVerdict:
+    """Judge by the whole interval: that no difference matters is known only where none that it holds would."""
     low, high = difference.interval
     if not math.isfinite(low):
         return GateVerdict.UNKNOWN
+    if max(abs(low), abs(high)) < NEGLIGIBLE:
+        return GateVerdict.NEGLIGIBLE
     if low <= 0 <= high:
         return GateVerdict.UNDECIDED
-    if abs(difference.value) < NEGLIGIBLE:
-        return GateVerdict.NEGLIGIBLE
     return GateVerdict.CLAIMED if low > 0 else GateVerdict.OPPOSITE
 
 

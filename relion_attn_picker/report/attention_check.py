@@ -30,8 +30,8 @@ DEFINITIONS: Final = (
     "Inside: within half a diameter of a particle's centre. Background: farther than a diameter from every particle, "
     "and not on junk. Junk: carbon, ice and aggregates of the masks, not within half a diameter of a particle. The "
     "rest does not count. Each micrograph counts once; intervals are 95 %, Student's t over micrographs. AUC: the "
-    "probability that a pixel inside has a higher α than one outside. A mean difference below "
-    f"{NEGLIGIBLE:g} counts as none."
+    "probability that a pixel inside has a higher α than one outside. A difference counts as none "
+    f"where its whole interval is nearer to 0 than {NEGLIGIBLE:g}."
 )
 COLUMNS: Final = {
     "inside": "α inside",

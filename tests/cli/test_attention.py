@@ -134,7 +134,7 @@ def test_check_against_a_truth_uses_the_junk_beside_it(
 ) -> None:
     assert attend("micrographs.star", "--count", "2", "--truth", "truth.star") == 0
     out = capsys.readouterr().out
-    assert "level_4: against background, no difference can be told; against junk, no difference can be told" in out
+    assert "level_4: against background, there is no difference that matters; against junk, there is no" in out
     record = json.loads((project / "out/attention.json").read_text())
     figures = record["levels"][0]["figures"]
     assert figures["inside"]["value"] == figures["junk"]["value"] == 0.5

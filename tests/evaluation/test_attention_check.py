@@ -63,18 +63,33 @@ def test_rank_area_is_that_of_scipy(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("inside", "outside", "verdict"),
+    ("inside", "outside", "noise", "verdict"),
     [
-        (0.6, 0.3, GateVerdict.CLAIMED),
-        (0.3, 0.6, GateVerdict.OPPOSITE),
-        (0.5, 0.5, GateVerdict.UNDECIDED),
-        (0.505, 0.5, GateVerdict.NEGLIGIBLE),
+        (0.6, 0.3, 0.05, GateVerdict.CLAIMED),
+        (0.3, 0.6, 0.05, GateVerdict.OPPOSITE),
+        (0.5, 0.5, 0.2, GateVerdict.UNDECIDED),
+        (0.505, 0.5, 0.001, GateVerdict.NEGLIGIBLE),
     ],
 )
-def test_verdict(inside: float, outside: float, verdict: GateVerdict) -> None:
-    noise = 0.001 if inside == 0.505 else 0.05
+def test_verdict(inside: float, outside: float, noise: float, verdict: GateVerdict) -> None:
     level = check(*(measure(inside, outside, outside, noise, seed) for seed in range(6)))
     assert level.verdicts == {"background": verdict, "junk": verdict}
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ((0.005, 0.006, 0.004), GateVerdict.NEGLIGIBLE),  # 0.0025 to 0.0075
+        ((-0.001, 0.001, 0.0), GateVerdict.NEGLIGIBLE),  # -0.0025 to 0.0025
+        ((0.008, 0.010, 0.009), GateVerdict.CLAIMED),  # 0.0065 to 0.0115: it may matter
+        ((-0.008, -0.010, -0.009), GateVerdict.OPPOSITE),
+        ((-0.05, 0.05, 0.0), GateVerdict.UNDECIDED),
+    ],
+)
+def test_no_difference_matters_only_where_the_whole_interval_says_so(
+    differences: tuple[float, ...], verdict: GateVerdict
+) -> None:
+    assert check(*(measure(0.5 + each, 0.5, None) for each in differences)).verdicts["background"] is verdict
 
 
 def test_background_and_junk_are_judged_apart() -> None:
