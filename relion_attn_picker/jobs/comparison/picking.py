@@ -140,7 +140,8 @@ def _predict(
 class _Cache:
     """The files of one set and one pair: ``scale.json``, candidates of each setting, and ``pixels.jsonl``.
 
-    The line of a micrograph in ``pixels.jsonl`` is written last, and says that all of it is there.
+    The line of a micrograph in ``pixels.jsonl`` is written last, and says that all of it is there; that the candidates
+    are of the same run, each of their own lines says.
     """
 
     def __init__(self, folder: Path, test_set: LabelledTestSet, pair: NetworkPair, precision: str) -> None:
@@ -165,8 +166,10 @@ class _Cache:
 
     def has(self, micrograph: Micrograph) -> bool:
         """Tell whether everything of a micrograph is there, and its image still the same."""
-        record = self._pixels.read(micrograph.name, self._fingerprint(micrograph))
-        if record is None:
+        fingerprint = self._fingerprint(micrograph)
+        record = self._pixels.read(micrograph.name, fingerprint)
+        kept = [store.summary(micrograph.name) for store in self._stores.values()]
+        if record is None or any(each is None or each.found_with != fingerprint for each in kept):
             return False
         stamp = record.image
         return stamp is None or not is_changed(

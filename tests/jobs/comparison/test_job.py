@@ -20,7 +20,9 @@ from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs.comparison import analysis, job, picking
 from relion_attn_picker.jobs.comparison.job import ComparisonRequest
 from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.options import NETWORKS
+from relion_attn_picker.picks import ProbabilityMap
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from tests.conftest import hold_elsewhere, write_tiny_checkpoint
 
@@ -100,6 +102,28 @@ def test_scale_found_at_another_diameter_is_none(tmp_path: Path) -> None:
     ]
     caches[0].write_scale(LogitScale(2.0, 0.5))
     assert [cache.read_scale() for cache in caches] == [LogitScale(2.0, 0.5), None]
+
+
+def test_candidates_of_another_run_are_none(tmp_path: Path, rng: np.random.Generator) -> None:
+    """A run with other labels that was killed between a micrograph's candidates and its pixels leaves both at odds."""
+    pair = NetworkPair(*(write_tiny_checkpoint(tmp_path / f"{name}.safetensors", name) for name in NETWORKS))
+    micrograph = Micrograph("a.mrc", OpticsGroup(1, "optics", 5.0))
+    write_image(tmp_path / "a.mrc", np.zeros((96, 96), np.float32), 5.0)
+    maps = {name: ProbabilityMap(rng.random((96, 96), np.float32), 5.0) for name in NETWORKS}
+
+    def open_with(*labels: tuple[float, float]) -> tuple[picking._Cache, LabelledTestSet]:
+        truth = np.array(labels, dtype=np.float32)
+        one = LabelledTestSet("one", 120.0, [micrograph], [truth], [truth[:0]], tmp_path, {}, label_digest="")
+        return picking._Cache(tmp_path, one, pair, "float32"), one
+
+    ours, one = open_with((30.0, 40.0))
+    ours.write(one, 0, maps, (96, 96), LogitScale(), dict.fromkeys(NETWORKS, 1.0))
+    assert open_with((30.0, 40.0))[0].has(micrograph)
+    theirs, other = open_with((60.0, 50.0))
+    theirs._pixels.append = lambda record: pytest.fail("killed")  # type: ignore[method-assign]
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        theirs.write(other, 0, maps, (96, 96), LogitScale(), dict.fromkeys(NETWORKS, 1.0))
+    assert not open_with((30.0, 40.0))[0].has(micrograph)
 
 
 def test_released_pair_is_compared_if_nothing_is_given(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
