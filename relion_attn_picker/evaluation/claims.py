@@ -94,7 +94,7 @@ class ConditionClass:
 
 
 def divide_by_condition(values: NDArray[np.float64]) -> tuple[ConditionClass, ...]:
-    """Divide micrographs into three classes of as equal numbers as can be, lowest first.
+    """Divide micrographs into three classes of about equal numbers, lowest first; those of one value stay together.
 
     Parameters
     ----------
@@ -104,15 +104,22 @@ def divide_by_condition(values: NDArray[np.float64]) -> tuple[ConditionClass, ..
     Returns
     -------
     tuple of ConditionClass
-        Two classes where three would have fewer than ``FEWEST_A_CLASS`` micrographs each; none where two would, or all
-        micrographs have the same condition.
+        Two classes where one of three would have fewer than ``FEWEST_A_CLASS`` micrographs; none where one of two
+        would.
     """
     known = np.flatnonzero(np.isfinite(values))
     order = known[np.argsort(values[known], kind="stable")]
-    count = min(CLASSES, len(order) // FEWEST_A_CLASS)
-    if count < 2 or values[order[0]] == values[order[-1]]:
-        return ()
-    return tuple(
-        ConditionClass(float(values[part[0]]), float(values[part[-1]]), tuple(part.tolist()))
-        for part in np.array_split(order, count)
-    )
+    for count in range(CLASSES, 1, -1):
+        parts = np.split(order, _find_borders(values[order], count))
+        if min(len(part) for part in parts) >= FEWEST_A_CLASS:
+            return tuple(
+                ConditionClass(float(values[part[0]]), float(values[part[-1]]), tuple(part.tolist())) for part in parts
+            )
+    return ()
+
+
+def _find_borders(ordered: NDArray[np.float64], count: int) -> list[int]:
+    """Return where classes begin, but for the first: where the value changes, next to where equal classes would."""
+    changes = np.append(0, np.flatnonzero(np.diff(ordered)) + 1)
+    equal = np.cumsum([len(part) for part in np.array_split(ordered, count)])[:-1]
+    return [int(changes[np.argmin(np.abs(changes - border))]) for border in equal]

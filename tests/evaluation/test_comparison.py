@@ -276,13 +276,19 @@ def test_claims_are_judged_by_their_intervals() -> None:
         (np.array([1.0, np.nan, 2, 3, 4, 5, 6]), [3, 3]),
         (np.arange(5.0), []),
         (np.ones(12), []),
+        (np.repeat([1.0, 2.0, 3.0], [4, 4, 4]), [4, 4, 4]),
+        (np.repeat([1.0, 2.0, 3.0], [3, 5, 4]), [3, 5, 4]),
+        (np.repeat([1.0, 2.0, 3.0], [5, 1, 6]), [6, 6]),
+        (np.repeat([1.0, 2.0], [5, 7]), [5, 7]),
+        (np.repeat([1.0, 2.0], [10, 2]), []),
+        (np.full(3, np.nan), []),
     ],
 )
 def test_conditions_are_divided_evenly(values: NDArray[np.float64], sizes: list[int]) -> None:
     classes = divide_by_condition(values)
     assert [len(each.places) for each in classes] == sizes
     for lower, upper in itertools.pairwise(classes):
-        assert lower.high <= upper.low
+        assert lower.high < upper.low
 
 
 def test_recommendation_prefers_one_network_where_two_gain_nothing() -> None:

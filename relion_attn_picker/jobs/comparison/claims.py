@@ -107,7 +107,7 @@ def _judge_low_snr(sets: Sequence[SetResult]) -> Claim:
         [row.difference for row in lowest.values()],
         grounds
         or f"no set has {2 * FEWEST_A_CLASS} or more micrographs with particles whose signal-to-noise ratios are known "
-        "and differ: add one of `attnpick simulate`",
+        f"and differ, {FEWEST_A_CLASS} or more to a class: add one of `attnpick simulate`",
     )
 
 
