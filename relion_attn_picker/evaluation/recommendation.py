@@ -18,9 +18,6 @@ AIMS: Final = {
 }
 """Aim → the figure that serves it, by name and in words."""
 
-NETWORKS_OF: Final = {name: (name,) for name in NETWORKS}
-"""Contender → the networks that run; every other one needs both."""
-
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -56,8 +53,8 @@ def recommend(aim: str, samples: Mapping[str, FigureSample]) -> Recommendation:
         if compare(samples[best], samples[name]).verdict is not Verdict.HIGHER and math.isfinite(values[name])
     ]
     _, words = AIMS[aim]
-    single = [name for name in equals if name in NETWORKS_OF]
-    if best not in NETWORKS_OF and single:
+    single = [name for name in equals if name in NETWORKS]
+    if best not in NETWORKS and single:
         choice = single[0]
         reason = (
             f"{best} reads {values[best]:.3f} in {words} and {choice} {values[choice]:.3f}, which cannot be told "

@@ -74,10 +74,11 @@ def _judge_everywhere(statement: str, figure: str, sets: Sequence[SetResult]) ->
 
 
 def _negate(difference: Difference) -> Difference:
+    """Return second minus first; its share of the first's figure is not known here."""
     swapped = {Verdict.HIGHER: Verdict.LOWER, Verdict.LOWER: Verdict.HIGHER}
     return Difference(
         -difference.value,
-        -difference.relative,
+        math.nan,
         (-difference.interval[1], -difference.interval[0]),
         tuple(-each for each in difference.per_seed),
         difference.seed_spread,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.comparison import NEEDED_SEEDS, average_samples, compare, summarize
-from relion_attn_picker.evaluation.comparison_result import Comparison, CostRow, SizeRow
+from relion_attn_picker.evaluation.comparison_result import Comparison, CostRow, SetResult, SizeRow
+from relion_attn_picker.evaluation.cross_fitting import MOST_FOLDS
 from relion_attn_picker.evaluation.recommendation import AIMS, Recommendation, recommend, recommend_speed
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
@@ -189,7 +190,7 @@ def _conclude(
         costs=costs,
         claims=judge_claims(sets, sizes, architectures, costs),
         recommendations=_recommend(analysed, costs),
-        remarks=_remark(len(pairs)),
+        remarks=_remark(len(pairs), sets),
     )
 
 
@@ -230,10 +231,17 @@ def _recommend(analysed: Sequence[AnalysedSet], costs: Sequence[CostRow]) -> tup
     return tuple(found)
 
 
-def _remark(n_seeds: int) -> tuple[str, ...]:
+def _remark(n_seeds: int, sets: Sequence[SetResult]) -> tuple[str, ...]:
     remarks = [
-        "Operating thresholds and the parameters of the hybrids are chosen by cross-fitting: for each fifth of the "
-        "micrographs on the other four, by F1 and by average precision. None is chosen where it is judged.",
+        "Operating thresholds and the parameters of the hybrids are chosen by cross-fitting: the micrographs are dealt "
+        f"into up to {MOST_FOLDS} folds, and what is used on a fold is chosen on the others, by F1 and by average "
+        "precision. None is chosen where it is judged.",
+        *(
+            f"{each.name} is a single micrograph, so that nothing is chosen: the thresholds are the checkpoints' own "
+            "(attention's for the hybrids, 0.5 for pixels), each hybrid has its first setting."
+            for each in sets
+            if each.n_micrographs == 1
+        ),
         "Average precision is the headline; of the many other differences one in twenty looks sure by chance.",
     ]
     if n_seeds < NEEDED_SEEDS:

@@ -204,6 +204,10 @@ def test_only_the_last_micrographs(
     assert compare(*checkpoints[:4], "--no_costs", "--last", "2") == 0
     assert "(2 micrographs" in Path("out/comparison.md").read_text()
     assert "no set has 6 or more micrographs with particles whose signal" in Path("out/comparison.md").read_text()
+    assert "single micrograph" not in Path("out/comparison.md").read_text()
+    assert "dealt into up to 5 folds" in Path("out/comparison.md").read_text()
+    assert compare(*checkpoints[:4], "--no_costs", "--last", "1") == 0
+    assert "simulated is a single micrograph, so that nothing is chosen" in Path("out/comparison.md").read_text()
     assert compare(*checkpoints[:4], "--last", "2", "--last", "1") == 1
     assert "--last is given 2 times for 1 sets: once, or once for each" in capsys.readouterr().err
     assert compare(*checkpoints[:4], "--last", "0") == 1
