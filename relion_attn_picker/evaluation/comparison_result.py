@@ -28,7 +28,7 @@ class ContenderResult:
     figures
         Name of a figure → what is known of it.
     chance_precision
-        Precision that random points on the same micrographs could reach at most: the area where they are right.
+        Precision that as many random points on the same micrographs would reach, matched one to one.
     settings
         Setting of a hybrid → share of the micrographs for which it was chosen on the others; empty for a network.
     own_f1

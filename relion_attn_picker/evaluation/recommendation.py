@@ -18,6 +18,9 @@ AIMS: Final = {
 }
 """Aim → the figure that serves it, by name and in words."""
 
+NONE: Final = "none of them"
+"""Choice where all contenders are as bad as can be."""
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -33,8 +36,8 @@ class Recommendation:
 def recommend(aim: str, samples: Mapping[str, FigureSample]) -> Recommendation:
     """Recommend a contender for an aim.
 
-    The highest figure wins, unless a single network cannot be told from it: it costs half of a hybrid, and is taken
-    instead.
+    The highest figure wins, if it is above zero, unless a single network cannot be told from it: it costs half of a
+    hybrid, and is taken instead.
 
     Parameters
     ----------
@@ -53,6 +56,8 @@ def recommend(aim: str, samples: Mapping[str, FigureSample]) -> Recommendation:
         if compare(samples[best], samples[name]).verdict is not Verdict.HIGHER and math.isfinite(values[name])
     ]
     _, words = AIMS[aim]
+    if not values[best] > 0:
+        return Recommendation(aim, words, NONE, f"no contender has any {words} here.", figures)
     single = [name for name in equals if name in NETWORKS]
     if best not in NETWORKS and single:
         choice = single[0]

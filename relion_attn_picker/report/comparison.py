@@ -42,7 +42,7 @@ the standard deviation over the seeds. An interval over micrographs and seeds ad
 seeds to that over micrographs (degrees of freedom after Satterthwaite); it alone decides what is called higher or
 lower. The variance of a mean over sets adds up that of the sets in the same way. Both networks are drawn the same
 micrographs, and pairs are of one seed.
-Chance is the precision that as many random points would reach at the same radius."""
+Chance is the precision that as many random points would reach, matched in the same way."""
 
 AUC_TEXT: Final = """\
 The study has a column of AUCs, and one model's AUC there equals its recall to four digits. That is no property of a

@@ -63,7 +63,7 @@ def draw_curves(path: Path, sets: Sequence[SetResult]) -> None:
                 axes.fill_between(recall, low, high, color=COLOURS[name], alpha=0.15, lw=0)
         chance = result.contenders[ATTENTION].chance_precision
         if np.isfinite(chance):
-            axes.axhline(chance, color="0.6", linestyle=":", label=f"random points, at most {chance:.3f}")
+            axes.axhline(chance, color="0.6", linestyle=":", label=f"random points, {chance:.3f}")
         axes.set(xlim=(0, 1.0), ylim=(_floor(result), 1.02), xlabel="recall", ylabel="precision", title=result.name)
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left", fontsize="small", title="average precision")

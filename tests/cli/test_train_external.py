@@ -9,6 +9,7 @@ import pytest
 from pypdf import PdfReader
 
 from relion_attn_picker.cli.train_external import command as train_external
+from relion_attn_picker.jobs import external_training
 from relion_attn_picker.jobs.labelled_data import MOST_HELD_OUT, TrainingData, read_labels, split_source
 from relion_attn_picker.model_spec import BEST_NAME
 from relion_attn_picker.relion import labels
@@ -44,7 +45,10 @@ MANUAL = ("--in_coords", "ManualPick/job005/manualpick.star")
 
 
 @pytest.mark.parametrize("flavour", ["3.1", "4.0"])
-def test_trained_weights_go_into_a_picking_job(labelled: Project, flavour: str) -> None:
+def test_trained_weights_go_into_a_picking_job(
+    labelled: Project, flavour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external_training, "is_start", lambda best: False)  # so few steps may gain nothing
     Path(JOB).mkdir(parents=True)
     job_star = {"3.1": "_rlnJobType 99\n", "4.0": "# version 30001\n_rlnJobTypeLabel relion.external\n"}
     Path(JOB, "job.star").write_text(job_star[flavour])
@@ -58,6 +62,13 @@ def test_trained_weights_go_into_a_picking_job(labelled: Project, flavour: str) 
     for weights in (JOB, f"{JOB}best.safetensors"):
         labelled.run("--weights", weights).assert_succeeded()
         assert f"Picking 2 micrographs with {BEST_NAME}" in labelled.run("--weights", weights).out
+
+
+def test_weights_that_gained_nothing_are_not_recommended(labelled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(external_training, "is_start", lambda best: True)
+    run = train(labelled, *MANUAL).assert_succeeded()
+    assert "Pick with the weights that it started from: no step made them better" in run.out
+    assert "of a picking job" not in run.out
 
 
 def test_stopped_training_goes_on(labelled: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -330,3 +330,11 @@ def test_interval_over_micrographs_and_seeds_is_that_of_satterthwaite(n_microgra
     low, high = difference.total_interval
     expected = stats.t.ppf(0.975, freedom) * math.sqrt(sum(parts.values()))
     assert (high - low) / 2 == pytest.approx(expected, rel=0.01)
+
+
+def test_nothing_is_recommended_where_all_have_nothing() -> None:
+    """As the recall at a precision of .8 of networks that were hardly trained."""
+    nothing = FigureSample(np.zeros(2), np.zeros((1, 2, 50)), (10,))
+    advice = recommend("complete survey", dict.fromkeys(("attention", "standard", "hybrid"), nothing))
+    assert advice.choice == "none of them"
+    assert advice.reason == "no contender has any recall at a precision of 0.8 here."

@@ -28,7 +28,7 @@ from relion_attn_picker.evaluation.metrics import (
     precision_recall_curve,
     score_matches,
 )
-from relion_attn_picker.evaluation.pixels import covered_fraction
+from relion_attn_picker.evaluation.pixels import covered_fraction, expect_random_matches
 from relion_attn_picker.inference.combination import STRATEGIES
 from relion_attn_picker.io.candidates import CandidateRecord
 from relion_attn_picker.jobs.comparison.hybrids import CHOSEN, settings_of
@@ -139,17 +139,24 @@ def _describe(
     covered: FloatVector,
     own_thresholds: Mapping[str, Sequence[float]],
 ) -> ContenderResult:
-    n_picks = np.zeros(len(covered))
-    for run in contender.runs:
-        n_picks += [(each.score >= cut).sum() for each, cut in zip(run.matches, run.thresholds, strict=True)]
-    chance = float(np.average(covered, weights=n_picks)) if n_picks.sum() else float("nan")
     own_f1 = float("nan")
     if name in own_thresholds:
         pairs = zip(contender.runs, own_thresholds[name], strict=True)
         own_f1 = float(np.mean([score_matches(pool_matches(run.matches), cut).f1 for run, cut in pairs]))
     curves = np.stack([_resample_curve(pool_matches(run.matches)) for run in contender.runs])
     figures = {figure: summarize(sample) for figure, sample in samples.items()}
+    chance = _chance_precision(contender.runs, covered)
     return ContenderResult(figures, chance, contender.settings, own_f1, CURVE_RECALL, curves)
+
+
+def _chance_precision(runs: Sequence[SeedRun], covered: FloatVector) -> float:
+    """Return the precision of as many random points on each micrograph as there are picks, matched as these are."""
+    n_picks, n_right = 0, 0.0
+    for run in runs:
+        for each, cut, share in zip(run.matches, run.thresholds, covered, strict=True):
+            n = int((each.score >= cut).sum())
+            n_picks, n_right = n_picks + n, n_right + expect_random_matches(n, each.n_true, float(share))
+    return n_right / n_picks if n_picks else float("nan")
 
 
 def _resample_curve(matches: MicrographMatches) -> NDArray[np.float64]:

@@ -151,5 +151,5 @@ def _judge_parameters(architectures: Sequence[ArchitectureRow]) -> Claim:
 def _judge_cost(statement: str, what: str, limits: tuple[float, float], costs: Sequence[CostRow]) -> Claim:
     rows = [row for row in costs if row.what.startswith(what)]
     if not rows:
-        return Claim(statement, UNTESTED, "not measured in this run")
+        return Claim(statement, UNTESTED, f"{what} base features was not measured in this run")
     return judge_amount(statement, rows[0].overhead, *limits, f"{100 * rows[0].overhead:+.1f} %; {rows[0].how}")

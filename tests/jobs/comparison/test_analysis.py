@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from relion_attn_picker.evaluation.comparison import draw_weights, sample_figures
+from relion_attn_picker.evaluation.comparison import SeedRun, draw_weights, sample_figures
 from relion_attn_picker.evaluation.metrics import MicrographMatches
 from relion_attn_picker.evaluation.pixel_histograms import count_pixels
 from relion_attn_picker.jobs.comparison import analysis
@@ -64,3 +64,11 @@ def test_certain_scores_stay_in_order() -> None:
     assert [(each.score >= cut).tolist() for each, cut in zip(run.matches, run.thresholds, strict=True)] == [
         [True, True, False]
     ] * 2
+
+
+def test_chance_is_that_of_points_matched_one_to_one() -> None:
+    """Four points, two particles that cover a half: each is hit with 1 - (3/4)^4."""
+    matches = [make_matches(np.zeros(4), np.arange(4) < 2)]
+    covered = np.array([0.5])
+    assert analysis._chance_precision([SeedRun(matches, [0.5])], covered) == pytest.approx(2 * (1 - 0.75**4) / 4)
+    assert np.isnan(analysis._chance_precision([SeedRun(matches, [0.9])], covered))
