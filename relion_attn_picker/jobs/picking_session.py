@@ -16,7 +16,7 @@ from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.devices import is_on_gpu
 from relion_attn_picker.inference.hybrid_folder import is_hybrid
-from relion_attn_picker.inference.operating_point import SURE, OperatingPoint, choose_point, first_point
+from relion_attn_picker.inference.operating_point import SURE, DataSetScores, OperatingPoint, choose_point, first_point
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import describe_weights, find_score_model
 from relion_attn_picker.io.candidates import CandidateStore
@@ -39,7 +39,6 @@ from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.micrograph import Micrograph
-from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.report.evaluation import write_evaluation
 
@@ -126,7 +125,7 @@ class PickingSession:
         self._picking: PickJob | None = None
         self._micrographs: Sequence[Micrograph] = ()
         self._picked_since_fit: int | None = None
-        self._scores: FloatArray | None = None
+        self._scores: DataSetScores | None = None
         self._save_settings()
 
     def forget(self, names: Iterable[str]) -> None:
@@ -225,7 +224,7 @@ class PickingSession:
         results = [result for name, result in self._results.items() if name in names]
         done = [result.micrograph for result in results if result.reason is None]
         scores = gather_scores(self._store, done, self._request.options)
-        self._scores = scores.score
+        self._scores = scores
         curve = None if self._score_model is None else adapt(self._score_model, scores.score, scores.area)
         point = choose_point(scores, self._own_threshold, self._request.options, curve, self._sure_scores)
         before, self._settings = self._settings, replace(self._settings, point=point)
@@ -322,11 +321,16 @@ class PickingSession:
             self._request.options,
             self._point,
             self._request.project_dir,
-            self._scores,
+            None if self._scores is None else self._scores.score,
         )
         picker = describe_weights(self._request.weights)
         self._save_settings()
         self._pixel_size_check.remind()
+        if self._scores is not None and sum(result.n_picks for result in results) > self._scores.area:
+            log.warning(
+                "As discs of the diameter the picks would cover more than all of the area: the weights do not seem to "
+                "know the particle, or the diameter or the pixel size is wrong."
+            )
         return JobSummary(
             results,
             self._request.options,

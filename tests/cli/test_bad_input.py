@@ -247,3 +247,10 @@ def test_absurd_diameter_is_refused_before_any_micrograph(project: Project, diam
     run.assert_failed_with(words)
     assert "FAILED" not in run.out
     assert "enlarged" not in run.err
+
+
+@pytest.mark.parametrize(("diameter", "is_told"), [("100", False), ("800", True)])
+def test_picks_that_would_cover_more_than_everything_are_told(project: Project, diameter: str, is_told: bool) -> None:
+    """Twelve discs in 1280 Å."""
+    run = project.run_only(*project.arguments, "--diameter", diameter, "--min_distance", "60", "--j", "1")
+    assert ("would cover more than all of the area" in run.assert_succeeded().err) == is_told
