@@ -49,7 +49,10 @@ GRADIENT_NORM = 1.0
 
 @dataclass(frozen=True)
 class Progress:
-    """What a training tells while it runs: after each step, with ``scores`` after a validation."""
+    """What a training tells while it runs: after each step, with ``scores`` after a validation.
+
+    ``loss`` is that of the step, with ``scores`` the mean since the validation before, as in ``curves.csv``.
+    """
 
     step: int
     steps: int
@@ -152,6 +155,7 @@ def _take_steps(
         scores = None
         if state.step % options.validate_every == 0 or state.step == options.steps:
             scores = _validate(keeper, saver, state, world)
+            loss = loss if scores is None else state.rows[-1]["loss"]
         elif world.is_first:
             saver.save_if_due(state)
         try:

@@ -110,7 +110,7 @@ def start_or_resume(
     state = new_state(options, start, device)
     if (folder / STATE_NAME).exists():
         state.restore(folder)
-        log.info("Going on after step %d.", state.step)
+        log.info("Finished before, with step %d." if state.finished else "Going on after step %d.", state.step)
     return state
 
 

@@ -94,6 +94,18 @@ def test_finished_training_is_not_trained_again(crops: Mixture, sets: list[Valid
     assert best.read_bytes() == before
 
 
+def test_loss_beside_a_validation_is_that_of_the_curves(
+    crops: Mixture, sets: list[ValidationSet], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    told: list[Progress] = []
+    fit(tmp_path / "run", crops, sets, OPTIONS, CPU, told.append)
+    validated = [each.loss for each in told if each.scores is not None]
+    assert validated == pytest.approx(read_curves(tmp_path / "run")["loss"])
+    fit(tmp_path / "run", crops, sets, OPTIONS, CPU)
+    assert "Finished before, with step 6." in caplog.text
+
+
 def test_other_options_in_the_same_folder_are_refused(
     crops: Mixture, sets: list[ValidationSet], tmp_path: Path
 ) -> None:
