@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from relion_attn_picker.report.curves import draw_training_curves
+from relion_attn_picker.report.curves import draw_training_curves, plot_training_curves
 
 
 def test_curves_are_drawn(tmp_path):
@@ -19,6 +19,15 @@ def test_curves_are_drawn(tmp_path):
     half = picture.shape[0] // 2
     np.testing.assert_array_equal(picture[: half - 50], other[: half - 50])  # losses above, the same
     assert (picture[half + 50 :] != other[half + 50 :]).any()
+
+
+def test_the_only_set_is_not_drawn_over_the_mean():
+    figures = {"f1": [0.6, 0.7], "mine: f1": [0.6, 0.7], "other: f1": [0.5, 0.6]}
+    upper, lower = plot_training_curves({"step": [0, 1], "loss": [math.nan, 1.0], **figures}).axes
+    assert [line.get_label() for line in upper.lines] == ["loss"]
+    assert [line.get_label() for line in lower.lines] == ["F1", "other: F1"]
+    assert len({line.get_color() for line in lower.lines}) == 1
+    assert lower.get_ylim() == (0.5, 1.0)
 
 
 def test_no_steps_yet(tmp_path):
