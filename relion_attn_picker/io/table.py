@@ -1,7 +1,7 @@
 """Plain tables of ``x y`` and perhaps a score: one a micrograph, centres in pixels counted from 0.
 
-A first line that is not numbers is a header; if it names columns x and y, these are read, and a column score. Without
-a header the first two columns are x and y, and a third is the score.
+A first line that is not numbers is a header; if it names columns x and y, these are read, and one of ``SCORES``.
+Without a header the first two columns are x and y, and a third is the score.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.number_rows import check_finite, parse_rows, read_text
 from relion_attn_picker.point_set import DoubleArray, MicrographPoints
 from relion_attn_picker.replacing import replace_file
+
+SCORES = ("score", "confidence", "probability", "fom")
+"""What programs call the column of scores; the first that is there is read."""
 
 DIGITS = 6
 """Digits behind the point, as in RELION's files."""
@@ -35,7 +38,8 @@ def read_table(path: Path, name: str) -> MicrographPoints:
         raise InputError(f"{path} has {rows.shape[1]} columns, but {len(columns)} in its header: mend the header.")
     yx = rows[:, [columns.index("y"), columns.index("x")]] if len(rows) else rows[:, :2]
     check_finite(path, yx)
-    score = rows[:, columns.index("score")] if len(rows) and "score" in columns else None
+    named = [columns.index(each) for each in SCORES if each in columns]
+    score = rows[:, named[0]] if len(rows) and named else None
     return MicrographPoints(name, yx, score)
 
 

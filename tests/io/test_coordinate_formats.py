@@ -127,7 +127,10 @@ def test_topaz_rows_of_one_micrograph_come_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["112 37 0.75\n", "# x y score\n112 37 0.75\n", "y,score,x\r\n37,0.75,112\r\n", "x\ty\tscore\n112\t37\t0.75"],
+    [
+        *("112 37 0.75\n", "# x y score\n112 37 0.75\n", "y,score,x\r\n37,0.75,112\r\n", "x\ty\tscore\n112\t37\t0.75"),
+        "X Y Width Confidence\n112 37 9 0.75\n",
+    ],
 )
 def test_table_is_read(tmp_path: Path, text: str) -> None:
     found = read_table(put(tmp_path, text), "mic")
