@@ -78,7 +78,8 @@ def run_training(project: Project, executable: Path, checkpoint: Path, **inputs:
     params = {"diameter": DIAMETER, "gpu": "cpu", "weights": checkpoint, "hold_out": 1, **FEW_STEPS}
     executable = executable.with_name("attnpick-train-external")
     job = project.run("External", **job_fields(executable, params, in_mic=IMPORTED, **inputs))
-    assert (project.folder / job / "run.err").read_text() == ""
+    told = (project.folder / job / "run.err").read_text()
+    assert told == "" or (told.startswith("WARNING: No step made the weights better") and told.count("\n") == 1)
     assert project.status(job) == SUCCEEDED
     return job
 
