@@ -186,12 +186,10 @@ def evaluate_files(
     """
     folder = picks if picks.is_dir() else picks.parent
     saved = read_saved_options(folder) if has_saved_options(folder) else None
-    if threshold is not None:
-        _check_threshold(threshold, is_own=saved is not None)
+    _check_threshold(threshold, is_own=saved is not None)
     if saved is not None:
         pixel_size = saved.pixel_size if pixel_size is None else pixel_size
-        if micrographs_star is None:
-            micrographs_star = _find_own_list(saved, pixel_size)
+        micrographs_star = micrographs_star or _find_own_list(saved, pixel_size)
     if last is not None and (last < 1 or micrographs_star is None):
         raise InputError(f"--last {last} needs a list of micrographs and a number of 1 or more: give --micrographs.")
     listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)
@@ -199,9 +197,7 @@ def evaluate_files(
     reference = open_reference(truth, project_dir, listed)
     is_job = picks == folder or picks.name in (INDEX_FILE, SUFFIX_FILE)
     if is_job and saved is not None and listed is not None and (folder / CANDIDATES_FILE).exists():
-        point = saved.point
-        if threshold is not None:
-            point = replace(point, threshold=threshold, expected=None)
+        point = saved.point if threshold is None else replace(saved.point, threshold=threshold, expected=None)
         results = read_job_results(folder, listed, point, saved.options)
         _check_picked(results, folder, listed, micrographs_star)
         return evaluate_job(results, reference, particle_diameter)
@@ -210,19 +206,14 @@ def evaluate_files(
             "The job's list %s is not here: the candidates below its threshold are not used; give --micrographs.",
             saved.micrographs,
         )
-    return _evaluate_coordinates(
-        open_coordinates(picks, project_dir, listed),
-        reference,
-        particle_diameter,
-        listed,
-        pixel_size,
-        threshold,
-        project_dir,
-    )
+    found = open_coordinates(picks, project_dir, listed)
+    return _evaluate_coordinates(found, reference, particle_diameter, listed, pixel_size, threshold, project_dir)
 
 
-def _check_threshold(threshold: float, *, is_own: bool) -> None:
-    """Refuse a threshold that no score of this program (``is_own``), or of any, can be compared with."""
+def _check_threshold(threshold: float | None, *, is_own: bool) -> None:
+    """Refuse a threshold, if one is given, that no score of this program (``is_own``), or of any, compares with."""
+    if threshold is None:
+        return
     if is_own:
         check_threshold(threshold)
     elif math.isnan(threshold):

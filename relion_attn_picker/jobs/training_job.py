@@ -96,14 +96,18 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
         crops.close()
     if world.is_first:
         draw_training_curves(folder / "curves.png", read_curves(folder))
-        if is_start(best):
-            log.warning(
-                "No step made the weights better than those that they started from, %s, which %s are: go on with the "
-                "former, for scores may be calibrated there; more labelled micrographs, or more steps, may help.",
-                request.start_from,
-                best.name,
-            )
+        _tell_no_gain(best, request.start_from)
     return best
+
+
+def _tell_no_gain(best: Path, start_from: Path | None) -> None:
+    if is_start(best):
+        log.warning(
+            "No step made the weights better than those that they started from, %s, which %s are: go on with the "
+            "former, for scores may be calibrated there; more labelled micrographs, or more steps, may help.",
+            start_from,
+            best.name,
+        )
 
 
 def is_start(best: Path) -> bool:

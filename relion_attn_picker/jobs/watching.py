@@ -77,8 +77,7 @@ class GrowingList:
         self._known_sizes: dict[str, float] = {}
         self._left_out: set[str] = set()
         self._reason = ""
-        self.failure: str | None = None
-        """Why the latest look found nothing, if something is wrong."""
+        self._failure: str | None = None
 
     @property
     def stamps(self) -> dict[str, Stamp]:
@@ -87,17 +86,22 @@ class GrowingList:
 
     def look(self) -> ListedMicrographs | None:
         """Return the micrographs that are there and complete; ``None``, and a line that says why, without any."""
-        self.failure = None
+        self._failure = None
         try:
             listed = self._look()
         except InputError as error:  # not there yet, or half written: the next look may find it
-            self.failure = str(error)
+            self._failure = str(error)
             self._say(f"Waiting: {error}")
             return None
         if not listed.micrographs:
             self._say("Waiting for the first complete micrograph.")
             return None
         return listed
+
+    def tell_failure(self) -> None:
+        """Warn at the end if the latest look failed."""
+        if self._failure is not None:
+            log.warning("There may be more micrographs, but the list could not be read any more: %s", self._failure)
 
     def _say(self, reason: str) -> None:
         if reason != self._reason:
@@ -217,8 +221,7 @@ def watch(
         waited += options.every
     if session is None:
         raise InputError(f"No complete micrograph came within {options.idle:g} s: check the path, or wait longer.")
-    if growing.failure is not None:
-        log.warning("There may be more micrographs, but the list could not be read any more: %s", growing.failure)
+    growing.tell_failure()
 
 
 def _wait(seconds: float, should_stop: Callable[[], bool], sleep: Callable[[float], None]) -> None:

@@ -126,9 +126,7 @@ def fit(
         state = start_or_resume(folder, options, start, device)
         keeper = Keeper(folder, mixture, validation_sets, options, start, inference, keeps_start=keeps_start)
         if world.is_first:
-            keeper.go_on(state)
-            if not (folder / STATE_NAME).exists():  # before any weights: without a state they would be refused
-                state.save(folder)
+            _go_on(folder, keeper, state)
         trainer = Trainer(state, options, device, precision, world)
         saver = Saver(folder, run.save_every)
         if start is not None and not state.rows:
@@ -137,6 +135,13 @@ def fit(
         batches = iterate_batches(maker, state.step, state.step if state.finished else options.steps, workers)
         _take_steps(batches, trainer, keeper, saver, state, options, world, report)
     return folder / BEST_NAME
+
+
+def _go_on(folder: Path, keeper: Keeper, state: TrainingState) -> None:
+    """Check what an earlier piece of the run left; save a state before any weights, which are refused without one."""
+    keeper.go_on(state)
+    if not (folder / STATE_NAME).exists():
+        state.save(folder)
 
 
 def _take_steps(
