@@ -17,7 +17,7 @@ import numpy as np
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.io.cryosparc_exposures import EXPOSURE_SLOTS, read_exposures
 from relion_attn_picker.io.cryosparc_picks import PICK_SLOTS, ExposurePicks, make_pick_table
-from relion_attn_picker.jobs.cryosparc_job import as_dataset, as_result, connect, project_folder
+from relion_attn_picker.jobs.cryosparc.job import as_dataset, as_result, connect, project_folder
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.pipeline import load_picker, pick_micrograph

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from relion_attn_picker.io.cryosparc import make_table, write_cs
-from relion_attn_picker.jobs.conversion import ConversionOptions, convert
+from relion_attn_picker.jobs.conversion.job import ConversionOptions, convert
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.point_set import PointSet
 from relion_attn_picker.relion.micrographs import write_micrographs

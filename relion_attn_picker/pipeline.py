@@ -1,6 +1,6 @@
 """The one straight way of a micrograph, from its name to its picks; read ``pick_micrograph`` first.
 
-What this module does not do: it writes no files, and it knows no data set. ``jobs.picking_session.run_picking_job``
+What this module does not do: it writes no files, and it knows no data set. ``jobs.picking.session.run_picking_job``
 goes this way for a whole list, step by step, and fits figures of merit and threshold to all of its scores.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ ONLY_IN = {
     "safetensors": {"io/checkpoint.py"},
     "click": {"cli/"},
     "matplotlib": {"report/"},
-    "cryosparc": {"jobs/cryosparc_job.py"},
+    "cryosparc": {"jobs/cryosparc/job.py"},
 }
 
 
@@ -88,6 +89,19 @@ def test_imports_go_downwards(path: Path) -> None:
 def test_layers_are_allowed_no_other_layer_than_they_use(layer: str) -> None:
     used = set().union(*(rooms_imported(path) for path in sources() if room(path) == layer))
     assert ALLOWED[layer] - FOUNDATION - {layer} == used - FOUNDATION - {layer}
+
+
+def test_rooms_of_jobs_import_each_other_in_one_direction_only() -> None:
+    rooms = {folder.name for folder in (PACKAGE / "jobs").iterdir() if (folder / "__init__.py").exists()}
+    assert len(rooms) > 5
+    used: dict[str, set[str]] = {name: set() for name in rooms}
+    for path in (PACKAGE / "jobs").glob("*/*.py"):
+        names = {name.split(".")[2] for name in imports(path) if name.startswith("relion_attn_picker.jobs.")}
+        used[path.parent.name] |= names & rooms - {path.parent.name}
+    TopologicalSorter(used).prepare()
+    for path in (PACKAGE / "jobs").glob("*.py"):  # what the rooms share knows none of them
+        names = {name.split(".")[2] for name in imports(path) if name.startswith("relion_attn_picker.jobs.")}
+        assert not names & rooms, path
 
 
 @pytest.mark.parametrize(("module", "rooms"), ONLY_IN.items())

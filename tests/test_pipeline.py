@@ -15,8 +15,8 @@ from relion_attn_picker.inference.operating_point import OperatingPoint, first_p
 from relion_attn_picker.inference.predictor import load_predictor
 from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs.picking_request import PickingRequest
-from relion_attn_picker.jobs.picking_session import run_picking_job
+from relion_attn_picker.jobs.picking.request import PickingRequest
+from relion_attn_picker.jobs.picking.session import run_picking_job
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.options import SCORE_FLOOR, InferenceOptions, PickOptions, SimulationOptions
 from relion_attn_picker.picks import FloatArray, Picks

@@ -8,8 +8,8 @@ import pytest
 
 from relion_attn_picker.inference.weights import find_weights
 from relion_attn_picker.io.checkpoint import read_header
-from relion_attn_picker.jobs.picking_request import PickingRequest
-from relion_attn_picker.jobs.picking_session import run_picking_job
+from relion_attn_picker.jobs.picking.request import PickingRequest
+from relion_attn_picker.jobs.picking.session import run_picking_job
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.micrographs import read_micrographs

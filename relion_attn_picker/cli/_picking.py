@@ -19,18 +19,18 @@ from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.jobs.diameter_job import SAMPLE, estimate_once
 from relion_attn_picker.jobs.micrograph_list import ListedMicrographs
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
-from relion_attn_picker.jobs.picking_job import FAILED_FILE, REJECTED_FILE, MicrographResult, count_rejected
-from relion_attn_picker.jobs.picking_request import JobSummary, PickingRequest
-from relion_attn_picker.jobs.picking_session import PickingSession, run_picking_job
-from relion_attn_picker.jobs.watching import GrowingList, WatchOptions, watch
+from relion_attn_picker.jobs.picking.job import FAILED_FILE, REJECTED_FILE, MicrographResult, count_rejected
+from relion_attn_picker.jobs.picking.request import JobSummary, PickingRequest
+from relion_attn_picker.jobs.picking.session import PickingSession, run_picking_job
+from relion_attn_picker.jobs.picking.watching import GrowingList, WatchOptions, watch
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.relion.job import JobDirectory
 from relion_attn_picker.relion.labels import LOGFILE
 from relion_attn_picker.report.evaluation import format_evaluation
 
 if TYPE_CHECKING:
-    from relion_attn_picker.jobs.cryosparc_job import LiveSource
-    from relion_attn_picker.jobs.selection_job import SelectionRequest
+    from relion_attn_picker.jobs.cryosparc.job import LiveSource
+    from relion_attn_picker.jobs.picking.selection import SelectionRequest
 
 BOX_DIAMETERS: Final = (1.5, 2.0)
 """Boxes that people extract, in particle diameters: the signal that defocus spreads lies round the particle."""
@@ -132,7 +132,7 @@ def build_selection(
     earlier_job: str, reference: str | None, pixel_size: float | None, changes: dict[str, Any]
 ) -> SelectionRequest:
     """Return what is asked of cutting an earlier job anew; what is wrong with it is told before any file changes."""
-    from relion_attn_picker.jobs.selection_job import SelectionRequest, open_earlier_job
+    from relion_attn_picker.jobs.picking.selection import SelectionRequest, open_earlier_job
 
     earlier = open_earlier_job(Path(earlier_job), pixel_size)
     return SelectionRequest(
@@ -145,7 +145,7 @@ def build_selection(
 
 def select_into_job(job: JobDirectory, request: SelectionRequest) -> None:
     """Cut the candidates of an earlier job anew into ``job``, which may be the same."""
-    from relion_attn_picker.jobs.selection_job import run_selection_job
+    from relion_attn_picker.jobs.picking.selection import run_selection_job
 
     print(f" Selecting among the candidates of {request.earlier.folder} ...", flush=True)
     with ProgressLines(len(request.earlier.micrographs), "selected anew") as progress:
@@ -262,7 +262,7 @@ def format_duration(seconds: float) -> str:
 
 def pick_live(job: JobDirectory, source: LiveSource, request: PickingRequest) -> None:
     """Pick as an external job of CryoSPARC, with plain lines here and in CryoSPARC's own log."""
-    from relion_attn_picker.jobs.cryosparc_job import connect, run_live_job
+    from relion_attn_picker.jobs.cryosparc.job import connect, run_live_job
 
     lines: list[ProgressLines] = []
 

@@ -13,7 +13,7 @@ from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_pixe
 from relion_attn_picker.errors import InputError
 
 if TYPE_CHECKING:
-    from relion_attn_picker.jobs.attention_job import SeenMicrograph
+    from relion_attn_picker.jobs.attention.job import SeenMicrograph
 
 
 @click.command(name="attention", context_settings=LIKE_RELION)
@@ -63,7 +63,7 @@ def command(
         raise InputError("--junk is for the check of the gates: give --truth too.")
     from relion_attn_picker.gate_maps import Window
     from relion_attn_picker.inference.attention import find_attention, load_attention
-    from relion_attn_picker.jobs.attention_job import AttentionRequest, list_attention_micrographs, run_attention
+    from relion_attn_picker.jobs.attention.job import AttentionRequest, list_attention_micrographs, run_attention
     from relion_attn_picker.options import InferenceOptions, PickOptions
     from relion_attn_picker.report.attention_check import format_attention_check
 

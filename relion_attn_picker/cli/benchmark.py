@@ -51,7 +51,7 @@ def command(
     With --training: crops a second of the network's training, beside the speed of a matrix product on this machine.
     With --simulation: seconds a simulated field, without writing it.
     """
-    from relion_attn_picker.jobs.benchmarking import benchmark
+    from relion_attn_picker.jobs.benchmarks.picking import benchmark
     from relion_attn_picker.options import InferenceOptions
     from relion_attn_picker.training_options import TrainOptions
 
@@ -84,7 +84,7 @@ def command(
 def _benchmark_simulation(
     shape: tuple[int, int], pixel_size: float, diameter: float, inference: InferenceOptions, repeats: int
 ) -> None:
-    from relion_attn_picker.jobs.simulation_benchmark import benchmark_simulation
+    from relion_attn_picker.jobs.benchmarks.simulation import benchmark_simulation
 
     result = benchmark_simulation(shape, pixel_size, diameter, inference, repeats)
     print(f"fields of {shape[1]}×{shape[0]} pixels of {pixel_size:g} Å, particles of {diameter:g} Å")
@@ -93,7 +93,7 @@ def _benchmark_simulation(
 
 
 def _benchmark_training(options: TrainOptions, inference: InferenceOptions, repeats: int) -> None:
-    from relion_attn_picker.jobs.training_benchmark import benchmark_training
+    from relion_attn_picker.jobs.benchmarks.training import benchmark_training
 
     result = benchmark_training(options, inference, repeats)
     size = f"batches of {options.batch_size} crops of {options.input_size}×{options.input_size}"

@@ -49,8 +49,8 @@ def command(out: str, attention: str | None, standard: str | None, **options: An
     from relion_attn_picker.inference.weights import find_weights
     from relion_attn_picker.io.checkpoint import read_header
     from relion_attn_picker.io.output_folder import check_place
-    from relion_attn_picker.jobs.calibration_job import calibrate, make_hybrid_folder
-    from relion_attn_picker.jobs.calibration_sets import CalibrationSets
+    from relion_attn_picker.jobs.calibration.job import calibrate, make_hybrid_folder
+    from relion_attn_picker.jobs.calibration.sets import CalibrationSets
     from relion_attn_picker.options import InferenceOptions
     from relion_attn_picker.report.calibration import format_calibration
 

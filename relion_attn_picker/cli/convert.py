@@ -57,7 +57,7 @@ def command(source: str, target: str, micrographs: str | None, exposures: tuple[
     import json
     import logging
 
-    from relion_attn_picker.jobs.conversion import ConversionOptions, convert
+    from relion_attn_picker.jobs.conversion.job import ConversionOptions, convert
     from relion_attn_picker.replacing import replace_file
 
     options = ConversionOptions(

@@ -31,7 +31,7 @@ def exposures(files: tuple[str, ...], out: str, project_dir: str | None) -> None
     FILES is one .csg (every job's folder has one for each output, such as J12/J12_exposures.csg; an exported result
     group too), or the .cs files of one output, those with 'passthrough' in their names included.
     """
-    from relion_attn_picker.jobs.cryosparc_exchange import list_exposures, read_exposure_files
+    from relion_attn_picker.jobs.cryosparc.exchange import list_exposures, read_exposure_files
 
     found = read_exposure_files([Path(name) for name in files])
     micrographs = list_exposures(found, None if project_dir is None else Path(project_dir), Path(out))
@@ -59,7 +59,7 @@ def export(picks: str, exposure_files: tuple[str, ...], out: str, **options: Any
     OUT gets attnpick_picks.cs and .csg for the job Import Result Group, and attnpick_picks.star for Import Particle
     Stack. The same command prints which fields of those jobs to set.
     """
-    from relion_attn_picker.jobs.cryosparc_exchange import export_picks, read_exposure_files
+    from relion_attn_picker.jobs.cryosparc.exchange import export_picks, read_exposure_files
 
     written = export_picks(
         Path(picks), read_exposure_files([Path(name) for name in exposure_files]), Path(out), **options
@@ -103,7 +103,7 @@ def import_(files: tuple[str, ...], micrographs: str | None, out: str, flip_y: b
 
     FILES is one .csg or the .cs files of one output, for example of Select 2D Classes.
     """
-    from relion_attn_picker.jobs.cryosparc_import import import_picks
+    from relion_attn_picker.jobs.cryosparc.importing import import_picks
 
     star = None if micrographs is None else Path(micrographs)
     done = import_picks([Path(name) for name in files], star, out, flip_y=flip_y)
@@ -143,7 +143,7 @@ def run(
         if choices.estimate_diameter:
             raise InputError("--diameter auto is not for this command: give the result of attnpick diameter, in Å.")
         from relion_attn_picker.cli._picking import build_request, pick_live
-        from relion_attn_picker.jobs.cryosparc_job import LiveSource
+        from relion_attn_picker.jobs.cryosparc.job import LiveSource
 
         folder = None if project_dir is None else Path(project_dir)
         source = LiveSource(project=project, workspace=workspace, job=source_job, output=output, project_dir=folder)

@@ -70,8 +70,8 @@ def command(unlabelled: tuple[tuple[str, float], ...], teacher: str | None, **op
     with its pseudo-labels as STAR files and pictures; OUT/rounds.md is the table, OUT/best.safetensors the network
     kept. The same command again resumes; more --rounds may be asked for.
     """
-    from relion_attn_picker.jobs.self_training_job import run_self_training
-    from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, UnlabelledData
+    from relion_attn_picker.jobs.self_training.job import run_self_training
+    from relion_attn_picker.jobs.self_training.request import SelfTrainingRequest, UnlabelledData
     from relion_attn_picker.model_spec import BEST_NAME
     from relion_attn_picker.training.distributed import require_one_process
     from relion_attn_picker.training.starting import find_start

@@ -18,8 +18,8 @@ from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
-    from relion_attn_picker.jobs.labelled_data import TrainingData
-    from relion_attn_picker.jobs.training_request import TrainingRequest
+    from relion_attn_picker.jobs.training.labelled_data import TrainingData
+    from relion_attn_picker.jobs.training.request import TrainingRequest
     from relion_attn_picker.training.fit import Progress
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def command(out: str, **options: Any) -> None:
     same command again resumes. Several GPUs: torchrun --nproc_per_node=4 -m relion_attn_picker train ...
     """
     with log_into(Path(out) / "train.log", shlex.join(sys.argv)):
-        from relion_attn_picker.jobs.training_job import run_training
+        from relion_attn_picker.jobs.training.job import run_training
 
         request = read_request(options)
         print(f"Best checkpoint: {run_training(Path(out), request, TrainingProgress(request.train.steps).report)}")
@@ -129,13 +129,13 @@ def command(out: str, **options: Any) -> None:
 
 def read_request(given: dict[str, Any]) -> TrainingRequest:
     """Return what the options of ``attnpick train`` but for ``--out`` ask for."""
-    from relion_attn_picker.jobs.simulated_data import (
+    from relion_attn_picker.jobs.training.request import TrainingRequest
+    from relion_attn_picker.jobs.training.simulated_data import (
         open_simulation,
         place_simulation,
         simulate_on_the_fly,
         simulate_source,
     )
-    from relion_attn_picker.jobs.training_request import TrainingRequest
 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"], save_every=given["save_every"])
@@ -185,7 +185,7 @@ def labelled_sets(
 
     ``hold_out_name`` is the option that ``hold_out`` comes from.
     """
-    from relion_attn_picker.jobs.labelled_data import TrainingData
+    from relion_attn_picker.jobs.training.labelled_data import TrainingData
 
     if hold_out and not data:
         raise InputError(f"{hold_out_name} is for labelled micrographs, and there are none: leave it out.")

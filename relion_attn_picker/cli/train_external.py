@@ -19,7 +19,7 @@ from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
-    from relion_attn_picker.jobs.external_training import TrainingSummary
+    from relion_attn_picker.jobs.training.external import TrainingSummary
     from relion_attn_picker.relion.job import JobDirectory
 
 RECIPE = "fine_tune"
@@ -85,8 +85,8 @@ def _train(job: JobDirectory, micrographs_star: Path, coordinates: Path, given: 
     inference = InferenceOptions(gpu=given["gpu"], threads=given["threads"], precision=given["precision"])
     run = RunOptions(workers=given["workers"])
     from relion_attn_picker.cli.train import TrainingProgress
-    from relion_attn_picker.jobs.external_training import ExternalTrainingRequest, run_training_job
-    from relion_attn_picker.jobs.labelled_data import TrainingData
+    from relion_attn_picker.jobs.training.external import ExternalTrainingRequest, run_training_job
+    from relion_attn_picker.jobs.training.labelled_data import TrainingData
     from relion_attn_picker.training.starting import find_start, own_options
 
     start_from = find_start(given["weights"], given["variant"])

@@ -6,7 +6,7 @@ rule gives one number, one cut through it gives one list of picks, and a lower c
 precision-recall curve of a hybrid means what that of a network means. ``verify`` at a cut t, for instance, is
 "attention's logit is at least t and the standard's at least t - margin".
 
-What this module does not do: it runs no network, and finds no weight or margin; ``jobs.calibration_job`` does.
+What this module does not do: it runs no network, and finds no weight or margin; ``jobs.calibration.job`` does.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class SavedOptions:
     command, micrographs, weights, picker
         The command line, the list and the weights as they were given, and what picked in words for the user.
     weights_sha256, precision, options
-        See ``job_settings.JobSettings``.
+        See ``jobs.picking.settings.JobSettings``.
     point
         The operating point that the job came to.
     own_threshold

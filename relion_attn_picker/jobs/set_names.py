@@ -1,6 +1,6 @@
 """Names of data sets, each of its own: figures of a set are kept under its name.
 
-What this module does not do: it opens nothing; ``labelled_data`` does.
+What this module does not do: it opens nothing; ``jobs.training.labelled_data`` does.
 """
 
 from __future__ import annotations

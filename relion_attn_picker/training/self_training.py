@@ -3,7 +3,7 @@
 Pseudo-labels with a confidence threshold are Lee's (2013, ICML workshop on challenges in representation learning); a
 student trained on them together with true labels, which then becomes the teacher, is the noisy student of Xie et al.
 (2020, arXiv:1911.04252). What this module does not do: it reads and writes no file and trains nothing;
-``jobs.self_training_job`` does.
+``jobs.self_training.job`` does.
 """
 
 from __future__ import annotations

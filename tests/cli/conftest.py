@@ -22,7 +22,9 @@ from relion_attn_picker.imaging.prepare import NetworkImage, prepare_image
 from relion_attn_picker.inference.answers import NetworkAnswer
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs import job_lists, job_logfile, picking_session
+from relion_attn_picker.jobs.picking import lists as job_lists
+from relion_attn_picker.jobs.picking import logfile as job_logfile
+from relion_attn_picker.jobs.picking import session as picking_session
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.model_spec import CheckpointHeader
 from relion_attn_picker.picks import FloatArray, ProbabilityMap

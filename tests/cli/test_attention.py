@@ -14,8 +14,8 @@ from matplotlib.image import imread
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs.attention_job import name_outputs
-from relion_attn_picker.jobs.attention_truth import open_truth, read_junk
+from relion_attn_picker.jobs.attention.job import name_outputs
+from relion_attn_picker.jobs.attention.truth import open_truth, read_junk
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs

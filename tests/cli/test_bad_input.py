@@ -17,7 +17,7 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._errors import print_error
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.mrc import write_image
-from relion_attn_picker.jobs import job_lists
+from relion_attn_picker.jobs.picking import lists as job_lists
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project

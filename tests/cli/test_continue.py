@@ -14,7 +14,10 @@ import pytest
 from relion_attn_picker.inference.weights import find_score_model, find_weights
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.mrc import read_image, write_image
-from relion_attn_picker.jobs import job_lists, job_settings, picking_job, picking_session
+from relion_attn_picker.jobs.picking import job as picking_job
+from relion_attn_picker.jobs.picking import lists as job_lists
+from relion_attn_picker.jobs.picking import session as picking_session
+from relion_attn_picker.jobs.picking import settings as job_settings
 from relion_attn_picker.jobs.saved_options import read_point
 from relion_attn_picker.relion.job import JobDirectory
 

@@ -17,7 +17,9 @@ import pytest
 from relion_attn_picker.cli._picking import ProgressLines
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.operating_point import OperatingPoint
-from relion_attn_picker.jobs import picking_job, picking_session, saved_options
+from relion_attn_picker.jobs import saved_options
+from relion_attn_picker.jobs.picking import job as picking_job
+from relion_attn_picker.jobs.picking import session as picking_session
 from relion_attn_picker.relion.job import JobDirectory
 from tests.conftest import hold_elsewhere
 

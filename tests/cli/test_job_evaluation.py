@@ -208,7 +208,7 @@ def test_evaluation_of_other_picks_does_not_stay(project: Project, truth: str) -
 def test_reference_that_goes_bad_on_the_way_costs_the_evaluation_alone(
     project: Project, truth: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from relion_attn_picker.jobs import picking_session
+    from relion_attn_picker.jobs.picking import session as picking_session
 
     def fail(*_: object) -> None:
         raise InputError("There is no STAR file at b_truth.star.")

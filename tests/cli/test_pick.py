@@ -206,7 +206,7 @@ def test_rounds_of_a_watched_session(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A second round picks what is new, tries what failed and has changed, and lists everything."""
-    from relion_attn_picker.jobs import watching
+    from relion_attn_picker.jobs.picking import watching
 
     good = Path("Micrographs/b.mrc").read_bytes()
     Path("Micrographs/b.mrc").write_bytes(good[:5000])
@@ -250,7 +250,7 @@ def test_watching_is_stopped_while_its_list_is_read(project: Project, monkeypatc
 def test_watching_that_is_stopped_is_finished_without_watching(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from relion_attn_picker.jobs import watching
+    from relion_attn_picker.jobs.picking import watching
 
     def stop(*_: object) -> None:
         raise JobAborted("The job was asked to stop.")
@@ -269,7 +269,7 @@ def test_watching_that_is_stopped_is_finished_without_watching(
 def test_progress_of_a_later_round_counts_what_is_left(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from relion_attn_picker.jobs import watching
+    from relion_attn_picker.jobs.picking import watching
 
     def add_two(seconds: float) -> None:
         if not Path("Micrographs/d.mrc").exists():
@@ -305,7 +305,8 @@ def test_long_session_does_not_select_everything_anew_in_each_round(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a session leaves that ended by itself is what a job leaves that had all micrographs at once."""
-    from relion_attn_picker.jobs import picking_session, watching
+    from relion_attn_picker.jobs.picking import session as picking_session
+    from relion_attn_picker.jobs.picking import watching
 
     fitted: list[int] = []
     choose_point = picking_session.choose_point

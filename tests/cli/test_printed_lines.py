@@ -9,8 +9,8 @@ import pytest
 from relion_attn_picker.cli._picking import ProgressLines, describe_scale, print_summary
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint
-from relion_attn_picker.jobs.picking_job import MicrographResult
-from relion_attn_picker.jobs.picking_request import JobSummary
+from relion_attn_picker.jobs.picking.job import MicrographResult
+from relion_attn_picker.jobs.picking.request import JobSummary
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.relion.job import JobDirectory

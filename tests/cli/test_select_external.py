@@ -13,8 +13,9 @@ from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.cli.select_external import command as select_external
 from relion_attn_picker.errors import JobAborted
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
-from relion_attn_picker.jobs import job_logfile, selection_job
 from relion_attn_picker.jobs.pick_evaluation import evaluate_files
+from relion_attn_picker.jobs.picking import logfile as job_logfile
+from relion_attn_picker.jobs.picking import selection as selection_job
 from relion_attn_picker.jobs.saved_options import OPTIONS_FILE
 from tests.cli.conftest import DIAMETER, Project, Run
 

@@ -9,8 +9,8 @@ import pytest
 from pypdf import PdfReader
 
 from relion_attn_picker.cli.train_external import command as train_external
-from relion_attn_picker.jobs import external_training
-from relion_attn_picker.jobs.labelled_data import MOST_HELD_OUT, TrainingData, read_labels, split_source
+from relion_attn_picker.jobs.training import external as external_training
+from relion_attn_picker.jobs.training.labelled_data import MOST_HELD_OUT, TrainingData, read_labels, split_source
 from relion_attn_picker.model_spec import BEST_NAME
 from relion_attn_picker.relion import labels
 from relion_attn_picker.relion.job import JobDirectory

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.io.mrc import read_image, write_image
-from relion_attn_picker.jobs import picking_session
+from relion_attn_picker.jobs.picking import session as picking_session
 from tests.cli.conftest import DarkPredictor
 
 if TYPE_CHECKING:

@@ -215,7 +215,7 @@ def test_example(server: Server, tiny_checkpoint: Path) -> None:
 
 INTERRUPTED = """
 from cryosparc.dataset import Dataset
-from relion_attn_picker.jobs.cryosparc_job import LiveSource, connect, running_job
+from relion_attn_picker.jobs.cryosparc.job import LiveSource, connect, running_job
 
 source = LiveSource(project="P1", workspace="W1", job="J2")
 project = connect().find_project("P1")
@@ -242,7 +242,7 @@ def test_interruption_and_refusal_mark_the_job_as_failed(server: Server) -> None
 
 
 def test_no_credentials(cryosparc_client: CryosparcClient, tmp_path: Path) -> None:
-    code = "from relion_attn_picker.jobs.cryosparc_job import connect; connect()"
+    code = "from relion_attn_picker.jobs.cryosparc.job import connect; connect()"
     done = cryosparc_client.run(["-c", code], {"HOME": str(tmp_path), "CRYOSPARC_BASE_PORT": "1"})
     assert "InputError: No connection to CryoSPARC: " in done.stderr
     assert "Set CRYOSPARC_MASTER_HOSTNAME, CRYOSPARC_BASE_PORT, CRYOSPARC_EMAIL" in done.stderr
@@ -252,7 +252,7 @@ def test_without_the_client_library(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     from relion_attn_picker.errors import InputError
-    from relion_attn_picker.jobs.cryosparc_job import connect
+    from relion_attn_picker.jobs.cryosparc.job import connect
 
     monkeypatch.setitem(sys.modules, "cryosparc", None)
     with pytest.raises(InputError, match="cryosparc-tools cannot be loaded"):

@@ -17,7 +17,7 @@ import torch
 
 from relion_attn_picker.errors import InputError, PickerError
 from relion_attn_picker.io.hdf5 import CropFile
-from relion_attn_picker.jobs.simulated_data import open_simulation, simulate_on_the_fly
+from relion_attn_picker.jobs.training.simulated_data import open_simulation, simulate_on_the_fly
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource, write_crops

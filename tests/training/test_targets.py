@@ -13,7 +13,7 @@ import torch
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.io.hdf5 import Crop, CropFile, CropWriter
-from relion_attn_picker.jobs.simulated_data import open_simulation, simulate_source
+from relion_attn_picker.jobs.training.simulated_data import open_simulation, simulate_source
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.training.augment import flip_and_turn, vary_intensity
 from relion_attn_picker.training.batches import BatchMaker

@@ -32,7 +32,7 @@ from relion_attn_picker.jobs.comparison.request import (
     warn_of_training_sets,
 )
 from relion_attn_picker.jobs.comparison.training import WHOLE, TrainingPlan, images_trained_on, train_pairs
-from relion_attn_picker.jobs.labelled_data import TrainingData
+from relion_attn_picker.jobs.training.labelled_data import TrainingData
 from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD, InferenceOptions
 from relion_attn_picker.report.comparison import write_comparison
 from relion_attn_picker.training.fit import Progress

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 
 from relion_attn_picker.evaluation.comparison_result import CostRow
-from relion_attn_picker.jobs.benchmarking import peak_memory
+from relion_attn_picker.jobs.benchmarks.picking import peak_memory
 from relion_attn_picker.jobs.comparison.works import IMAGE_SIDE, make_answerer, make_noise, make_trainee, tell_batch
 from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD, InferenceOptions
 from relion_attn_picker.training_options import TrainOptions

@@ -32,7 +32,7 @@ from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.io.pixel_counts import PixelRecord, PixelStore
 from relion_attn_picker.jobs.comparison.hybrids import combine_every_way, find_scale
 from relion_attn_picker.jobs.comparison.request import LabelledTestSet, NetworkPair
-from relion_attn_picker.jobs.labelled_data import check_inside
+from relion_attn_picker.jobs.training.labelled_data import check_inside
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, NETWORKS, InferenceOptions
 from relion_attn_picker.picks import Peaks, ProbabilityMap, peaks_to_picks

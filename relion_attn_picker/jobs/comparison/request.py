@@ -21,8 +21,8 @@ from relion_attn_picker.evaluation.comparison import NEEDED_SEEDS
 from relion_attn_picker.inference.weights import weights_in
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
-from relion_attn_picker.jobs.labelled_data import TrainingData, read_labels
 from relion_attn_picker.jobs.set_names import may_be_one_set, name_sets
+from relion_attn_picker.jobs.training.labelled_data import TrainingData, read_labels
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.model_spec import CheckpointHeader
 from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD

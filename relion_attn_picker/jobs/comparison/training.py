@@ -1,6 +1,6 @@
 """Training both networks of a comparison: the same crops, the same schedule, the same seeds.
 
-What this module does not do: it trains nothing itself; ``training_job.run_training`` does.
+What this module does not do: it trains nothing itself; ``jobs.training.job.run_training`` does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.comparison.request import NetworkPair
-from relion_attn_picker.jobs.training_job import run_training
-from relion_attn_picker.jobs.training_request import TrainingRequest
+from relion_attn_picker.jobs.training.job import run_training
+from relion_attn_picker.jobs.training.request import TrainingRequest
 from relion_attn_picker.options import NETWORKS, require
 from relion_attn_picker.replacing import replacing
 from relion_attn_picker.training.crops import LabelledSource
@@ -88,7 +88,7 @@ def train_pairs(
     Raises
     ------
     InputError
-        As ``training_job.run_training``; the folder of another comparison is refused.
+        As ``jobs.training.job.run_training``; the folder of another comparison is refused.
     """
     pairs = {}
     for share in sorted(plan.shares):

@@ -8,7 +8,7 @@ import pytest
 from relion_attn_picker.evaluation.claims import UNTESTED
 from relion_attn_picker.evaluation.comparison import FigureSample, compare
 from relion_attn_picker.evaluation.comparison_result import CostRow
-from relion_attn_picker.jobs.benchmarking import peak_memory
+from relion_attn_picker.jobs.benchmarks.picking import peak_memory
 from relion_attn_picker.jobs.comparison import costs, memory
 from relion_attn_picker.jobs.comparison.claims import judge_claims, tell
 from relion_attn_picker.jobs.comparison.costs import count_parameters, measure_networks

@@ -20,7 +20,7 @@ from relion_attn_picker.jobs.comparison.request import (
     open_test_sets,
     warn_of_training_sets,
 )
-from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source
+from relion_attn_picker.jobs.training.labelled_data import TrainingData, read_labelled_source
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth

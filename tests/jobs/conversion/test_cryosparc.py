@@ -12,7 +12,7 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc import make_table, read_cs, write_cs
-from relion_attn_picker.jobs.conversion import ConversionOptions, convert
+from relion_attn_picker.jobs.conversion.job import ConversionOptions, convert
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.point_set import MicrographPoints, gather
 from relion_attn_picker.relion.micrographs import write_micrographs

@@ -11,8 +11,8 @@ import pytest
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.jobs.conversion import ConversionOptions, convert
-from relion_attn_picker.jobs.coordinate_formats import FORMATS, guess_format
+from relion_attn_picker.jobs.conversion.formats import FORMATS, guess_format
+from relion_attn_picker.jobs.conversion.job import ConversionOptions, convert
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.point_set import MicrographPoints, gather
 from relion_attn_picker.relion.micrographs import read_micrographs, write_micrographs

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.jobs.conversion import ConversionOptions, convert
+from relion_attn_picker.jobs.conversion.job import ConversionOptions, convert
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.point_set import MicrographPoints, gather
 from relion_attn_picker.relion.micrographs import write_micrographs

@@ -17,12 +17,12 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc import read_cs
-from relion_attn_picker.jobs.cryosparc_exchange import (
+from relion_attn_picker.jobs.cryosparc.exchange import (
     export_picks,
     list_exposures,
     read_exposure_files,
 )
-from relion_attn_picker.jobs.cryosparc_import import import_picks
+from relion_attn_picker.jobs.cryosparc.importing import import_picks
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks, write_truth
 from relion_attn_picker.relion.micrographs import read_micrographs

@@ -12,12 +12,12 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.cryosparc import make_table, write_cs
-from relion_attn_picker.jobs.cryosparc_exchange import (
+from relion_attn_picker.jobs.cryosparc.exchange import (
     export_picks,
     list_exposures,
     read_exposure_files,
 )
-from relion_attn_picker.jobs.cryosparc_import import import_picks
+from relion_attn_picker.jobs.cryosparc.importing import import_picks
 from relion_attn_picker.picks import Picks
 from relion_attn_picker.relion.coordinates import open_coordinates
 from tests.conftest import hold_elsewhere

@@ -15,10 +15,10 @@ import pytest
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.inference.weights import find_weights
-from relion_attn_picker.jobs import cryosparc_job
-from relion_attn_picker.jobs.cryosparc_job import LiveSource, run_live_job, running_job
-from relion_attn_picker.jobs.picking_job import MicrographResult
-from relion_attn_picker.jobs.picking_request import JobSummary, PickingRequest
+from relion_attn_picker.jobs.cryosparc import job as cryosparc_job
+from relion_attn_picker.jobs.cryosparc.job import LiveSource, run_live_job, running_job
+from relion_attn_picker.jobs.picking.job import MicrographResult
+from relion_attn_picker.jobs.picking.request import JobSummary, PickingRequest
 from relion_attn_picker.options import InferenceOptions, PickOptions
 from relion_attn_picker.relion.job import JobDirectory
 from tests.jobs.cryosparc.conftest import PATHS, exposure_columns

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relion_attn_picker.jobs.labelled_data import TrainingData
-from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest, UnlabelledData
-from relion_attn_picker.jobs.training_request import TrainingRequest
+from relion_attn_picker.jobs.self_training.request import SelfTrainingRequest, UnlabelledData
+from relion_attn_picker.jobs.training.labelled_data import TrainingData
+from relion_attn_picker.jobs.training.request import TrainingRequest
 from relion_attn_picker.options import InferenceOptions, SimulationOptions
 from relion_attn_picker.simulation.particles import procedural_particle
 from relion_attn_picker.simulation.project import write_project

@@ -15,9 +15,9 @@ from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_header, write_checkpoint
-from relion_attn_picker.jobs.labelled_data import read_labelled_source
-from relion_attn_picker.jobs.self_training_job import run_self_training
-from relion_attn_picker.jobs.self_training_request import CLAIM_NAME, SelfTrainingRequest, UnlabelledData, claim_folder
+from relion_attn_picker.jobs.self_training.job import run_self_training
+from relion_attn_picker.jobs.self_training.request import CLAIM_NAME, SelfTrainingRequest, UnlabelledData, claim_folder
+from relion_attn_picker.jobs.training.labelled_data import read_labelled_source
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_picks

@@ -12,8 +12,8 @@ import pytest
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
-from relion_attn_picker.jobs.self_training_job import run_self_training
-from relion_attn_picker.jobs.self_training_request import SelfTrainingRequest
+from relion_attn_picker.jobs.self_training.job import run_self_training
+from relion_attn_picker.jobs.self_training.request import SelfTrainingRequest
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.report.self_training import RoundRecord
 from tests.jobs.self_training.conftest import (

@@ -17,7 +17,7 @@ from relion_attn_picker.cli.train import labelled_sets
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.mrc import read_image, write_image
-from relion_attn_picker.jobs.labelled_data import TrainingData, read_labelled_source, read_labels, split_source
+from relion_attn_picker.jobs.training.labelled_data import TrainingData, read_labelled_source, read_labels, split_source
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.relion.job_files import write_coordinate_index, write_truth
 from relion_attn_picker.relion.micrographs import write_micrographs

@@ -1,0 +1,1 @@
+"""Looking at the attention gates on whole micrographs, as ``attnpick attention`` does."""

@@ -1,0 +1,1 @@
+"""How fast micrographs are picked, fields simulated and networks trained, as ``attnpick benchmark`` measures it."""

@@ -1,0 +1,1 @@
+"""Making scores probabilities, and two networks a hybrid, as ``attnpick calibrate`` does."""

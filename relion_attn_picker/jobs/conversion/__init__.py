@@ -1,0 +1,1 @@
+"""Carrying coordinates between the formats of several programs, as ``attnpick convert`` does."""

@@ -1,0 +1,1 @@
+"""Going between CryoSPARC and RELION, by files and live, as ``attnpick cryosparc`` does."""

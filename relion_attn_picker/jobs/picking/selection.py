@@ -1,0 +1,364 @@
+"""Cutting a picking job's candidates anew, in its place or into a new job: another cut or border, no image read but
+the few that the logfile shows.
+
+A new job has everything that a picking job has, its candidates included, and can be cut in its turn.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint, choose_point, first_point
+from relion_attn_picker.io.candidates import CandidateStore
+from relion_attn_picker.io.folder_lock import hold_folder
+from relion_attn_picker.jobs.micrograph_list import find_project_dir
+from relion_attn_picker.jobs.pick_evaluation import (
+    CANDIDATES_FILE,
+    JobResults,
+    evaluate_job,
+)
+from relion_attn_picker.jobs.picking.job import (
+    FAILED_FILE,
+    MicrographResult,
+    describe_record,
+    gather_scores,
+    write_selection,
+)
+from relion_attn_picker.jobs.picking.lists import write_lists
+from relion_attn_picker.jobs.picking.logfile import write_job_logfile
+from relion_attn_picker.jobs.picking.request import JobSummary
+from relion_attn_picker.jobs.picking.settings import JobSettings
+from relion_attn_picker.jobs.reference import open_reference_of
+from relion_attn_picker.jobs.saved_options import (
+    OPTIONS_FILE,
+    SavedOptions,
+    has_saved_options,
+    read_saved_options,
+    write_saved_options,
+)
+from relion_attn_picker.micrograph import Micrograph
+from relion_attn_picker.options import PickOptions
+from relion_attn_picker.pipeline import score_floor
+from relion_attn_picker.relion.job import JobDirectory
+from relion_attn_picker.relion.job_files import read_failures
+from relion_attn_picker.relion.micrographs import read_micrographs
+from relion_attn_picker.report.evaluation import write_evaluation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EarlierJob:
+    """A picking job to cut anew: its folder, what was saved of its options, and its list of micrographs."""
+
+    folder: Path
+    saved: SavedOptions
+    micrographs: Sequence[Micrograph]
+
+    @property
+    def options(self) -> PickOptions:
+        """What counted as a pick."""
+        return self.saved.options
+
+    def options_with(self, changes: Mapping[str, Any]) -> PickOptions:
+        """Return the options with some of them changed: a new way to cut takes the place of the earlier one.
+
+        Raises
+        ------
+        InputError
+            If they cannot be meant, or need calibrated scores or candidates that this job has not.
+        """
+        cuts = ("threshold", "mode", "target_precision", "target_recall", "count_per_micrograph")
+        kept = asdict(self.saved.options)
+        if any(name in changes for name in cuts):
+            kept = {name: value for name, value in kept.items() if name not in cuts} | {"fit_threshold": True}
+        options = PickOptions(**kept | dict(changes))
+        point = first_point(self.own_threshold, options, self.point.curve)
+        lowest = float(self.point.merit(np.array([self.lowest_score], dtype=np.float32))[0])
+        if options.threshold is not None and point.threshold < lowest:
+            raise InputError(
+                f"The threshold is {point.threshold:g}, but {self.folder} kept no candidates below {lowest:.2g}: "
+                "pick again with the lower threshold."
+            )
+        return options
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The operating point that it came to."""
+        return self.saved.point
+
+    @property
+    def own_threshold(self) -> float:
+        """The threshold of its weights, on their scores."""
+        return self.saved.own_threshold
+
+    @property
+    def picker(self) -> str:
+        """What picked, in words for the user."""
+        return self.saved.picker
+
+    @property
+    def lowest_score(self) -> float:
+        """Candidates reach down to this score."""
+        saved = self.saved
+        if saved.lowest_score is not None:
+            return saved.lowest_score
+        return score_floor(saved.options, is_calibrated=saved.point.curve is not None)
+
+
+def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
+    """Return the picking job that ``path``, its folder or one of its lists of coordinates, belongs to.
+
+    ``pixel_size`` is Å per pixel of all micrographs, instead of what the job was given or their list says.
+
+    Raises
+    ------
+    InputError
+        If it is no picking job of this program, what it saved is damaged, or its list of micrographs is gone.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not has_saved_options(folder) or not (folder / CANDIDATES_FILE).is_file():
+        raise InputError(
+            f"{path} does not belong to a picking job of attnpick: its folder has no {OPTIONS_FILE} and "
+            f"{CANDIDATES_FILE}; give the autopick.star or coords_suffix_autopick.star of one."
+        )
+    saved = read_saved_options(folder)
+    if pixel_size is not None:
+        saved = replace(saved, pixel_size=pixel_size)
+    _check_current_folder(Path(saved.micrographs), folder)
+    return EarlierJob(folder, saved, read_micrographs(Path(saved.micrographs), saved.pixel_size))
+
+
+def _check_current_folder(micrographs_star: Path, folder: Path) -> None:
+    """Refuse to cut a job from another folder than it was run in: all names in its lists are relative to that one."""
+    if micrographs_star.exists():
+        return
+    for place in folder.absolute().parents:
+        if (place / micrographs_star).is_file():
+            raise InputError(
+                f"{folder} was picked in the folder {place}, which its list {micrographs_star} and the names in it are "
+                "relative to: go there and give the same command."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionRequest:
+    """What to cut anew, by which ``options``; ``reference`` coordinates to evaluate against, if any."""
+
+    earlier: EarlierJob
+    options: PickOptions
+    reference: Path | None = None
+    command: str = ""
+
+
+def run_selection_job(
+    job: JobDirectory,
+    request: SelectionRequest,
+    report: Callable[[int, MicrographResult], None],
+    should_stop: Callable[[], bool],
+) -> JobSummary:
+    """Write the picks among an earlier job's candidates into ``job``, and the job's own files.
+
+    Parameters
+    ----------
+    job
+        The new job's folder, or the earlier job's own.
+    request
+        See ``SelectionRequest``.
+    report, should_stop
+        As for ``jobs.picking.session.run_picking_job``.
+
+    Raises
+    ------
+    InputError
+        If there are no candidates, or another process is at work in the folder.
+    JobAborted
+        If ``should_stop()`` was true; a job that is cut in its place then stays as it was.
+    """
+    with hold_folder(job.path):
+        return _run_held_job(job, request, report, should_stop)
+
+
+def _run_held_job(
+    job: JobDirectory,
+    request: SelectionRequest,
+    report: Callable[[int, MicrographResult], None],
+    should_stop: Callable[[], bool],
+) -> JobSummary:
+    earlier = request.earlier
+    candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
+    if not any(micrograph.name in candidates for micrograph in earlier.micrographs):
+        raise InputError(
+            f"{earlier.folder} has no candidates of the micrographs in {earlier.saved.micrographs}: give the job that "
+            "picked them, or pick again."
+        )
+    scores = _gather_scores(request, candidates)
+    point = choose_point(scores, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.sure_scores)
+    sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
+    reference = None
+    if request.reference is not None:
+        reference = open_reference_of(request.reference, Path(), sizes)
+    paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
+    is_in_place = job.path.resolve() == earlier.folder.resolve()
+    store = candidates if is_in_place else _empty_store(job)
+    cut = _Cut(earlier, candidates, store, paths)
+    failed = _failed_results(earlier, candidates)
+    if not is_in_place:
+        _save_settings(job, request, point)
+    results: list[MicrographResult] = []
+    try:
+        for result in cut.all(request.options, point, should_stop):
+            results.append(result)
+            report(len(results), result)
+        if is_in_place:
+            _save_settings(job, request, point)
+    except JobAborted:
+        if is_in_place:
+            cut.put_back()
+            results.clear()
+        raise
+    finally:
+        listed = [*results, *_results_not_reached(earlier, store, results, paths), *failed]
+        write_lists(job, earlier.saved.micrographs, lambda micrograph: paths[micrograph.name], listed)
+    if len(results) < len(sizes):
+        log.warning("%d micrographs were not picked by %s and are left out.", len(sizes) - len(results), earlier.folder)
+    project_dir = find_project_dir(Path(earlier.saved.micrographs), list(sizes))
+    write_job_logfile(job, results, store, request.options, point, project_dir, scores.score)
+    evaluation = None
+    if reference is not None:
+        done = {result.micrograph.name: sizes[result.micrograph.name] for result in results}
+        job_results = JobResults(store, point, request.options, done, {})
+        evaluation = evaluate_job(job_results, reference, request.options.particle_diameter)
+        write_evaluation(job.path, evaluation)
+    computed_in = earlier.saved.computed_in or ""
+    return JobSummary(results, request.options, point, evaluation, earlier.picker, computed_in=computed_in)
+
+
+def _results_not_reached(
+    earlier: EarlierJob, store: CandidateStore, results: Sequence[MicrographResult], paths: Mapping[str, Path]
+) -> list[MicrographResult]:
+    """Return what the job had picked where the selection, in its place, was stopped: that must not unlist it."""
+    reached = {result.micrograph.name for result in results}
+    records = [(each, store.read(each.name)) for each in earlier.micrographs if each.name not in reached]
+    return [
+        describe_record(micrograph, record, earlier.options, earlier.point)
+        for micrograph, record in records
+        if record is not None and paths[micrograph.name].exists()
+    ]
+
+
+def _failed_results(earlier: EarlierJob, candidates: CandidateStore) -> list[MicrographResult]:
+    """Return the micrographs that the earlier job could not pick, with its reasons, to be listed again."""
+    reasons = read_failures(earlier.folder / FAILED_FILE)
+    failed = (each for each in earlier.micrographs if each.name in reasons and each.name not in candidates)
+    return [MicrographResult(micrograph, reason=reasons[micrograph.name]) for micrograph in failed]
+
+
+def _gather_scores(request: SelectionRequest, candidates: CandidateStore) -> DataSetScores:
+    """Return the scores that the cut depends on, and that the logfile shows; none where they are not asked for."""
+    earlier = request.earlier
+    is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
+    return gather_scores(candidates, earlier.micrographs if is_needed else (), request.options)
+
+
+def _empty_store(job: JobDirectory) -> CandidateStore:
+    """Return where the selection of a new job is noted, without what an earlier run of it left.
+
+    RELION 3.1 extracts by the coordinate files in the folder, whether they are listed or not.
+
+    Raises
+    ------
+    InputError
+        If the folder is a picking job's own: its candidates would be lost.
+    """
+    if has_saved_options(job.path) and not _is_selection(job.path):
+        raise InputError(
+            f"{job.name} holds a picking job, whose candidates would be lost: give the selection another folder."
+        )
+    path = job.path / CANDIDATES_FILE
+    for name in CandidateStore(path).names():
+        job.coordinate_paths([name])[0].unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    return CandidateStore(path)
+
+
+def _is_selection(folder: Path) -> bool:
+    """Tell whether a job's candidates are another's; a picking job that was cut in its place has its own."""
+    source = read_saved_options(folder).selected_from
+    return source is not None and Path(source).resolve() != folder.resolve()
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Cuts the micrographs of an earlier job that it has candidates of.
+
+    ``store`` is where the selection is noted: the ``candidates`` where the job is cut in its place; ``paths``
+    has the coordinate file of each micrograph.
+    """
+
+    earlier: EarlierJob
+    candidates: CandidateStore
+    store: CandidateStore
+    paths: Mapping[str, Path]
+
+    def all(
+        self, options: PickOptions, point: OperatingPoint, should_stop: Callable[[], bool]
+    ) -> Iterator[MicrographResult]:
+        """Cut one micrograph after the other.
+
+        Raises
+        ------
+        JobAborted
+            As soon as ``should_stop()`` is true.
+        """
+        for micrograph in self.earlier.micrographs:
+            if should_stop():
+                raise JobAborted("The job was asked to stop.")
+            if (result := self._one(micrograph, options, point)) is not None:
+                yield result
+
+    def put_back(self) -> None:
+        """Cut as the earlier job did, in its place, whatever was cut otherwise."""
+        earlier = self.earlier
+        selected_with = self._selected_with(earlier.options, earlier.point)
+        known = ((each, self.candidates.summary(each.name)) for each in earlier.micrographs)
+        for micrograph, summary in known:
+            if summary is not None and summary.selected_with != selected_with:
+                self._one(micrograph, earlier.options, earlier.point)
+
+    def _one(self, micrograph: Micrograph, options: PickOptions, point: OperatingPoint) -> MicrographResult | None:
+        is_in_place = self.store is self.candidates
+        if is_in_place:  # for a stop between the file and the note of what is in it
+            self.candidates.deselect(micrograph.name)
+        record = self.candidates.read(micrograph.name)
+        if record is None:
+            return None
+        record = replace(record, selected_with=self._selected_with(options, point))
+        record = write_selection(self.paths[micrograph.name], micrograph, record, options, point)
+        (self.store.note_selection if is_in_place else self.store.append)(record)
+        return describe_record(micrograph, record, options, point)
+
+    def _selected_with(self, options: PickOptions, point: OperatingPoint) -> str:
+        saved = self.earlier.saved
+        return JobSettings(options, saved.weights_sha256, saved.precision, point=point).selected_with()
+
+
+def _save_settings(job: JobDirectory, request: SelectionRequest, point: OperatingPoint) -> None:
+    """Save what makes the results reproducible: the earlier job's settings, with what was changed."""
+    earlier = request.earlier
+    saved = replace(
+        earlier.saved,
+        command=request.command,
+        point=point,
+        options=request.options,
+        lowest_score=earlier.lowest_score,
+        selected_from=str(earlier.folder),
+    )
+    write_saved_options(job.path, saved)

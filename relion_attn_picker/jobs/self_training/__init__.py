@@ -1,0 +1,1 @@
+"""Training in rounds on unlabelled micrographs, as ``attnpick self-train`` does."""

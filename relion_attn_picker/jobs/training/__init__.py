@@ -1,0 +1,1 @@
+"""Training on labelled and on simulated micrographs, as ``attnpick train`` does."""
