@@ -21,6 +21,10 @@ START_NAMES = ("fresh", "teacher")
 """What a student of self-training may start from."""
 
 
+SEEDS: Final = 2**64
+"""Seeds that torch's generator of initial weights takes; numpy's takes any."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CropOptions:
     """How crops are cut from micrographs for training.
@@ -105,7 +109,7 @@ class TrainOptions:
         for name in ("steps", "batch_size", "validate_every", "patience", "crops_per_field"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}: expected 1 or more.")
         check_base_features(self.base_features)
-        require(self.seed >= 0, f"The seed is {self.seed}: expected 0 or more.")
+        require(0 <= self.seed < SEEDS, f"The seed is {self.seed}: expected 0 or more, and less than 2^64.")
         require(self.input_size >= 32, f"input_size is {self.input_size} pixels: expected 32 or more.")
         for name, known in (("target", TARGET_NAMES), ("loss", LOSS_NAMES)):
             require(

@@ -25,7 +25,9 @@ def test_study_recipe_and_shortening() -> None:
         follow_recipe("small", {}, shorten=0.5)
 
 
-@pytest.mark.parametrize(("option", "value"), [("base_features", 5), ("base_features", 66), ("seed", -1)])
+@pytest.mark.parametrize(
+    ("option", "value"), [("base_features", 5), ("base_features", 66), ("seed", -1), ("seed", 2**64)]
+)
 def test_training_options_that_cannot_be_meant(option: str, value: int) -> None:
     with pytest.raises(InputError, match=f"is {value}: expected"):
         TrainOptions(**{option: value})  # type: ignore[arg-type]

@@ -229,6 +229,7 @@ def test_training_on_simulation_alone(tmp_path: Path) -> None:
         ("--on_the_fly -0.5", "--on_the_fly is -0.5: expected 0 to 1, the share of the crops that are simulated anew."),
         ("--on_the_fly nan", "--on_the_fly is nan: expected 0 to 1"),
         ("--seed -1", "The seed is -1: expected 0 or more."),
+        ("--seed 18446744073709551616", "The seed is 18446744073709551616: expected 0 or more, and less than 2^64."),
         ("--base_features 7", "base_features is 7: expected an even number from 8 to 64."),
         ("--simulate_on gpu", "The training runs on the CPU, so there is no GPU to simulate on"),
         ("--structures beads", "--structures is for simulated micrographs: give --simulated or --on_the_fly too."),
