@@ -150,7 +150,7 @@ def read_request(given: dict[str, Any]) -> TrainingRequest:
     crops, train = follow_recipe(recipe, given, given["shorten"])
     structures = given["structures"]
     device = place_simulation(given["simulate_on"], given["gpu"])
-    simulation = open_simulation(structures and Path(structures), train.seed, given["exclude"], device)
+    simulation = open_simulation(None if structures is None else Path(structures), train.seed, given["exclude"], device)
     count, share, n_validation = given["simulated"], given["on_the_fly"], given["validate_simulated"]
     for name in ("simulated", "validate_simulated"):
         if (given[name] or 0) < 0:

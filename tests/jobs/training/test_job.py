@@ -232,6 +232,7 @@ def test_training_on_simulation_alone(tmp_path: Path) -> None:
         ("--seed 18446744073709551616", "The seed is 18446744073709551616: expected 0 or more, and less than 2^64."),
         ("--base_features 7", "base_features is 7: expected an even number from 8 to 64."),
         ("--simulate_on gpu", "The training runs on the CPU, so there is no GPU to simulate on"),
+        ("--on_the_fly 1 --structures=", "holds no bead files, atomic models or maps"),
         ("--structures beads", "--structures is for simulated micrographs: give --simulated or --on_the_fly too."),
     ],
 )
