@@ -27,8 +27,8 @@ from relion_attn_picker.training.crops import (
     require_labels,
     write_crops,
 )
-from relion_attn_picker.training.distributed import World, agree, current_world, join_world, require_own_gpus
-from relion_attn_picker.training.fit import Progress, check_beginning, fit
+from relion_attn_picker.training.distributed import World, agree, current_world, join_world
+from relion_attn_picker.training.fit import Progress, check_beginning, device_of, fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.mixture import Mixture, require_enough
 from relion_attn_picker.training.starting import StartingWeights
@@ -64,7 +64,7 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
         If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """
     world = current_world()
-    require_own_gpus(request.inference.gpu, world)
+    _check_processes(request, world)
     trained_on, held_out = request.split()
     if not held_out:
         raise InputError("No micrograph is held out for validation: give --hold_out 1 or more for one set at least.")
@@ -98,6 +98,21 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
         draw_training_curves(folder / "curves.png", read_curves(folder))
         _tell_no_gain(best, request.start_from)
     return best
+
+
+def _check_processes(request: TrainingRequest, world: World) -> None:
+    """Refuse a device or a number of processes that ``fit`` would refuse once all crops are cut.
+
+    Raises
+    ------
+    InputError
+        If the processes cannot have equal parts of a batch.
+    DeviceError
+        If the GPU is not there or cannot be used, is one for several processes, or there are too few for them.
+    """
+    world.slots(request.train.batch_size)
+    if request.inference.gpu != "auto" or world.size > 1:  # one process finds itself a GPU, or says that it has none
+        device_of(request.inference.gpu, world)
 
 
 def _tell_no_gain(best: Path, start_from: Path | None) -> None:

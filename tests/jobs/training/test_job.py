@@ -83,6 +83,24 @@ def test_less_than_a_batch_is_told_before_crops_are_cut(
     assert not list((tmp_path / "run").glob("crops.h5*"))  # they would refuse the remedy
 
 
+def test_gpu_that_is_not_there_is_told_before_crops_are_cut(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(project, tmp_path / "run", "--gpu", "99") == 1
+    assert "GPU 99 was asked for, but there is no such GPU" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_without_equal_parts_are_told_before_crops_are_cut(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert train(project, tmp_path / "run") == 1
+    assert "Batches of 2 cannot be divided among 3 processes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("options", ["--seed 9", "--learning_rate 1e-4", "--simulated 4"])
 def test_another_training_is_refused_before_crops_are_cut(
     project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str
