@@ -66,7 +66,8 @@ def add_wrong_pixels(image: Tensor, hot: int, dead: int, dead_columns: int, rng:
 def add_border(image: Tensor, width: int, kind: str, both: bool, rng: np.random.Generator) -> Tensor:
     """Spoil a strip of ``width`` pixels along one side of an image ``(h, w)``, or along both opposite ones, in place.
 
-    Alignment of movie frames leaves strips that repeat the row beside them, or hold one value; see ``BORDERS``.
+    Alignment of movie frames leaves strips that repeat the row beside them, or hold one value; see ``BORDERS``. No
+    strip is wider than half of the image.
 
     Returns
     -------
@@ -82,6 +83,7 @@ def add_border(image: Tensor, width: int, kind: str, both: bool, rng: np.random.
     spoilt = torch.zeros_like(image, dtype=torch.bool)
     along_rows = rng.random() < 0.5
     turned, turned_spoilt = (image, spoilt) if along_rows else (image.T, spoilt.T)
+    width = min(width, turned.shape[0] // 2)
     at_end = bool(rng.random() < 0.5)
     for last in (False, True) if both else (at_end,):
         seen = turned.flip(0) if last else turned

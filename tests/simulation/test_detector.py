@@ -55,6 +55,17 @@ def test_border_is_as_wide_as_asked_on_any_side(kind: str) -> None:
     assert len(sides) == 4
 
 
+@pytest.mark.parametrize("kind", BORDERS)
+def test_border_of_a_narrow_image_leaves_half_of_it(kind: str) -> None:
+    image = torch.arange(1.0, 20 * 300 + 1).reshape(20, 300)
+    assert {
+        int(add_border(image.clone(), 25, kind, False, np.random.default_rng(seed)).sum()) for seed in range(9)
+    } == {
+        10 * 300,
+        25 * 20,
+    }
+
+
 def test_border_repeats_its_neighbour_at_both_ends() -> None:
     image = torch.arange(20 * 30.0).reshape(20, 30)
     for seed in range(5):
