@@ -114,7 +114,7 @@ def write_project(
         If the particle does not fit into the field or the pixels, or counts into the type of the pixels, or the folder
         holds a project already, or an unfinished one of other options, or another process is at work in it.
     """
-    _check_size(particle, options)
+    check_size(particle.diameter, options)
     _check_counts(options)
     with hold_folder(folder):
         _write_into(folder, particle, options, _describe(particle, options, source, device), report, device)
@@ -156,16 +156,23 @@ def _write_lists(
     write_micrographs(folder / MICROGRAPHS_STAR, listed)
 
 
-def _check_size(particle: BeadParticle, options: SimulationOptions) -> None:
+def check_size(particle_diameter: float, options: SimulationOptions) -> None:
+    """Refuse a particle diameter (Å) that does not fit into the field or the pixels.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
     field = min(options.shape) * options.pixel_size
-    if particle.diameter > 0.5 * field:
+    if particle_diameter > 0.5 * field:
         raise InputError(
-            f"A particle of {particle.diameter:.0f} Å is too large for a field of {field:.0f} Å: "
+            f"A particle of {particle_diameter:.0f} Å is too large for a field of {field:.0f} Å: "
             "give more pixels or a larger pixel size."
         )
-    if particle.diameter < MIN_DIAMETER_PIXELS * options.pixel_size:
+    if particle_diameter < MIN_DIAMETER_PIXELS * options.pixel_size:
         raise InputError(
-            f"A particle of {particle.diameter:.0f} Å has fewer than {MIN_DIAMETER_PIXELS} pixels of "
+            f"A particle of {particle_diameter:.0f} Å has fewer than {MIN_DIAMETER_PIXELS} pixels of "
             f"{options.pixel_size:g} Å across: give a smaller pixel size."
         )
 

@@ -14,6 +14,7 @@ from relion_attn_picker.options import InferenceOptions, SimulationOptions, requ
 from relion_attn_picker.simulation.conditions import draw_conditions
 from relion_attn_picker.simulation.micrograph import simulate_micrograph
 from relion_attn_picker.simulation.particles import procedural_particle
+from relion_attn_picker.simulation.project import check_size
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,12 @@ def benchmark_simulation(
     Raises
     ------
     InputError
-        If the shape, the pixel size or the number of runs cannot be meant.
+        If the shape, the pixel size or the number of runs cannot be meant, or the particle does not fit into the field
+        or the pixels.
     DeviceError
         If the GPU is not there or cannot be used.
     """
-    SimulationOptions(shape=shape, pixel_size=pixel_size)
+    check_size(particle_diameter, SimulationOptions(shape=shape, pixel_size=pixel_size))
     require(repeats >= 1, f"The number of runs is {repeats}: expected 1 or more.")
     torch.set_num_threads(inference.threads)
     device = choose_device(inference.gpu)

@@ -93,6 +93,10 @@ def test_operations_of_a_crop_grow_with_its_area() -> None:
         (["--training", "--repeats", "0"], "The number of runs is 0"),
         (["--simulation", "--repeats", "0"], "The number of runs is 0"),
         (["--simulation", "--width", "10"], "The micrographs have 10×4096 pixels"),
+        (
+            ["--simulation", "--width", "64", "--diameter", "9000"],
+            "A particle of 9000 Å is too large for a field of 64 Å",
+        ),
         (["--simulation", "--training"], "--training and --simulation are measured one at a time"),
     ],
 )
