@@ -128,13 +128,14 @@ def _write_into(
     report: Callable[[SimulationProgress], None],
     device: str,
 ) -> None:
-    done = open_project_folder(folder, settings)
     records, names = [], [_name_files(number) for number in range(1, options.count + 1)]
+    there = {files.micrograph for files in names if files.are_in(folder)}
+    done = open_project_folder(folder, settings, there)
     with (folder / CONDITIONS_JSONL).open("a", encoding="utf-8") as log:
         for number, files in enumerate(names, start=1):
             record = done.get(files.micrograph)
-            was_there = record is not None and files.are_in(folder)
-            if record is None or not was_there:
+            was_there = record is not None
+            if record is None:
                 record = _write_micrograph(folder, files, particle, options, number, device)
                 log.write(json.dumps(record) + "\n")
                 log.flush()

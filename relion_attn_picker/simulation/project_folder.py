@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ NEEDED = {"micrograph", "particles", "ctf"}
 """What a project that goes on takes from the record of a micrograph."""
 
 
-def open_project_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def open_project_folder(folder: Path, settings: dict[str, Any], there: Collection[str]) -> dict[str, dict[str, Any]]:
     """Make a project's folder, or go on with an unfinished one.
 
     Parameters
@@ -31,6 +32,8 @@ def open_project_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dic
         The project's folder.
     settings
         What the project is made with, for ``simulation.json``: ``version``, ``options`` and ``particle``.
+    there
+        Names of the micrographs of which all files are there; records of others are dropped, for they are made again.
 
     Returns
     -------
@@ -53,7 +56,8 @@ def open_project_folder(folder: Path, settings: dict[str, Any]) -> dict[str, dic
     replace_file(path, json.dumps(settings, indent=2) + "\n")
     for name in FOLDERS:
         (folder / name).mkdir(exist_ok=True)
-    done = _read_records(folder / CONDITIONS_JSONL)
+    records = _read_records(folder / CONDITIONS_JSONL)
+    done = {name: record for name, record in records.items() if name in there}
     replace_file(folder / CONDITIONS_JSONL, "".join(json.dumps(record) + "\n" for record in done.values()))
     return done
 

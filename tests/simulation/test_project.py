@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,15 @@ def test_interrupted_project_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(simulated) == 1
     assert [progress.was_there for progress in seen] == [True, False]
     assert without_clock(contents(folder)) == without_clock(contents(tmp_path / "whole"))
+
+
+def test_micrograph_that_was_lost_is_made_again_with_one_record(tmp_path: Path) -> None:
+    write_project(tmp_path / "whole", ball(), SMALL)
+    shutil.copytree(tmp_path / "whole", tmp_path / "lost")
+    for name in ("micrographs.star", "Micrographs/mic0002.mrc"):
+        (tmp_path / "lost" / name).unlink()
+    write_project(tmp_path / "lost", ball(), SMALL)
+    assert without_clock(contents(tmp_path / "lost")) == without_clock(contents(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(
