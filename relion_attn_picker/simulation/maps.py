@@ -61,7 +61,8 @@ def read_map_particle(path: Path, *, mass: float | None = None, threshold: float
         spacing *= max(1.2, (count / MAX_BEADS) ** (1 / 3))
     density = coarse.values[inside].astype(np.float64) - _solvent_density(coarse.values)
     if not (density > 0).all():
-        raise InputError(f"{path}: the threshold lies below the density of the solvent; give a higher one.")
+        remedy = "give a higher one" if mass is None or threshold is not None else "the mass is more than the map shows"
+        raise InputError(f"{path}: the threshold lies below the density of the solvent; {remedy}.")
     enclosed = count * float(np.prod(coarse.voxel_size))
     scattering = PROTEIN_SCATTERING * (enclosed if mass is None else 1000 * mass * PROTEIN_VOLUME)
     xyz = np.argwhere(inside)[:, ::-1].astype(np.float64) * coarse.voxel_size[::-1]

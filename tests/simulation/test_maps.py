@@ -102,3 +102,9 @@ def test_otsu_parts_two_groups(rng: np.random.Generator) -> None:
 def test_bad_options(tmp_path: Path, options: dict[str, float], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         read_map_particle(write(tmp_path / "a.mrc", ball(4.0), 4.0), **options)
+
+
+def test_mass_that_is_more_than_a_masked_map_shows(tmp_path: Path) -> None:
+    masked = np.where(ball(4.0) > 2, ball(4.0), 0).astype(np.float32)
+    with pytest.raises(InputError, match="below the density of the solvent; the mass is more than the map shows"):
+        read_map_particle(write(tmp_path / "masked.mrc", masked, 4.0), mass=500.0)
