@@ -6,6 +6,7 @@ at the beginning.
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -258,18 +259,29 @@ def split_source(source: LabelledSource, hold_out: int | None) -> tuple[Labelled
 def refuse_common_images(trained_on: Sequence[LabelledSource], held_out: Sequence[LabelledSource]) -> None:
     """Refuse to judge a network by images that another set trains it on, as two sets of labels of one list may.
 
-    Two names of one list that are links to the same image are the list's own affair.
+    A copy under the same file name is the same image. Two names of one list that are links to the same image are the
+    list's own affair.
 
     Raises
     ------
     InputError
         If an image is in both.
     """
-    owners = {file.path: source.name for source in trained_on for file in source.files}
+    by_name: dict[str, list[tuple[Path, str]]] = {}
+    for source in trained_on:
+        for file in source.files:
+            by_name.setdefault(file.path.name, []).append((file.path, source.name))
     for source in held_out:
-        common = [file.path for file in source.files if owners.get(file.path, source.name) != source.name]
+        common = [
+            (file.path, owner)
+            for file in source.files
+            for path, owner in by_name.get(file.path.name, ())
+            if owner != source.name and (path == file.path or filecmp.cmp(path, file.path, shallow=False))
+        ]
         if common:
+            first, owner = common[0]
             raise InputError(
-                f"{len(common)} images are trained on in {owners[common[0]]} and held out in {source.name}, the first "
-                f"{common[0]}: no figure of the training would mean anything; hold out the same micrographs of both."
+                f"{len({path for path, _ in common})} images are trained on in {owner} and held out in {source.name}, "
+                f"the first {first}: no figure of the training would mean anything; hold out the same micrographs of "
+                "both."
             )

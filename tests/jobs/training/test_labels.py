@@ -238,12 +238,13 @@ def index_truth(project: Path, path: Path, *numbers: int, empty: tuple[int, ...]
     return path
 
 
+@pytest.mark.parametrize("copy", [lambda source, target: target.symlink_to(source), shutil.copytree])
 def test_an_image_that_one_set_trains_on_and_another_holds_out(
-    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], copy: Callable[[Path, Path], object]
 ) -> None:
-    """Two species on one list, labelled on different micrographs; the list may be a copy with links to the images."""
+    """Two species on one list, labelled on different micrographs; the images of the other list are links, or copies."""
     shutil.copyfile(project / "micrographs.star", tmp_path / "micrographs.star")
-    (tmp_path / "Micrographs").symlink_to(project / "Micrographs")
+    copy(project / "Micrographs", tmp_path / "Micrographs")
     other = index_truth(project, tmp_path / "other.star", 1, 2)
     more = ["--data", str(tmp_path / "micrographs.star"), str(other), "150", "--hold_out", "1"]
     assert train(project, tmp_path / "run", *more) == 1
