@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,7 @@ from relion_attn_picker.jobs.training.labelled_data import read_labelled_sources
 from relion_attn_picker.model_spec import BEST_NAME, Normalization
 from relion_attn_picker.replacing import copy_file, replace_file
 from relion_attn_picker.report.self_training import RoundRecord, write_rounds
-from relion_attn_picker.training.crops import LabelledSource
+from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource
 from relion_attn_picker.training.fit import Progress, require_particles
 from relion_attn_picker.training.self_training import choose_thresholds, judge_student
 from relion_attn_picker.training.validation import ValidationSet, list_figures, prepare_validation_set, validate
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 
 RECORD_NAME = "round.json"
 LOG_NAME = "log.txt"
+
+ROUND_FIELDS: Final = 10**8
+"""Numbers of fields that a round has for itself: more than any training makes."""
 
 REPEAT: Final = "remove the folders of this round and of all later ones, which are then run again"
 
@@ -246,20 +250,34 @@ def train_student(
 ) -> Path:
     """Train a student on the labelled sets, the pseudo-labels and the simulation; return its best checkpoint.
 
-    Its seeds are the request's plus ``iteration``: a round after one that was not kept is another attempt. It starts
-    from the weights of the checkpoint ``start_from``, or from random ones. These alone are no student: of one that only
-    gets worse, the best of its own steps is judged.
+    Its seeds are the request's plus ``iteration``, and fields made on the way are others in each round: a round after
+    one that was not kept is another attempt. It starts from the weights of the checkpoint ``start_from``, or from
+    random ones. These alone are no student: of one that only gets worse, the best of its own steps is judged.
     """
     training = experiment.request.training
+    before = sum(each.weight for each in training.data) + sum(each.weight for each in training.sources)
+    growth = 1 + sum(each.weight for each in pseudo_labels) / before
     student = replace(
         training,
         sources=[*pseudo_labels, *training.sources],
+        fields=None if training.fields is None else _fields_of_round(training.fields, iteration, growth),
         crops=replace(training.crops, seed=training.crops.seed + iteration),
         train=replace(training.train, seed=training.train.seed + iteration),
         start_from=start_from,
         keeps_start=False,
     )
     return run_training(folder, student, report)
+
+
+def _fields_of_round(fields: FieldSource, iteration: int, growth: float) -> FieldSource:
+    """Return other fields than those of the rounds before, of the same share although all other weights have grown."""
+    return replace(
+        fields, make=partial(_make_later, fields.make, iteration * ROUND_FIELDS), weight=growth * fields.weight
+    )
+
+
+def _make_later(make: Callable[[int], LabelledImage], first: int, number: int) -> LabelledImage:
+    return make(first + number)
 
 
 def _publish(experiment: _Experiment, records: Sequence[RoundRecord]) -> None:

@@ -12,10 +12,13 @@ import pytest
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.io.checkpoint import read_checkpoint, read_header
+from relion_attn_picker.jobs.self_training import job as self_training_job
 from relion_attn_picker.jobs.self_training.job import run_self_training
 from relion_attn_picker.jobs.self_training.request import SelfTrainingRequest
+from relion_attn_picker.jobs.training.request import TrainingRequest
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.report.self_training import RoundRecord
+from relion_attn_picker.training.crops import FieldSource
 from tests.jobs.self_training.conftest import (
     ANY_STUDENT,
     FIRST,
@@ -171,3 +174,29 @@ def test_finished_rounds_are_not_done_again_and_more_may_be_asked_for(
     assert shown == [3]
     assert records[:2] == first
     assert results(tmp_path / FIRST) == before
+
+
+def test_students_see_other_fields_each_round_and_the_share_that_was_asked_for(
+    request_: SelfTrainingRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pseudo-labels come to the labelled set: at its old weight the fields' share would be a third, not a half."""
+    monkeypatch.setattr(self_training_job, "run_training", noted := NoteTraining())
+    fields = FieldSource("fields", "numbers", lambda number: number, weight=1.0)  # type: ignore[arg-type,return-value]
+    with pytest.raises(KilledError):
+        run_self_training(tmp_path, with_training(request_, fields=fields))
+    (student,) = noted.requests
+    assert student.fields is not None
+    weights = [each.weight for each in (*student.data, *student.sources)]
+    assert student.fields.weight / (student.fields.weight + sum(weights)) == pytest.approx(0.5)
+    assert student.fields.make(3) == self_training_job.ROUND_FIELDS + 3
+
+
+class NoteTraining:
+    """Keeps what a training is asked for, and is killed."""
+
+    def __init__(self) -> None:
+        self.requests: list[TrainingRequest] = []
+
+    def __call__(self, folder: Path, request: TrainingRequest, *_: object) -> Path:
+        self.requests.append(request)
+        raise KilledError
