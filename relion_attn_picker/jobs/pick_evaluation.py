@@ -30,7 +30,13 @@ from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.io.hdf5 import read_probability_map
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
-from relion_attn_picker.jobs.reference import Reference, check_named, check_overlap, open_reference
+from relion_attn_picker.jobs.reference import (
+    Reference,
+    check_named,
+    check_overlap,
+    check_pixel_size,
+    open_reference,
+)
 from relion_attn_picker.jobs.saved_options import SavedOptions, has_saved_options, read_saved_options
 from relion_attn_picker.options import PickOptions, check_threshold
 from relion_attn_picker.picks import JUNK, FloatArray, is_junk
@@ -181,8 +187,9 @@ def evaluate_files(
     Raises
     ------
     InputError
-        If no pixel size is known, ``last`` is given without a list, the threshold is impossible, both files have no
-        micrograph in common, or none with the list, or one is of a single unnamed micrograph and the other of several.
+        If no pixel size is known, or a file tells another, ``last`` is given without a list, the threshold is
+        impossible, both files have no micrograph in common, or none with the list, or one is of a single unnamed
+        micrograph and the other of several.
     """
     folder = picks if picks.is_dir() else picks.parent
     saved = read_saved_options(folder) if has_saved_options(folder) else None
@@ -207,6 +214,7 @@ def evaluate_files(
             saved.micrographs,
         )
     found = open_coordinates(picks, project_dir, listed)
+    _check_pixel_sizes({picks: found, truth: reference.true}, listed, pixel_size)
     return _evaluate_coordinates(found, reference, particle_diameter, listed, pixel_size, threshold, project_dir)
 
 
@@ -218,6 +226,17 @@ def _check_threshold(threshold: float | None, *, is_own: bool) -> None:
         check_threshold(threshold)
     elif math.isnan(threshold):
         raise InputError("The threshold is nan: expected a number that scores can be compared with.")
+
+
+def _check_pixel_sizes(
+    files: Mapping[Path, Coordinates], listed: Mapping[str, float] | None, pixel_size: float | None
+) -> None:
+    """Refuse coordinates whose file tells another pixel size than the list, or without one than ``pixel_size``."""
+    for path, coordinates in files.items():
+        sizes = listed
+        if sizes is None:
+            sizes = {} if pixel_size is None else dict.fromkeys(coordinates.micrograph_names or (), pixel_size)
+        check_pixel_size(coordinates, path, sizes)
 
 
 def _find_own_list(saved: SavedOptions, pixel_size: float | None) -> Path | None:

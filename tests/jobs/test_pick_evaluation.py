@@ -195,10 +195,13 @@ def test_labels_that_stop_before_the_edges_are_told_of_many_micrographs(
     assert evaluation.edges.n_wrong == 3 * count
 
 
-def test_coordinates_of_another_pixel_size(files: tuple[Path, Path]) -> None:
-    """A list of particles on binned micrographs, which tells their pixel size, is no truth for those of the list."""
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("with_list", [True, False])
+def test_coordinates_of_another_pixel_size(files: tuple[Path, Path], place: int, with_list: bool) -> None:
+    """Particles on binned micrographs, whose file tells their pixel size, are neither picks nor truth of these."""
     optics = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnMicrographPixelSize #2\n1 4.0\n\n"
-    files[1].write_text(optics + files[1].read_text().replace("data_", "data_particles"))
+    files[place].write_text(optics + files[place].read_text().replace("data_", "data_particles"))
     Path("list.star").write_text(LIST)
-    with pytest.raises(InputError, match=r"truth.star are pixels of 4 Å, but a.mrc has 2 Å: attnpick convert"):
-        evaluate_files(*files, 100, micrographs_star=Path("list.star"))
+    size = {"micrographs_star": Path("list.star")} if with_list else {"pixel_size": 2.0}
+    with pytest.raises(InputError, match=rf"{files[place]} are pixels of 4 Å, but a.mrc has 2 Å: attnpick convert"):
+        evaluate_files(*files, 100, **size)
