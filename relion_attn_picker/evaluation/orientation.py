@@ -13,6 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from relion_attn_picker.evaluation.matching import FloatVector, Points, match_picks
 from relion_attn_picker.evaluation.metrics import divide
@@ -22,7 +24,8 @@ SAMPLE = 20
 
 LEAST_F1, LEAST_GAIN, LEAST_ERRORS = 0.25, 0.05, 3.0
 """Another orientation is told if its F1 is this high, higher by this much, and by this many standard errors: where
-none fits, as with a wrong diameter, one of them fits best by chance."""
+none fits, as with a wrong diameter, one of them fits best by chance. A shift is told if it is as improbable as so many
+standard errors are where these are known well."""
 
 LEAST_SHIFT = 0.25
 """Pixels: a shift of half a pixel is a mistake of convention, one far below the pixel's own rounding is none."""
@@ -147,7 +150,7 @@ def check_orientation(samples: Sequence[OrientationSample], match_radius: float)
         shift_yx=(float(shift[0]), float(shift[1])),
         shift_error_yx=(float(error[0]), float(error[1])),
         shift_yx_angstrom=(float(length[0]), float(length[1])),
-        is_shifted=bool(np.any((np.abs(shift) > LEAST_SHIFT) & (np.abs(shift) > LEAST_ERRORS * error))),
+        is_shifted=bool(np.any((np.abs(shift) > LEAST_SHIFT) & (np.abs(shift) > _least_errors(len(offsets)) * error))),
         n_micrographs=len(full),
         n_pairs=len(offsets),
     )
@@ -200,8 +203,7 @@ def _trimmed_mean(offsets: FloatVector) -> tuple[FloatVector, FloatVector]:
     The error is the standard deviation of the winsorised values over (1 - 2 * trimmed) * sqrt(n) (Tukey & McLaughlin,
     1963, Sankhya A 25, 331).
     """
-    n = len(offsets)
-    cut = int(TRIMMED * n)
+    n, cut = len(offsets), _count_trimmed(len(offsets))
     if n == 0:
         return np.full(2, np.nan), np.full(2, np.inf)
     ordered = np.sort(offsets, axis=0)
@@ -210,3 +212,18 @@ def _trimmed_mean(offsets: FloatVector) -> tuple[FloatVector, FloatVector]:
         return mean, np.full(2, np.inf)
     winsorised = np.clip(ordered, ordered[cut], ordered[n - cut - 1])
     return mean, winsorised.std(axis=0, ddof=1) / ((1 - 2 * TRIMMED) * np.sqrt(n))
+
+
+def _least_errors(n: int) -> float:
+    """Return how many standard errors of the trimmed mean of n values are as improbable as ``LEAST_ERRORS`` of many.
+
+    By Student's t with one degree of freedom fewer than values that are not trimmed (Tukey & McLaughlin): the scatter
+    of few pairs is itself known badly.
+    """
+    freedom = max(1, n - 2 * _count_trimmed(n) - 1)
+    return float(student_t.isf(norm.sf(LEAST_ERRORS), freedom))
+
+
+def _count_trimmed(n: int) -> int:
+    """Return how many of n values are left out at each end."""
+    return int(TRIMMED * n)

@@ -89,6 +89,22 @@ def test_few_pairs_are_no_evidence() -> None:
     assert not check.is_shifted
 
 
+@pytest.mark.parametrize("n", [4, 8, 20])
+def test_pairs_without_a_shift_are_told_shifted_as_seldom_as_many(n: int) -> None:
+    """Offsets anywhere within the match radius, as of picks that match by chance."""
+    rng = np.random.default_rng(n)
+    told = 0
+    for _ in range(400):
+        length, angle = 20 * np.sqrt(rng.uniform(size=n)), rng.uniform(0, 2 * np.pi, n)
+        offset = np.stack([length * np.sin(angle), length * np.cos(angle)], axis=1)
+        true = 100.0 * np.arange(1, n + 1)[:, None] * np.ones(2)
+        check = check_orientation([sample(true + offset, true)], 42.0)
+        assert check is not None
+        assert check.n_pairs == n
+        told += check.is_shifted
+    assert told / 400 < 0.03
+
+
 def test_nothing_to_compare() -> None:
     assert check_orientation([sample(np.empty((0, 2)), particles(1))], 20.0) is None
 
