@@ -178,10 +178,14 @@ def _pooled_f1(samples: Sequence[OrientationSample], predicted: Sequence[Points]
 
 
 def _find_better(f1: dict[str, float], n: int) -> str | None:
-    """Return the orientation that is good, and better than the given one beyond chance; errors are binomial in n."""
+    """Return the orientation that is good, and better than the given one beyond chance.
+
+    Errors are binomial in n, of a share that both have in common: none and all of a single pick are not free of error.
+    """
     given = f1["as given"]
     best = max(f1, key=lambda name: f1[name])
-    error = math.sqrt((given * (1 - given) + f1[best] * (1 - f1[best])) / n)
+    common = (given + f1[best]) / 2
+    error = math.sqrt(2 * common * (1 - common) / n)
     return best if f1[best] >= LEAST_F1 and f1[best] - given > max(LEAST_GAIN, LEAST_ERRORS * error) else None
 
 

@@ -105,6 +105,13 @@ def test_pairs_without_a_shift_are_told_shifted_as_seldom_as_many(n: int) -> Non
     assert told / 400 < 0.03
 
 
+def test_single_pick_that_fits_mirrored_is_chance() -> None:
+    true, mirrored = np.array([[200.0, 300.0]]), np.array([[HEIGHT - 1 - 200.0, 300.0]])
+    check = check_orientation([sample(mirrored, true)], 20.0)
+    assert check is not None
+    assert (check.f1["y flipped"], check.f1["as given"], check.better) == (1, 0, None)
+
+
 def test_nothing_to_compare() -> None:
     assert check_orientation([sample(np.empty((0, 2)), particles(1))], 20.0) is None
 
