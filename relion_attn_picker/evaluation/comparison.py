@@ -252,16 +252,17 @@ def _spread(per_seed: FloatVector) -> float:
 def _interval_of(make: Callable[[float, float, float], Interval], value: float, parts: Sequence[_Part]) -> Interval:
     """Return the interval of a value whose variance is that of independent parts together.
 
+    What ``make`` says of a variance of zero counts: a share that no resample changes is not known any better for it.
     Student's t with the degrees of freedom of Satterthwaite (Biometrics Bulletin 2 (1946) 110-114): three seeds, or
     three micrographs, know their own spread badly, and the interval says so. Nothing is known where a part has none.
     The interval of a mean over two sets of 3 micrographs holds the truth 96 times in 100, over 3 and 36 92 times.
     """
     variance = sum(part.variance for part in parts)
-    if min(part.freedom for part in parts) < 1 or not math.isfinite(variance):
+    freedom = float(min(part.freedom for part in parts))
+    if freedom < 1 or not math.isfinite(variance):
         return NOTHING
-    if variance == 0:
-        return value, value
-    freedom = variance**2 / sum(part.variance**2 / part.freedom for part in parts)
+    if variance > 0:
+        freedom = variance**2 / sum(part.variance**2 / part.freedom for part in parts)
     return make(value, math.sqrt(variance), freedom)
 
 

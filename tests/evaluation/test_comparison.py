@@ -317,6 +317,15 @@ def test_weighted_micrographs_without_particles_have_the_figures_of_the_same_dra
         np.testing.assert_equal(figure, drawn[name], err_msg=name)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.75])
+def test_share_that_no_resample_changes_is_not_known_for_sure(share: float) -> None:
+    """As the precision of three micrographs without an error; what is right of the next one nobody knows."""
+    resampled = np.full((1, 3, 300), share)
+    summary = summarize(FigureSample(np.full(3, share), resampled, (3,)))
+    assert summary.value == share
+    assert np.isnan(summary.interval).all()
+
+
 @pytest.mark.parametrize("n_micrographs", [3, 4])
 def test_interval_over_micrographs_and_seeds_is_that_of_satterthwaite(n_micrographs: int) -> None:
     """Equal variances with k and 2 degrees of freedom have (a + b)² / (a²/k + b²/2) together: 4 of 2 and 2, not 2."""
