@@ -65,16 +65,19 @@ class DataSetScores:
         That they are from.
     area
         Of these micrographs, as far as picks may lie there, in areas of a particle, π (diameter / 2)².
+    is_kept
+        Which of them are no more than the most picks that a micrograph may have, ``(n,)``; ``None``: all.
     """
 
     score: FloatArray
     n_micrographs: int
     area: float
+    is_kept: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Precision and recall that the calibrated scores of a data set promise at a cut."""
+    """Precision and recall that the calibrated scores of a data set promise of the picks at a cut."""
 
     precision: float
     recall: float
@@ -204,7 +207,8 @@ def choose_point(
         As ``first_point``.
     """
     first = first_point(own_threshold, options, curve)
-    expected = expect(first.merit(scores.score))
+    probability = first.merit(scores.score)
+    expected = expect(probability)
     if options.count_per_micrograph is not None:
         cut = _cut_by_count(expected, options.count_per_micrograph, scores.n_micrographs)
     elif options.target_precision is not None:
@@ -222,7 +226,17 @@ def choose_point(
             raised = _raise_in_doubt(expected, cut[0], scores, curve, sure_scores)
             if raised is not None and raised[0] > cut[0]:
                 return OperatingPoint(*raised, curve)
-    return OperatingPoint(*cut, curve, None if curve is None else expected.expectation(cut[0]))
+    return OperatingPoint(*cut, curve, None if curve is None else _expect_of_picks(probability, scores.is_kept, cut[0]))
+
+
+def _expect_of_picks(probability: FloatArray, is_kept: NDArray[np.bool_] | None, threshold: float) -> Expectation:
+    """Return what is expected of the picks at a cut; particles that are left out as too many are missed."""
+    every = expect(probability)
+    if is_kept is None:
+        return every.expectation(threshold)
+    kept = expect(probability[is_kept])
+    of_picks = kept.expectation(threshold)
+    return replace(of_picks, recall=of_picks.recall * kept.n_right / max(every.n_right, 1e-12))
 
 
 def _cut_by_mode(expected: ExpectedCurve, mode: str) -> tuple[float, str]:

@@ -187,16 +187,15 @@ class CandidateStore:
         offset, summary = self._known[line["micrograph"]]
         self._known[line["micrograph"]] = offset, summary.reselected(line)
 
-    def scores(self, borders: Mapping[str, float], reject_junk: bool = False) -> FloatArray:
-        """Return the scores of all candidates that may be picks, ``(n,)``; micrographs that are not done have none.
+    def scores(self, borders: Mapping[str, float], reject_junk: bool = False) -> list[FloatArray]:
+        """Return the scores of all candidates that may be picks, ``(n,)`` of each micrograph that is done, falling.
 
         ``borders`` maps the name of each micrograph to how many pixels from its edge a pick lies at least. With
         ``reject_junk``, those of candidates that have a reason to be rejected are left out.
         """
         known = ((self.read(name), border) for name, border in borders.items())
         inside = (record.inside(border) for record, border in known if record is not None)
-        counted = (record.without_junk() if reject_junk else record for record in inside)
-        return np.concatenate([np.zeros(0, dtype=np.float32), *(record.score for record in counted)])
+        return [(record.without_junk() if reject_junk else record).score for record in inside]
 
     def __contains__(self, micrograph: str) -> bool:
         return micrograph in self._known

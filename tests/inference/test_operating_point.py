@@ -154,6 +154,21 @@ def test_given_threshold_stays_with_what_it_promises(score: FloatArray) -> None:
     assert point.expected.precision == pytest.approx(promised(score, point)[0], abs=1e-4)
 
 
+def test_picks_that_are_left_out_as_too_many_are_not_promised(score: FloatArray) -> None:
+    """Of the candidates of two micrographs, equally good, only the 50 best of each may be picks."""
+    one = np.sort(score)[::-1]
+    is_kept = np.tile(np.arange(len(one)) < 50, 2)
+    scores = DataSetScores(np.tile(one, 2), 2, AREA, is_kept)
+    point = operating_point.choose_point(scores, 0.4, options(threshold=0.6, max_picks=50), CURVE)
+    merit = CURVE.probability(one).astype(np.float64)
+    assert point.expected is not None
+    assert point.expected.precision == pytest.approx(merit[:50].mean())
+    assert point.expected.recall == pytest.approx(merit[:50].sum() / merit.sum())
+    higher = operating_point.choose_point(scores, 0.4, options(threshold=float(merit[19]), max_picks=50), CURVE)
+    assert higher.expected is not None
+    assert higher.expected.recall == pytest.approx(merit[:20].sum() / merit.sum())
+
+
 def test_weights_own_threshold_is_carried_to_figures_of_merit() -> None:
     assert first_point(0.5, options(fit_threshold=False), CURVE).threshold == pytest.approx(0.5)
     assert first_point(0.1, options(), CURVE).threshold == pytest.approx(0.05)

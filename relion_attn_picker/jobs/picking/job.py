@@ -372,7 +372,11 @@ def gather_scores(store: CandidateStore, micrographs: Sequence[Micrograph], opti
             height, width = (max(0.0, side - 2 * borders[each.name]) for side in summary.image_shape)
             area += height * width * each.optics.pixel_size**2 / particle_area
             n_done += 1
-    return DataSetScores(store.scores(borders, options.reject_junk), n_done, area)
+    scores = store.scores(borders, options.reject_junk)
+    none = np.zeros(0, dtype=np.float32)
+    rank = np.concatenate([none, *(np.arange(len(each)) for each in scores)])
+    is_kept = None if options.max_picks is None else rank < options.max_picks
+    return DataSetScores(np.concatenate([none, *scores]), n_done, area, is_kept)
 
 
 def write_selection(

@@ -29,3 +29,8 @@ def test_area_in_areas_of_a_particle(tmp_path: Path, border: float, kept: list[f
     assert gathered.n_micrographs == 2
     assert gathered.area == pytest.approx(sum(height * width for height, width in sides) / (math.pi * 40**2))
     np.testing.assert_allclose(gathered.score, kept, atol=1e-4)
+    assert gathered.is_kept is None
+    fewer = gather_scores(store, micrographs, PickOptions(particle_diameter=80, border=border, max_picks=1))
+    np.testing.assert_allclose(fewer.score, kept, atol=1e-4)
+    assert fewer.is_kept is not None
+    np.testing.assert_allclose(fewer.score[fewer.is_kept], {4: [0.9, 0.7], 2: [0.8, 0.7]}[len(kept)], atol=1e-4)
