@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import cache
+from typing import Final
 
 import torch
 from torch.nn import functional
@@ -18,6 +19,9 @@ from torch.nn import functional
 from relion_attn_picker.errors import DeviceError
 
 log = logging.getLogger(__name__)
+
+TAKEN: Final = {"out of memory": "has no memory left", "busy or unavailable": "is kept by another program"}
+"""What an error of CUDA says where other programs have taken a GPU → the same in words for the user."""
 
 
 def choose_device(gpu: str) -> torch.device:
@@ -79,7 +83,8 @@ def _prepare_gpu(number: int) -> torch.device:
     Raises
     ------
     DeviceError
-        If torch has nothing that this GPU can run, or other programs leave it no memory at all.
+        If torch has nothing that this GPU can run, or other programs leave it no memory at all, or keep it to
+        themselves, as on clusters whose GPUs are for one process each.
     """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -93,11 +98,12 @@ def _prepare_gpu(number: int) -> torch.device:
                 f"torch {torch.__version__} has no code for {tell_device(device)}, of compute capability {capability}: "
                 "install a torch that supports it, or give --gpu cpu."
             ) from error
-        if "out of memory" in str(error):
-            raise DeviceError(
-                f"{tell_device(device)} has no memory left: wait until other programs on it have ended, or give --gpu "
-                "with another number, or --gpu cpu."
-            ) from error
+        for sign, what in TAKEN.items():
+            if sign in str(error):
+                raise DeviceError(
+                    f"{tell_device(device)} {what}: wait until other programs on it have ended, or give --gpu with "
+                    "another number, or --gpu cpu."
+                ) from error
         raise
     return device
 

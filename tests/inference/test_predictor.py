@@ -185,6 +185,10 @@ def test_gpu_is_asked_whether_it_computes_in_bfloat16(
             r"has no code for GPU 0 \(Tesla T4\), of compute capability 7\.5: install a torch .* or give --gpu cpu",
         ),
         ("CUDA error: out of memory", r"GPU 0 \(Tesla T4\) has no memory left: wait until .* or --gpu cpu"),
+        (
+            "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
+            r"GPU 0 \(Tesla T4\) is kept by another program: wait until .* or --gpu cpu",
+        ),
     ],
 )
 def test_gpu_that_cannot_compute(message: str, sentence: str, two_gpus: pytest.MonkeyPatch) -> None:
