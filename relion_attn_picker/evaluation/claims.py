@@ -87,11 +87,6 @@ class ConditionClass:
     high: float
     places: tuple[int, ...]
 
-    @property
-    def middle(self) -> float:
-        """Where it is drawn."""
-        return (self.low + self.high) / 2
-
 
 def divide_by_condition(values: NDArray[np.float64]) -> tuple[ConditionClass, ...]:
     """Divide micrographs into three classes of about equal numbers, lowest first; those of one value stay together.
