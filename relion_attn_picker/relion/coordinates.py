@@ -81,7 +81,8 @@ def open_coordinates(path: Path, project_dir: Path = Path(), pixel_sizes: PixelS
         ``autopick.star`` or ``manualpick.star`` (4.0, 5.0), ``coords_suffix_*.star`` (3.1), a particles STAR file, the
         coordinates of one micrograph, or a folder with one of ``COORDINATE_LISTS``.
     project_dir
-        The folder that paths inside the files are relative to; the file's own folder and its parents are tried next.
+        The folder that paths inside the files are relative to; the file's own folder and its parents are tried next,
+        or first if the file lies outside ``project_dir``: other projects have files of the same names.
     pixel_sizes
         Name of a micrograph → its Å per pixel, as its own list tells, or what finds this for the names in the file.
         Refined shifts of particles are in Å, and a particles file of RELION's Extract does not tell the pixel size of
@@ -140,20 +141,26 @@ def _open_index(path: Path, table: DataFrame, project_dir: Path) -> Coordinates:
         twice = next(name for name, number in Counter(names).items() if number > 1)
         raise InputError(f"{path} lists the micrograph {twice} twice: leave only one of its coordinate files there.")
 
+    places = _places_of_files(project_dir, path.parent)
+
     def read(micrograph_name: str) -> MicrographPoints | None:
         if micrograph_name not in files:
             return None
-        return read_micrograph_points(_resolve(files[micrograph_name], project_dir, path.parent), micrograph_name)
+        return read_micrograph_points(_resolve(files[micrograph_name], places), micrograph_name)
 
     return Coordinates(tuple(files), read)
 
 
-def _resolve(name: str, project_dir: Path, own_folder: Path) -> Path:
-    """Return the first of the places where a file named in another file can lie."""
-    for folder in (project_dir, own_folder, *own_folder.absolute().parents):
-        if (folder / name).exists():
-            return folder / name
-    return project_dir / name
+def _places_of_files(project_dir: Path, own_folder: Path) -> tuple[Path, ...]:
+    """Return where files lie that a file in ``own_folder`` names, in the order of ``open_coordinates``."""
+    own_side = (own_folder, *own_folder.absolute().parents)
+    is_inside = own_folder.resolve().is_relative_to(project_dir.resolve())
+    return (project_dir, *own_side) if is_inside else (*own_side, project_dir)
+
+
+def _resolve(name: str, places: Sequence[Path]) -> Path:
+    """Return the first of the places that has a file of this name; the first place's if none has."""
+    return next((place / name for place in places if (place / name).exists()), places[0] / name)
 
 
 def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
@@ -164,7 +171,7 @@ def _open_suffix(path: Path, project_dir: Path) -> Coordinates:
         raise InputError(f"{path} is no text: expected the path of a micrographs STAR file.") from error
     if not lines:
         raise InputError(f"{path} is empty: expected the path of a micrographs STAR file.")
-    micrographs = _resolve(lines[0], project_dir, path.parent)
+    micrographs = _resolve(lines[0], _places_of_files(project_dir, path.parent))
     pickname = path.name.removeprefix(SUFFIX_PREFIX).removesuffix(".star")
     tables = [table for table in read_tables(micrographs).values() if labels.MICROGRAPH_NAME in table.columns]
     if not tables:

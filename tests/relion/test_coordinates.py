@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,23 @@ def test_job_is_read_from_any_folder_of_its_project(
     """Paths in its lists begin at the project's folder, which is above the current one then."""
     monkeypatch.chdir(project / here)
     found = open_coordinates(Path("External/job004", given).relative_to(here)).read(A)
+    assert found is not None
+    np.testing.assert_array_equal(found.yx, YX)
+
+
+@pytest.mark.parametrize("given", ["autopick.star", "coords_suffix_autopick.star"])
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_job_of_another_project_has_its_own_picks(
+    project: Path, monkeypatch: pytest.MonkeyPatch, given: str, is_absolute: bool
+) -> None:
+    """The current project has a job of the same number, with files of the same names, as RELION projects do."""
+    for name in ("here", "there"):
+        shutil.copytree(project / "External", project / name / "External")
+        shutil.copy(project / "micrographs.star", project / name)
+    write_picks(project / "here/External/job004/raw/a_autopick.star", YX + 7, SCORE, (100, 100))
+    monkeypatch.chdir(project / "here")
+    folder = project / "there" if is_absolute else Path("../there")
+    found = open_coordinates(folder / "External/job004" / given).read(A)
     assert found is not None
     np.testing.assert_array_equal(found.yx, YX)
 
