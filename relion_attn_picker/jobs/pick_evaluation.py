@@ -37,7 +37,7 @@ from relion_attn_picker.jobs.reference import (
     check_pixel_size,
     open_reference,
 )
-from relion_attn_picker.jobs.saved_options import SavedOptions, has_saved_options, read_saved_options
+from relion_attn_picker.jobs.saved_options import SavedOptions, find_own_list, has_saved_options, read_saved_options
 from relion_attn_picker.options import PickOptions, check_threshold
 from relion_attn_picker.picks import JUNK, FloatArray, is_junk
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
@@ -196,7 +196,7 @@ def evaluate_files(
     _check_threshold(threshold, is_own=saved is not None)
     if saved is not None:
         pixel_size = saved.pixel_size if pixel_size is None else pixel_size
-        micrographs_star = micrographs_star or _find_own_list(saved, pixel_size)
+        micrographs_star = micrographs_star or _find_list(folder, saved, pixel_size)
     if last is not None and (last < 1 or micrographs_star is None):
         raise InputError(f"--last {last} needs a list of micrographs and a number of 1 or more: give --micrographs.")
     listed = None if micrographs_star is None else _read_pixel_sizes(micrographs_star, pixel_size, last)
@@ -239,14 +239,12 @@ def _check_pixel_sizes(
         check_pixel_size(coordinates, path, sizes)
 
 
-def _find_own_list(saved: SavedOptions, pixel_size: float | None) -> Path | None:
+def _find_list(folder: Path, saved: SavedOptions, pixel_size: float | None) -> Path | None:
     """Return the list of micrographs that a job picked; ``None`` if it is gone, and a pixel size is known without."""
-    path = Path(saved.micrographs)
-    if path.exists():
-        return path
-    if pixel_size is None:
-        raise InputError(f"The job's list {path} is not here: give --micrographs or --pixel_size.")
-    return None
+    path = find_own_list(folder, saved)
+    if path is None and pixel_size is None:
+        raise InputError(f"The job's list {saved.micrographs} is not here: give --micrographs or --pixel_size.")
+    return path
 
 
 def _read_pixel_sizes(path: Path, pixel_size: float | None, last: int | None) -> dict[str, float]:

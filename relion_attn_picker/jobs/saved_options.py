@@ -91,6 +91,18 @@ def has_saved_options(folder: Path) -> bool:
     return (folder / OPTIONS_FILE).is_file()
 
 
+def find_own_list(folder: Path, saved: SavedOptions) -> Path | None:
+    """Return the list of micrographs that the picking job in ``folder`` was given, ``None`` if it is gone.
+
+    Its path is relative to the folder that the job was run in: the current one, or one above the job. Of a job outside
+    the current folder the latter comes first: another project has a list of the same name.
+    """
+    own_side = folder.absolute().parents
+    is_inside = folder.resolve().is_relative_to(Path.cwd())
+    places = (Path(), *own_side) if is_inside else (*own_side, Path())
+    return next((place / saved.micrographs for place in places if (place / saved.micrographs).is_file()), None)
+
+
 def refuse_picking_job(folder: Path) -> None:
     """Refuse to write other coordinates into the folder of a picking job: its candidates would count as theirs.
 

@@ -135,6 +135,21 @@ def test_job_whose_list_is_gone_is_scored_without_its_candidates(
     assert "100 Å, all picks" in told.out
 
 
+def test_job_of_another_project_is_scored_by_its_own_list(
+    project: Project, truth: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current project has a list of the same name, of twice the pixel size."""
+    project.run("--in_coords", truth).assert_succeeded()
+    elsewhere = project.folder / "elsewhere"
+    elsewhere.mkdir()
+    other = project.star.read_text().replace("4.000000", "8.000000")
+    (elsewhere / project.star.name).write_text(other)
+    monkeypatch.chdir(elsewhere)
+    arguments = ["evaluate", str(project.job), str(project.folder / truth), "--diameter", "100", "--out", "again"]
+    assert run_plain_command(group, arguments) == 0
+    assert Path("again/evaluation.json").read_text() == (project.job / "evaluation.json").read_text()
+
+
 def test_another_file_in_the_folder_of_a_job_is_what_is_scored(project: Project, truth: str) -> None:
     """Such as rejected_candidates.star: the job's own figures would be told for it."""
     project.run().assert_succeeded()

@@ -302,9 +302,14 @@ def test_pixel_size_of_the_picking_job_is_kept(picked: Project, capsys: pytest.C
     assert picked.picks_text() == expected
 
 
-def test_job_is_not_cut_from_another_folder(picked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its lists name everything relative to the project's folder."""
+@pytest.mark.parametrize("has_such_a_list", [False, True])
+def test_job_is_not_cut_from_another_folder(
+    picked: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_such_a_list: bool
+) -> None:
+    """Its lists name everything relative to the project's folder; another project's list has the same name."""
     (tmp_path / "elsewhere").mkdir()
+    if has_such_a_list:
+        shutil.copy(picked.star, tmp_path / "elsewhere")
     before = texts(picked.job)
     monkeypatch.chdir(tmp_path / "elsewhere")
     run = select_anew(picked, "--threshold", "0.99", source=str(picked.job))

@@ -35,7 +35,7 @@ from relion_attn_picker.jobs.cryosparc.exposure_matching import check_shape, com
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list, require_one
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.reference import check_pixel_size
-from relion_attn_picker.jobs.saved_options import has_saved_options, read_saved_options
+from relion_attn_picker.jobs.saved_options import find_own_list, has_saved_options, read_saved_options
 from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
 from relion_attn_picker.relion.job_files import (
@@ -279,8 +279,9 @@ def _compare_job(folder: Path, exposures: dict[str, Exposure]) -> float | None:
                 f"{name} had {known.image_shape[1]}×{known.image_shape[0]} pixels when it was picked, but the "
                 f"exposure {exposure.path} has {exposure.shape[1]}×{exposure.shape[0]}: they are different files."
             )
-    if Path(saved.micrographs).exists():
-        micrographs = read_micrographs(Path(saved.micrographs), saved.pixel_size)
+    own_list = find_own_list(folder, saved)
+    if own_list is not None:
+        micrographs = read_micrographs(own_list, saved.pixel_size)
         listed = {micrograph.name: micrograph.optics.pixel_size for micrograph in micrographs}
         compare_pixel_sizes(
             {name: (listed[name], exposures[name].optics.pixel_size) for name in exposures if name in listed}

@@ -39,6 +39,7 @@ from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import (
     OPTIONS_FILE,
     SavedOptions,
+    find_own_list,
     has_saved_options,
     read_saved_options,
     write_saved_options,
@@ -132,20 +133,19 @@ def open_earlier_job(path: Path, pixel_size: float | None = None) -> EarlierJob:
     saved = read_saved_options(folder)
     if pixel_size is not None:
         saved = replace(saved, pixel_size=pixel_size)
-    _check_current_folder(Path(saved.micrographs), folder)
+    _check_current_folder(folder, saved)
     return EarlierJob(folder, saved, read_micrographs(Path(saved.micrographs), saved.pixel_size))
 
 
-def _check_current_folder(micrographs_star: Path, folder: Path) -> None:
+def _check_current_folder(folder: Path, saved: SavedOptions) -> None:
     """Refuse to cut a job from another folder than it was run in: all names in its lists are relative to that one."""
-    if micrographs_star.exists():
+    here, found = Path(saved.micrographs), find_own_list(folder, saved)
+    if found is None or (here.exists() and found.samefile(here)):
         return
-    for place in folder.absolute().parents:
-        if (place / micrographs_star).is_file():
-            raise InputError(
-                f"{folder} was picked in the folder {place}, which its list {micrographs_star} and the names in it are "
-                "relative to: go there and give the same command."
-            )
+    raise InputError(
+        f"{folder} was picked in the folder {found.parents[len(here.parts) - 1]}, which its list {here} and the names "
+        "in it are relative to: go there and give the same command."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
