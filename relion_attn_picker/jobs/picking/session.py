@@ -177,8 +177,8 @@ class PickingSession:
             self._write_lists()
 
     def _check_diameter(self, micrographs: Sequence[Micrograph], should_stop: Callable[[], bool]) -> None:
-        """Warn of a wrong diameter where the job begins, unless it was estimated."""
-        if micrographs[0].name in self._store or self._request.diameter_estimate is not None:
+        """Warn of a wrong diameter where the job begins, or begins anew with another, unless it was estimated."""
+        if self._has_begun(micrographs) or self._request.diameter_estimate is not None:
             return
         scout = self._predictor
         if is_hybrid(self._request.weights):
@@ -187,6 +187,13 @@ class PickingSession:
             )
         diameter = self._request.options.particle_diameter
         warn_of_another_diameter(micrographs, self._request.project_dir, diameter, scout, should_stop)
+
+    def _has_begun(self, micrographs: Sequence[Micrograph]) -> bool:
+        """Tell whether any of a list was picked before with what is asked for now."""
+        known = ((each, self._store.summary(each.name)) for each in micrographs)
+        return any(
+            summary is not None and summary.found_with == self._settings.found_with(each) for each, summary in known
+        )
 
     def _make_picking(self) -> PickJob:
         return PickJob(

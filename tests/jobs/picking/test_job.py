@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor as Pool
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -178,6 +179,21 @@ def test_rounds_of_a_session_tell_a_header_that_contradicts_once(
     assert [record.getMessage() for record in caplog.records if "header says" in record.getMessage()] == [
         "0.mrc: its header says 4 Å per pixel; the STAR file, or --pixel_size, says 8 and is believed."
     ]
+
+
+def test_diameter_is_checked_where_a_job_begins(micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when it goes on, whichever micrograph failed; with another diameter it begins anew."""
+    checked: list[float] = []
+    monkeypatch.setattr(picking_session, "load_predictor", lambda path, inference: CountingPredictor())
+    monkeypatch.setattr(
+        picking_session, "warn_of_another_diameter", lambda micrographs, folder, diameter, *_: checked.append(diameter)
+    )
+    Path("0.mrc").unlink()
+    request = make_request(micrographs[:2])
+    for diameter in (100, 100, 50, 50):
+        request = replace(request, options=PickOptions(particle_diameter=diameter))
+        run_picking_job(JobDirectory.open("job"), request)
+    assert checked == [100, 50]
 
 
 def test_folder_that_another_process_picks_into(micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch) -> None:
