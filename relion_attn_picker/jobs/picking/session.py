@@ -215,6 +215,10 @@ class PickingSession:
         listed = [known[m.name] for m in self._micrographs if m.name in known]
         write_lists(self._job, self._request.micrographs_star, self._picking.coordinate_path, listed)
 
+    def _listed_results(self) -> list[MicrographResult]:
+        """Return what came of the list, in its order: one that is watched may have lost what was picked of it."""
+        return [self._results[each.name] for each in self._micrographs if each.name in self._results]
+
     def _is_fit_due(self) -> bool:
         new = self._picked_since_fit
         return new is None or new >= REFIT_SHARE * len(self._results)
@@ -227,8 +231,7 @@ class PickingSession:
         self._picked_since_fit = 0
         if not self._depends_on_scores:
             return
-        names = {micrograph.name for micrograph in self._micrographs}
-        results = [result for name, result in self._results.items() if name in names]
+        results = self._listed_results()
         done = [result.micrograph for result in results if result.reason is None]
         scores = gather_scores(self._store, done, self._request.options)
         self._scores = scores
@@ -318,7 +321,7 @@ class PickingSession:
         if self._picked_since_fit:
             self._fit_point(should_stop)
             self._write_lists()
-        results = list(self._results.values())
+        results = self._listed_results()
         _check_failures(results, self._request.max_failures)
         evaluation = self._evaluate([result.micrograph for result in results if result.reason is None])
         write_job_logfile(

@@ -181,6 +181,18 @@ def test_rounds_of_a_session_tell_a_header_that_contradicts_once(
     ]
 
 
+def test_end_of_a_session_tells_of_the_list_as_it_is_then(
+    micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images of a pattern may be moved away, and new ones may lie between the old."""
+    monkeypatch.setattr(picking_session, "load_predictor", lambda path, inference: CountingPredictor())
+    session = picking_session.PickingSession(JobDirectory.open("job"), make_request(micrographs))
+    for wanted in ([1, 2, 4], [2, 3, 4]):
+        listed = [micrographs[number] for number in wanted]
+        session.pick(listed, lambda number, result: None, lambda: False, more_to_come=True)
+    assert [result.micrograph for result in session.finish().results] == listed
+
+
 def test_diameter_is_checked_where_a_job_begins(micrographs: list[Micrograph], monkeypatch: pytest.MonkeyPatch) -> None:
     """Not when it goes on, whichever micrograph failed; with another diameter it begins anew."""
     checked: list[float] = []
