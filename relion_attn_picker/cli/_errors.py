@@ -16,8 +16,12 @@ SENTENCES: Final = {
     errno.ENOSPC: "the disk is full: free some space and continue the job",
     errno.EDQUOT: "your disk quota is used up: free some space and continue the job",
     errno.EACCES: "permission is denied: check who may read and write there",
+    errno.EPERM: "permission is denied: check who may read and write there",
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EIO: "the disk or the network file system cannot be read or written: ask who runs it",
+    errno.ESTALE: "the network file system has lost it: see that it is still there, and continue the job",
+    errno.ETIMEDOUT: "the network file system does not answer: ask who runs it, and continue the job",
+    errno.ENOTCONN: "the network file system does not answer: ask who runs it, and continue the job",
     errno.EPIPE: "whoever read the output has ended, such as head: write it into a file instead",
     errno.ENOTDIR: "a file stands where a folder is needed: move it away",
     errno.EEXIST: "a file stands where a folder is needed: move it away",
@@ -25,6 +29,9 @@ SENTENCES: Final = {
     errno.ENAMETOOLONG: "the name is too long for the file system: shorten it",
 }
 """What a number of the operating system means to the user, and what to do."""
+
+NO_MEMORY: Final = "can't allocate memory"
+"""What torch says of the machine's own memory, in an error that has no type of its own."""
 
 
 def explain(error: BaseException) -> str | None:
@@ -41,6 +48,11 @@ def explain(error: BaseException) -> str | None:
         return (
             "The memory of the GPU does not suffice: wait until other programs on it have ended, or give --gpu with "
             "another number, or --gpu cpu."
+        )
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_MEMORY in str(error)):
+        return (
+            "The memory of this machine, or what a queue allows of it, does not suffice: end other programs, or ask "
+            "for more; where the diameter is far too small, or the pixel size too large, images become huge."
         )
     if isinstance(error, OSError) and error.errno in SENTENCES:
         where = error.filename or ("Standard output" if error.errno == errno.EPIPE else "The job's folder")

@@ -47,6 +47,23 @@ def test_bug(project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseExcep
     assert run.err.endswith("ERROR: This is a bug of attnpick: please report the lines above.\n")
 
 
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "memory of this machine, or what a queue allows of it, does not suffice"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "does not suffice"),
+        (OSError(errno.ESTALE, "Stale file handle", "a.star"), "a.star: the network file system has lost it"),
+        (OSError(errno.ETIMEDOUT, "Timed out", "a.star"), "a.star: the network file system does not answer"),
+        (OSError(errno.EPERM, "Not permitted", "a.star"), "a.star: permission is denied"),
+    ],
+)
+def test_what_the_machine_does_not_give_is_no_bug(
+    project: Project, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    monkeypatch.setattr(picking_job, "find_candidates", raiser(error))
+    project.run().assert_failed_with(sentence)
+
+
 def test_reader_of_the_output_that_ends_early(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProgressLines, "report", raiser(BrokenPipeError(errno.EPIPE, "Broken pipe")))
     project.run().assert_failed_with("whoever read the output has ended, such as head: write it into a file instead")
