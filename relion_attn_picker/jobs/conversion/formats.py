@@ -264,12 +264,13 @@ def guess_format(path: Path) -> str:
         raise InputError(f"There are no coordinates at {path}: check the path.")
     if path.is_file():
         return _guess_file(path)
-    kinds = {_guess_file(file) for file in path.rglob("*") if file.suffix in KNOWN_SUFFIXES - {".txt", ".csv", ".tab"}}
+    files = list(path.rglob("*"))
+    kinds = {_guess_file(file) for file in files if file.suffix in KNOWN_SUFFIXES - SHARED_SUFFIXES}
     if len(kinds) > 1:
         raise InputError(f"The folder {path} holds files of {' and '.join(sorted(kinds))}: give --from, or one folder.")
     if kinds:
         return "relion" if kinds == {"star"} else kinds.pop()
-    if any(file.suffix == ".txt" for file in path.rglob("*")):
+    if any(file.suffix in SHARED_SUFFIXES for file in files):
         return "table"
     raise InputError(f"The folder {path} holds no file of coordinates: expected {', '.join(sorted(KNOWN_SUFFIXES))}.")
 
@@ -302,3 +303,6 @@ def guess_target_format(path: Path) -> str:
 
 
 KNOWN_SUFFIXES: Final = frozenset(suffix for each in FORMATS.values() for suffix in each.suffixes)
+
+SHARED_SUFFIXES: Final = frozenset(FORMATS["topaz"].suffixes)
+"""Of tables, which are coordinates where there are no others: notes and lists of other kinds lie in folders too."""

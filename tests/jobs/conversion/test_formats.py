@@ -314,6 +314,13 @@ def test_file_without_suffix_is_told_by_its_content(tmp_path: Path) -> None:
     assert [guess_format(each) for each in (topaz, table)] == ["topaz", "table"]
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".tab", ".coords"])
+def test_folder_of_tables(suffix: str) -> None:
+    Path("tables").mkdir()
+    Path(f"tables/a{suffix}").write_text("1,2\n")
+    assert guess_format(Path("tables")) == "table"
+
+
 def test_guesses() -> None:
     for name, text in {
         "a.box": "1 2 3 4",
