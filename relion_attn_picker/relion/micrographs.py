@@ -100,10 +100,10 @@ def _read_names(path: Path, table: DataFrame) -> list[str]:
 def _read_optics(path: Path, table: DataFrame, pixel_size: float | None) -> dict[int, OpticsGroup]:
     """Return the optics groups by number; the pixel size is that of the micrographs, not of their movies."""
     label = labels.MICROGRAPH_PIXEL_SIZE
-    if label not in table.columns and labels.IMAGE_PIXEL_SIZE in table.columns:
+    if pixel_size is None and label not in table.columns and labels.IMAGE_PIXEL_SIZE in table.columns:
         label = labels.IMAGE_PIXEL_SIZE
         _warn_of_other_label(path, label)
-    if label not in table.columns and pixel_size is None:
+    if pixel_size is None and label not in table.columns:
         raise InputError(
             f"{path}: its optics table has no {labels.MICROGRAPH_PIXEL_SIZE}: give --pixel_size in Å per pixel."
         )

@@ -66,7 +66,14 @@ def test_image_pixel_size_is_taken_with_a_warning(tmp_path: Path, caplog: pytest
     path = star(tmp_path, table("optics", labels, GROUP_1), table("micrographs", LISTED, "a.mrc 1"))
     with caplog.at_level(logging.WARNING):
         assert read_micrographs(path)[0].optics.pixel_size == 1.5
-    assert "rlnImagePixelSize" in caplog.text
+    assert "rlnImagePixelSize is taken" in caplog.text
+
+
+def test_image_pixel_size_is_not_taken_where_one_is_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = [label.replace("MicrographPixel", "ImagePixel") for label in OPTICS]
+    path = star(tmp_path, table("optics", labels, GROUP_1), table("micrographs", LISTED, "a.mrc 1"))
+    assert read_micrographs(path, 0.9)[0].optics.pixel_size == 0.9
+    assert not caplog.text
 
 
 def test_ctf(tmp_path: Path) -> None:
