@@ -189,7 +189,7 @@ def _refuse_options_of_data_sets(options: PickOptions) -> None:
     for name in (name for name, is_given in given.items() if is_given):
         raise InputError(
             f"{name} needs the scores of a whole data set, and pick_micrograph sees one micrograph: give a threshold, "
-            "or pick all micrographs with jobs.picking_session.run_picking_job."
+            "or pick all micrographs with jobs.picking.session.run_picking_job."
         )
 
 

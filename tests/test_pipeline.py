@@ -184,5 +184,7 @@ def test_options_of_data_sets_are_refused_for_one_micrograph(
     tmp_path: Path, tiny_checkpoint: Path, option: dict[str, Any], name: str
 ) -> None:
     options = PickOptions(particle_diameter=100, **option)
-    with pytest.raises(InputError, match=f"^{name} needs the scores of a whole data set.*run_picking_job"):
+    with pytest.raises(
+        InputError, match=rf"^{name} needs the scores of a whole data set.*jobs\.picking\.session\.run_picking_job"
+    ):
         pick_micrograph(MICROGRAPH, tmp_path, load_picker(tiny_checkpoint, CPU), options)

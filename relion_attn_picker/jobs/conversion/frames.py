@@ -47,8 +47,8 @@ def flip_y(points: PointSet, shapes: ImageShapes) -> DoubleArray:
 def handle_outside(points: PointSet, shapes: ImageShapes, outside: str) -> tuple[PointSet, list[str]]:
     """Deal with points whose pixel is not in their image: RELION's Extract ends on a box that lies outside.
 
-    ``outside`` is as in ``conversion.ConversionOptions``; what was done is told in a sentence. Points on images that
-    are not known stay.
+    ``outside`` is as in ``conversion.job.ConversionOptions``; what was done is told in a sentence. Points on images
+    that are not known stay.
 
     Raises
     ------
