@@ -102,10 +102,14 @@ def import_picks(
 
 
 def _check_images(located: LocatedPicks, names: Mapping[str, int], project_dir: Path) -> None:
-    """Refuse picks on images of another shape than those listed, as far as these are here."""
+    """Refuse picks on images of another shape than those listed, as far as these are here and can be read."""
     for name, index in names.items():
-        if (project_dir / name).is_file():
-            check_shape(name, read_header(project_dir / name).shape, located.shapes[index])
+        try:
+            shape = read_header(project_dir / name).shape
+        except InputError as error:
+            log.debug("%s", error)
+            continue
+        check_shape(name, shape, located.shapes[index])
 
 
 def _finite_scores(scores: Sequence[FloatArray | None]) -> Sequence[FloatArray | None]:

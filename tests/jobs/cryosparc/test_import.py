@@ -322,6 +322,14 @@ def test_picks_on_images_of_another_shape(project: Path) -> None:
     assert not Path("out").exists()
 
 
+def test_image_that_cannot_be_read_keeps_no_picks_out(project: Path) -> None:
+    """What is wrong with it, the job tells that needs it."""
+    list_exposures(read_exposure_files([CSG]), None, Path("micrographs.star"))
+    Path(PATHS[0]).write_bytes(b"cut short")
+    write_cs(Path("two.cs"), make_table(picked_columns(micrograph_path=np.array(PATHS))))
+    assert import_picks([Path("two.cs")], Path("micrographs.star"), "out").n_picks == 2
+
+
 def test_coordinates_of_an_earlier_import_are_not_left_among_those_written(project: Path) -> None:
     write_cs(Path("one.cs"), make_table(picked_columns()))
     write_cs(Path("two.cs"), make_table(picked_columns(micrograph_path=np.array(PATHS))))
