@@ -26,11 +26,11 @@ COMMANDS: Final = {
     "convert": "Convert coordinates between the formats of several programs.",
     "train": "Train a network on labelled micrographs.",
     "self-train": "Train on a network's own picks on unlabelled micrographs.",
-    "model": "Look into a file of weights.",
+    "model": "Look into a file of weights, or make one for release.",
     "simulate": "Write a small RELION project of simulated micrographs.",
     "attention": "Show where the attention gates look, and whether they look at particles.",
     "compare": "Compare both networks, and their hybrids, on labelled micrographs.",
-    "benchmark": "Measure where the time of one micrograph goes.",
+    "benchmark": "Measure where the time of a micrograph goes, or how fast training and simulation are.",
 }
 """Name of a command, which is also its module's (``-`` as ``_``), and its short help."""
 
