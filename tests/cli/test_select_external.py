@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from relion_attn_picker.cli.select_external import command as select_external
 from relion_attn_picker.errors import JobAborted
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
 from relion_attn_picker.jobs.pick_evaluation import evaluate_files
+from relion_attn_picker.jobs.picking import job as picking_job
 from relion_attn_picker.jobs.picking import logfile as job_logfile
 from relion_attn_picker.jobs.picking import selection as selection_job
 from relion_attn_picker.jobs.saved_options import OPTIONS_FILE
@@ -185,6 +187,22 @@ def test_every_candidate_is_read_once(picked: Project, monkeypatch: pytest.Monke
     )
     select_anew(picked, "--threshold", "0.5").assert_succeeded()
     assert read == 2 * list(picked.centres)
+
+
+def test_candidates_of_two_settings_are_told(picked: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Continue with another distance was stopped after the first micrograph."""
+    assert not select_anew(picked, "--threshold", "0.5").assert_succeeded().err
+    select = picking_job.select_picks
+
+    def select_and_press_abort(*arguments: Any) -> Any:
+        (picked.job / "RELION_JOB_ABORT_NOW").touch()
+        return select(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(picking_job, "select_picks", select_and_press_abort)
+        assert picked.run("--min_distance", "70").markers == ["RELION_JOB_EXIT_ABORTED"]
+    run = select_anew(picked, "--threshold", "0.5").assert_succeeded()
+    assert "External/job001 was stopped while its micrographs were picked again with other settings" in run.err
 
 
 def test_abort_keeps_what_is_done(picked: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,6 +199,7 @@ def _run_held_job(
             f"{earlier.folder} has no candidates of the micrographs in {earlier.saved.micrographs}: give the job that "
             "picked them, or pick again."
         )
+    _warn_of_mixed_candidates(earlier, candidates)
     scores = _gather_scores(request, candidates)
     point = choose_point(scores, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.sure_scores)
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
@@ -239,6 +240,18 @@ def _run_held_job(
         write_evaluation(job.path, evaluation)
     computed_in = earlier.saved.computed_in or ""
     return JobSummary(results, request.options, point, evaluation, earlier.picker, computed_in=computed_in)
+
+
+def _warn_of_mixed_candidates(earlier: EarlierJob, candidates: CandidateStore) -> None:
+    """Tell of a job that was stopped while it picked all again: no single cut belongs to candidates of two settings."""
+    known = ((each.optics.index, candidates.summary(each.name)) for each in earlier.micrographs)
+    settings = {(group, summary.found_with) for group, summary in known if summary is not None}
+    if len(settings) > len({group for group, _ in settings}):
+        log.warning(
+            "%s was stopped while its micrographs were picked again with other settings or weights: some of its "
+            "candidates are of the earlier ones; continue it before it is cut.",
+            earlier.folder,
+        )
 
 
 def _results_not_reached(
