@@ -132,9 +132,15 @@ def write_table(path: Path, block: str, columns: Mapping[str, Sequence[object]],
 def format_table(block: str, columns: Mapping[str, Sequence[object]], version: str = VERSION) -> str:
     """Return one table as the text of a STAR block; parameters as in ``write_table``."""
     header = [f"_{label} #{number} \n" for number, label in enumerate(columns, start=1)]
-    rows = zip(*columns.values(), strict=True)
-    body = "".join(" ".join(format_value(value) for value in row) + " \n" for row in rows)
+    rows = zip(*(_format_column(column) for column in columns.values()), strict=True)
+    body = "".join(" ".join(row) + " \n" for row in rows)
     return f"\n# version {version}\n\ndata_{block}\n\nloop_ \n{''.join(header)}{body} \n"
+
+
+def _format_column(column: Sequence[object]) -> list[str]:
+    """Return the words of a column; a text is looked at once: names of micrographs stand there a hundred times."""
+    texts = {value: format_value(value) for value in {each for each in column if isinstance(each, str)}}
+    return [texts[value] if isinstance(value, str) else format_value(value) for value in column]
 
 
 def format_value(value: object) -> str:
