@@ -153,31 +153,26 @@ class Recipe:
 
     Parameters
     ----------
-    purpose
-        What it is for, one line.
     epochs
         Length in epochs of ``crops_per_source`` crops each; ``None``: ``train.steps`` as they are.
     crops, train
         Everything else.
     """
 
-    purpose: str
     epochs: float | None = None
     crops: CropOptions = CropOptions()
     train: TrainOptions = TrainOptions()
 
 
 RECIPES: Final[dict[str, Recipe]] = {
-    "small": Recipe(purpose="a narrow network in about an hour on a CPU"),
+    "small": Recipe(),
     "fine_tune": Recipe(
-        purpose="other weights made better for one's own particle, from a few micrographs; minutes on a CPU",
         crops=CropOptions(crops_per_source=400),
         train=TrainOptions(
             steps=240, learning_rate=5e-4, warmup_steps=20, ema_decay=0.99, validate_every=60, patience=4
         ),
     ),
     "study": Recipe(
-        purpose="the original study's: 70,000 crops of 128×128, 100 epochs, 64 base features; for a GPU",
         epochs=100,
         crops=CropOptions(crops_per_source=70_000),
         train=TrainOptions(
@@ -185,7 +180,9 @@ RECIPES: Final[dict[str, Recipe]] = {
         ),
     ),
 }
-"""Name → defaults; three rounds of self-training follow the study's (``attnpick self-train``)."""
+"""Name → defaults. ``small``: a narrow network in about an hour on a CPU. ``fine_tune``: other weights made better for
+one's own particle, from a few micrographs, in minutes on a CPU. ``study``: the original study's (70,000 crops of
+128×128, 100 epochs, 64 base features), for a GPU; three rounds of self-training follow it (``attnpick self-train``)."""
 
 
 def follow_recipe(name: str, given: Mapping[str, Any], shorten: float = 1.0) -> tuple[CropOptions, TrainOptions]:

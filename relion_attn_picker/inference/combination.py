@@ -127,13 +127,10 @@ class Strategy:
         rule itself makes, pixel by pixel.
     parameters
         The fields of ``Combination`` that the rules depend on, beside the standard network's scale.
-    purpose
-        What it does, for people.
     """
 
     rules: Mapping[str, Rule]
-    parameters: tuple[str, ...]
-    purpose: str
+    parameters: tuple[str, ...] = ()
 
     def score(self, attention: Logits, standard: Logits, combination: Combination) -> Logits:
         """Return the highest logit that any of the rules gives, element by element."""
@@ -150,19 +147,16 @@ def _confirm(attention: Logits, standard: Logits, combination: Combination) -> L
 
 
 STRATEGIES: Final = {
-    "average": Strategy({COMBINED: _average}, ("weight",), "weighted mean of both, then peaks"),
-    "verify": Strategy({ATTENTION: _confirm}, ("margin",), "attention proposes, standard confirms"),
+    "average": Strategy({COMBINED: _average}, ("weight",)),
+    "verify": Strategy({ATTENTION: _confirm}, ("margin",)),
     "rescue": Strategy(
-        {ATTENTION: _confirm, STANDARD: lambda a, s, combination: s - combination.handicap},
-        ("margin", "handicap"),
-        "verify, and what standard alone is sure of",
+        {ATTENTION: _confirm, STANDARD: lambda a, s, combination: s - combination.handicap}, ("margin", "handicap")
     ),
-    "union": Strategy({ATTENTION: lambda a, s, _: a, STANDARD: lambda a, s, _: s}, (), "what either network finds"),
-    "intersection": Strategy(
-        dict.fromkeys((ATTENTION, STANDARD), lambda a, s, _: np.minimum(a, s)), (), "what both networks find"
-    ),
+    "union": Strategy({ATTENTION: lambda a, s, _: a, STANDARD: lambda a, s, _: s}),
+    "intersection": Strategy(dict.fromkeys((ATTENTION, STANDARD), lambda a, s, _: np.minimum(a, s))),
 }
-"""Name of a strategy → its rules."""
+"""Name of a strategy → its rules. In this order: the weighted mean of both; attention proposes and standard confirms;
+the same, and what standard alone is sure of; what either finds; what both find."""
 
 SETTINGS: Final = {
     "average w=0.5": Combination("average", weight=0.5),

@@ -243,8 +243,7 @@ def _cut_by_mode(expected: ExpectedCurve, mode: str) -> tuple[float, str]:
     if not len(expected.probability):
         return 0.5, "there is no candidate"
     best = int(np.argmax(expected.f_measure(BETA[mode])))
-    name = {1.0: "F1"}.get(BETA[mode], f"F{BETA[mode]:g}")
-    return float(expected.probability[best]), f"mode {mode}: the highest expected {name} of this data set"
+    return float(expected.probability[best]), f"mode {mode}: the highest expected F{BETA[mode]:g} of this data set"
 
 
 def _raise_in_doubt(

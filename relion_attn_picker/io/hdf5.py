@@ -145,11 +145,6 @@ class CropFile:
     def __len__(self) -> int:
         return len(self._yx_offset) - 1
 
-    @property
-    def crop_size(self) -> int:
-        """Side of the crops in network pixels."""
-        return int(self._images.shape[1])
-
     def read(self, index: int) -> Crop:
         """Return one crop.
 

@@ -39,10 +39,6 @@ class ParticleLibrary(Protocol):
     """Where particles come from."""
 
     @property
-    def count(self) -> int | None:
-        """Number of different particles; ``None`` where every one is new."""
-
-    @property
     def description(self) -> str:
         """What the library holds, for model cards."""
 
@@ -55,11 +51,6 @@ class ProceduralLibrary:
     """Protein-like assemblies made up on the spot; needs no file."""
 
     diameters: tuple[float, float] = PROCEDURAL_DIAMETERS
-
-    @property
-    def count(self) -> None:
-        """Every particle is new."""
-        return None
 
     @property
     def description(self) -> str:
@@ -93,14 +84,9 @@ class FileLibrary:
     description: str
     _particles: dict[Path, BeadParticle] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def count(self) -> int:
-        """Number of files."""
-        return len(self.entries)
-
     def draw(self, rng: np.random.Generator) -> BeadParticle:
         """Return a particle, drawn with ``draw_probabilities``."""
-        path = self.entries[int(rng.choice(self.count, p=draw_probabilities(self.entries)))].path
+        path = self.entries[int(rng.choice(len(self.entries), p=draw_probabilities(self.entries)))].path
         if path not in self._particles:
             self._particles[path] = read_particle(path)
         return self._particles[path]

@@ -38,7 +38,7 @@ def spoil(path: Path, name: str, index: int = 0) -> None:
 
 def test_crops_round_trip(path: Path) -> None:
     crops = CropFile(path)
-    assert (len(crops), crops.crop_size) == (3, 16)
+    assert len(crops) == 3
     for index, crop in enumerate(make_crops()):
         for name in ("image", "yx", "ignored_yx"):
             np.testing.assert_array_equal(getattr(crops.read(index), name), getattr(crop, name))
