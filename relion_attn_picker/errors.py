@@ -4,6 +4,10 @@ A ``PickerError`` is the user's to mend: the command line prints its one sentenc
 and no traceback. Anything else that escapes is our bug and keeps its traceback.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 
 class PickerError(Exception):
     """Base of all errors that a user can mend."""
@@ -31,3 +35,9 @@ class JobAborted(BaseException):
     As with ``KeyboardInterrupt``, whoever catches ``Exception``, a library or the logging, lets it pass: a signal that
     asks for a stop raises it wherever the program is at that moment.
     """
+
+
+def abort_if(should_stop: Callable[[], bool]) -> None:
+    """Raise ``JobAborted`` if ``should_stop()`` is true."""
+    if should_stop():
+        raise JobAborted("The job was asked to stop.")

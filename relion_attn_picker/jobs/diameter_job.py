@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.errors import InputError, abort_if
 from relion_attn_picker.inference.diameter import (
     DiameterEstimate,
     ScaleEvidence,
@@ -76,8 +76,7 @@ def gather_evidence(
     """
     scans, failures = [], []
     for micrograph in sample_evenly(micrographs, count):
-        if should_stop():
-            raise JobAborted("The job was asked to stop.")
+        abort_if(should_stop)
         try:
             if pixel_size_check is not None:
                 pixel_size_check.look_at(micrograph, project_dir / micrograph.name)

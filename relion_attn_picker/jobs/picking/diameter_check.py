@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.errors import InputError, abort_if
 from relion_attn_picker.inference.diameter import combine_scans, estimate_diameter, fall_at, scan_diameters
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.io.mrc import read_image
@@ -53,8 +53,7 @@ def warn_of_another_diameter(
     """
     scans = []
     for micrograph in sample_evenly(micrographs, LOOKED_AT):
-        if should_stop():
-            raise JobAborted("The job was asked to stop.")
+        abort_if(should_stop)
         with suppress(InputError):  # told when it is picked
             image = read_image(project_dir / micrograph.name)
             scans.append(scan_diameters(image, micrograph.optics.pixel_size, scout))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.errors import InputError, abort_if
 from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.inference.rejection import reason_name
@@ -181,8 +181,7 @@ class PickJob:
             n_searched = 0
             try:
                 for position, micrograph in enumerate(wanted):
-                    if should_stop():
-                        raise JobAborted("The job was asked to stop.")
+                    abort_if(should_stop)
                     reach = min(len(wanted), position + 1 + LOOK_AHEAD)
                     while len(waiting) <= self._preparers and n_searched < reach:
                         following = wanted[n_searched]
@@ -331,8 +330,7 @@ class PickJob:
         """
         selected = []
         for result in results:
-            if should_stop():
-                raise JobAborted("The job was asked to stop.")
+            abort_if(should_stop)
             if result.reason is None and not self._is_selected(result.micrograph):
                 described = self._reuse(result.micrograph)
                 result = replace(described, seconds=result.seconds, skipped=result.skipped)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from relion_attn_picker.errors import InputError, JobAborted
+from relion_attn_picker.errors import InputError, JobAborted, abort_if
 from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint, choose_point, first_point
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
@@ -332,8 +332,7 @@ class _Cut:
             As soon as ``should_stop()`` is true.
         """
         for micrograph in self.earlier.micrographs:
-            if should_stop():
-                raise JobAborted("The job was asked to stop.")
+            abort_if(should_stop)
             if (result := self._one(micrograph, options, point)) is not None:
                 yield result
 

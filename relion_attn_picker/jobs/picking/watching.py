@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from relion_attn_picker.errors import InputError, JobAborted, UndecidedError
+from relion_attn_picker.errors import InputError, UndecidedError, abort_if
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.jobs.micrograph_list import OWN_LIST, ListedMicrographs, expand, find_project_dir, list_images
 from relion_attn_picker.micrograph import Micrograph
@@ -227,7 +227,6 @@ def watch(
 def _wait(seconds: float, should_stop: Callable[[], bool], sleep: Callable[[float], None]) -> None:
     """Wait, and stop as soon as it is asked for."""
     while seconds > 0:
-        if should_stop():
-            raise JobAborted("The job was asked to stop.")
+        abort_if(should_stop)
         sleep(min(seconds, SLICE_SECONDS))
         seconds -= SLICE_SECONDS

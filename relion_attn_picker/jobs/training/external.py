@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from relion_attn_picker.errors import JobAborted
+from relion_attn_picker.errors import abort_if
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.jobs.training.job import is_start, run_training
 from relion_attn_picker.jobs.training.labelled_data import (
@@ -107,7 +107,7 @@ def run_training_job(
 
     def report_or_stop(progress: Progress) -> None:
         report(progress)
-        _stop_if(should_stop)
+        abort_if(should_stop)
 
     try:
         best = run_training(
@@ -130,18 +130,13 @@ def run_training_job(
     return _summarize(best, len(trained_on.micrographs), len(held_out.micrographs))
 
 
-def _stop_if(should_stop: Callable[[], bool]) -> None:
-    if should_stop():
-        raise JobAborted("The job was asked to stop.")
-
-
 def _stoppable(source: LabelledSource, should_stop: Callable[[], bool]) -> LabelledSource:
     """Return a source whose reading stops where the user asks for it: cutting crops takes minutes."""
     return replace(source, micrographs=[partial(_read_unless, should_stop, read) for read in source.micrographs])
 
 
 def _read_unless(should_stop: Callable[[], bool], read: Callable[[], LabelledImage]) -> LabelledImage:
-    _stop_if(should_stop)
+    abort_if(should_stop)
     return read()
 
 
