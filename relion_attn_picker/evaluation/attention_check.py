@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from relion_attn_picker.evaluation.attention_regions import Regions
-from relion_attn_picker.evaluation.bootstrap import NOTHING, Interval, share_interval, t_interval
+from relion_attn_picker.evaluation.bootstrap import NO_INTERVAL, Interval, share_interval, t_interval
 from relion_attn_picker.evaluation.matching import FloatVector
 from relion_attn_picker.picks import FloatArray
 
@@ -143,7 +143,7 @@ def _summarize(key: str, column: FloatVector) -> GateFigure:
     values = column[np.isfinite(column)]
     value, n = float(values.mean()), len(values)
     if n < 2:
-        return GateFigure(value, NOTHING, n)
+        return GateFigure(value, NO_INTERVAL, n)
     make = t_interval if key in DIFFERENCES else share_interval
     return GateFigure(value, make(value, float(values.std(ddof=1)) / math.sqrt(n), n - 1), n)
 

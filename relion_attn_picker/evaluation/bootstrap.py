@@ -34,7 +34,7 @@ Interval = tuple[float, float]
 QUANTILE = 0.975  # of Student's t: the reach of a 95 % interval
 LARGEST_ROUNDING = 1e-9  # a standard error below this is that of resamples which are all the same
 SCORE_LEVELS = 256  # the average precision of a resample is computed on this many levels of equal numbers of candidates
-NOTHING: Interval = (math.nan, math.nan)
+NO_INTERVAL: Interval = (math.nan, math.nan)
 RESAMPLES_AT_ONCE = 100  # bounds the memory of 20,000 micrographs to some 20 MB
 
 
@@ -75,7 +75,7 @@ def bootstrap_intervals(
     """
     n = len(matches)
     if n < 2:
-        return ScoreIntervals(NOTHING, NOTHING, NOTHING, NOTHING)
+        return ScoreIntervals(NO_INTERVAL, NO_INTERVAL, NO_INTERVAL, NO_INTERVAL)
     counts = np.array([_count(each, threshold) for each in matches])
     candidates, matched = count_by_level(matches)
     resampled = [
@@ -84,7 +84,7 @@ def bootstrap_intervals(
     ]
     pooled = score_matches(pool_matches(matches), threshold)
     values = (pooled.precision, pooled.recall, pooled.f1, pooled.average_precision)
-    errors = [standard_error(column) * correct_error(n) for column in np.concatenate(resampled).T]
+    errors = [standard_error(column) * bootstrap_correction(n) for column in np.concatenate(resampled).T]
     intervals = [share_interval(value, error, n - 1) for value, error in zip(values, errors, strict=True)]
     pairs = zip(intervals, _count_intervals(pooled, n - 1), strict=True)
     return ScoreIntervals(*(other if math.isnan(interval[0]) else interval for interval, other in pairs))
@@ -150,32 +150,32 @@ def standard_error(resampled: FloatVector) -> float:
     return float(np.std(finite, ddof=1)) if finite.size > 1 else math.nan
 
 
-def correct_error(n_micrographs: int) -> float:
-    """Return √(n / (n - 1)), by which the resamples of n micrographs scatter too little; 1 for a single one."""
+def bootstrap_correction(n_micrographs: int) -> float:
+    """Return √(n / (n - 1)), the factor by which resamples of n micrographs scatter too little; 1 for a single one."""
     return math.sqrt(n_micrographs / (n_micrographs - 1)) if n_micrographs > 1 else 1.0
 
 
-def t_interval(value: float, error: float, freedom: float) -> Interval:
-    """Return the 95 % interval of a value with a standard error; NaN where one of them is not known."""
+def t_interval(value: float, error: float, dof: float) -> Interval:
+    """Return the 95 % interval of a value with a standard error of ``dof`` degrees of freedom, NaN if unknown."""
     if not (math.isfinite(value) and math.isfinite(error)):
-        return NOTHING
-    reach = float(student_t.ppf(QUANTILE, freedom)) * error
+        return NO_INTERVAL
+    reach = float(student_t.ppf(QUANTILE, dof)) * error
     return value - reach, value + reach
 
 
-def share_interval(value: float, error: float, freedom: float) -> Interval:
+def share_interval(value: float, error: float, dof: float) -> Interval:
     """Return the 95 % interval of a figure between 0 and 1, symmetric on the logit scale; NaN where it is not known.
 
     The standard error there is that of the figure over its slope, p (1 - p) (the delta method). A figure of 0 or 1 has
     none, and of one that no resample changes nothing is known.
     """
     if not (0 < value < 1 and error > LARGEST_ROUNDING):
-        return NOTHING
-    low, high = t_interval(float(logit(value)), error / (value * (1 - value)), freedom)
+        return NO_INTERVAL
+    low, high = t_interval(float(logit(value)), error / (value * (1 - value)), dof)
     return float(expit(low)), float(expit(high))
 
 
-def count_interval(n_right: int, n_all: int, freedom: float) -> Interval:
+def count_interval(n_right: int, n_all: int, dof: float) -> Interval:
     """Return the 95 % interval of a share of counts in which the micrographs do not differ; NaN of no counts.
 
     Clopper & Pearson (Biometrika 26 (1934) 404-413), on fewer trials: as many as have with the normal distribution the
@@ -183,24 +183,24 @@ def count_interval(n_right: int, n_all: int, freedom: float) -> Interval:
     micrographs without an error do not promise as much as thirty with as many picks.
     """
     if not n_all:
-        return NOTHING
-    share = (student_t.ppf(QUANTILE, math.inf) / student_t.ppf(QUANTILE, freedom)) ** 2
+        return NO_INTERVAL
+    share = (student_t.ppf(QUANTILE, math.inf) / student_t.ppf(QUANTILE, dof)) ** 2
     right, wrong = n_right * share, (n_all - n_right) * share
     low = float(beta.ppf(1 - QUANTILE, right, wrong + 1)) if right else 0.0
     high = float(beta.ppf(QUANTILE, right + 1, wrong)) if wrong else 1.0
     return low, high
 
 
-def _count_intervals(pooled: PickingScores, freedom: float) -> tuple[Interval, Interval, Interval, Interval]:
+def _count_intervals(pooled: PickingScores, dof: float) -> tuple[Interval, Interval, Interval, Interval]:
     """Return intervals of precision, recall, F1 and average precision by counts; the last is no share of any.
 
     F1 is 2 J / (1 + J) of J, the matched pairs over all distinct points.
     """
     matched, distinct = pooled.n_matched, pooled.n_predicted + pooled.n_true - pooled.n_matched
-    low, high = count_interval(matched, distinct, freedom)
+    low, high = count_interval(matched, distinct, dof)
     return (
-        count_interval(matched, pooled.n_predicted, freedom),
-        count_interval(matched, pooled.n_true, freedom),
+        count_interval(matched, pooled.n_predicted, dof),
+        count_interval(matched, pooled.n_true, dof),
         (2 * low / (1 + low), 2 * high / (1 + high)),
-        NOTHING,
+        NO_INTERVAL,
     )

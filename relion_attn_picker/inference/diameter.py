@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from relion_attn_picker.errors import InputError, UndecidedError
-from relion_attn_picker.evaluation.bootstrap import correct_error
+from relion_attn_picker.evaluation.bootstrap import bootstrap_correction
 from relion_attn_picker.inference.peaks import find_peaks
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.picks import FloatArray
@@ -302,7 +302,7 @@ def _bootstrap_spread(responses: Floats, rng: np.random.Generator) -> float:
         return ONE_MICROGRAPH
     draws = rng.integers(count, size=(BOOTSTRAPS, count))
     tops = [top_of_hill(np.log(DIAMETERS), responses[draw].mean(axis=0)) for draw in draws]
-    return float(np.std(tops)) * correct_error(count)
+    return float(np.std(tops)) * bootstrap_correction(count)
 
 
 def _check_height(height: float, top: int, n_clear: float) -> None:
