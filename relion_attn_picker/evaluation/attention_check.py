@@ -160,7 +160,7 @@ def _judge(difference: GateFigure) -> GateVerdict:
     return GateVerdict.CLAIMED if low > 0 else GateVerdict.OPPOSITE
 
 
-def tell_gate(level: LevelCheck) -> str:
+def describe_gate(level: LevelCheck) -> str:
     """Say in one sentence what can be said of a gate."""
     if not level.verdicts:
         return f"{level.name}: nothing to compare, no micrograph has both particles and something beside them"

@@ -278,12 +278,12 @@ def _judge(interval: Interval, total: Interval) -> Verdict:
     return Verdict.SEEDS if interval[0] > 0 or interval[1] < 0 else Verdict.UNDECIDED
 
 
-def tell_difference(first: str, second: str, figure: str, difference: Difference) -> str:
+def describe_difference(first: str, second: str, figure: str, difference: Difference) -> str:
     """Say in one or two sentences which contender has the higher figure, and how sure that is."""
     value, (low, high) = difference.value, difference.total_interval
     seeds = len(difference.per_seed)
     if difference.verdict is Verdict.UNKNOWN:
-        return _tell_unknown(first, second, figure, difference)
+        return _describe_unknown(first, second, figure, difference)
     span = f"({value:+.3f}, 95 % interval over micrographs and seeds {low:+.3f} to {high:+.3f})"
     words: Mapping[Verdict, str] = {
         Verdict.HIGHER: f"The {figure} of {first} is higher than that of {second} {span}.",
@@ -300,7 +300,7 @@ def tell_difference(first: str, second: str, figure: str, difference: Difference
     return sentence
 
 
-def _tell_unknown(first: str, second: str, figure: str, difference: Difference) -> str:
+def _describe_unknown(first: str, second: str, figure: str, difference: Difference) -> str:
     low, high = difference.interval
     sentence = f"The {figure} of {first} minus that of {second} is {difference.value:+.3f}"
     if math.isfinite(low):

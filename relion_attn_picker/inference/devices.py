@@ -95,13 +95,13 @@ def _prepare_gpu(number: int) -> torch.device:
         if "no kernel image" in str(error):
             capability = ".".join(map(str, torch.cuda.get_device_capability(device)))
             raise DeviceError(
-                f"torch {torch.__version__} has no code for {tell_device(device)}, of compute capability {capability}: "
-                "install a torch that supports it, or give --gpu cpu."
+                f"torch {torch.__version__} has no code for {describe_device(device)}, of compute capability "
+                f"{capability}: install a torch that supports it, or give --gpu cpu."
             ) from error
         for sign, what in TAKEN.items():
             if sign in str(error):
                 raise DeviceError(
-                    f"{tell_device(device)} {what}: wait until other programs on it have ended, or give --gpu with "
+                    f"{describe_device(device)} {what}: wait until other programs on it have ended, or give --gpu with "
                     "another number, or --gpu cpu."
                 ) from error
         raise
@@ -112,12 +112,12 @@ def _run_kernel(device: torch.device) -> None:
     torch.zeros(1, device=device).add_(1).item()
 
 
-def tell_device(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """Return the name of a device, for people."""
     return "the CPU" if device.type == "cpu" else f"GPU {device.index} ({torch.cuda.get_device_name(device)})"
 
 
-def device_name(device: torch.device) -> str:
+def gpu_option_of(device: torch.device) -> str:
     """Return the text that makes ``choose_device`` choose this device."""
     return "cpu" if device.type == "cpu" else str(device.index)
 

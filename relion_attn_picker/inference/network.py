@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from relion_attn_picker.errors import DeviceError
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.imaging.tiles import TileBlender, plan_tiles
-from relion_attn_picker.inference.devices import choose_device, choose_precision, tell_device
+from relion_attn_picker.inference.devices import choose_device, choose_precision, describe_device
 from relion_attn_picker.models.attention_unet import AttentionUNet
 from relion_attn_picker.models.unet import STRIDE, receptive_field
 from relion_attn_picker.options import InferenceOptions
@@ -169,15 +169,15 @@ def use_tiles_that_fit(network: DeviceNetwork, longest: int, tile_size: int, wor
             size = max(SMALLEST_TILE, side // 2)
             if size >= side:
                 raise DeviceError(
-                    f"The memory of {tell_device(network.device)} does not suffice for tiles of {side} pixels: wait "
-                    "until other programs on it have ended, or give --gpu with another number, or --gpu cpu."
+                    f"The memory of {describe_device(network.device)} does not suffice for tiles of {side} pixels: "
+                    "wait until other programs on it have ended, or give --gpu with another number, or --gpu cpu."
                 ) from error
         torch.cuda.empty_cache()  # not above: until here the error keeps alive what filled the memory
     if size < first:
         network.largest_tile = size
         log.warning(
             "The memory of %s does not suffice for tiles of %d pixels: %d are used from here on.",
-            tell_device(network.device),
+            describe_device(network.device),
             min(first, longest),
             size,
         )

@@ -19,7 +19,7 @@ from relion_attn_picker.evaluation.attention_check import (
     AttentionCheck,
     GateFigure,
     LevelCheck,
-    tell_gate,
+    describe_gate,
 )
 from relion_attn_picker.json_values import to_json_values
 from relion_attn_picker.replacing import replace_file
@@ -58,8 +58,8 @@ def format_attention_check(check: AttentionCheck) -> str:
     for level in check.levels:
         name = f"{level.name}, {_fraction(level.pixel_in_diameters)}"
         rows.append([name, *(_format(level.figures.get(key), key in DIFFERENCES) for key in keys)])
-    verdicts = [f"- {tell_gate(level)}" for level in check.levels]
-    return "\n".join([*format_table(rows), "", *verdicts, "", *tell_limits(check), DEFINITIONS])
+    verdicts = [f"- {describe_gate(level)}" for level in check.levels]
+    return "\n".join([*format_table(rows), "", *verdicts, "", *describe_limits(check), DEFINITIONS])
 
 
 def _fraction(pixel_in_diameters: float) -> str:
@@ -74,7 +74,7 @@ def _format(figure: GateFigure | None, is_signed: bool) -> str:
     return text if math.isnan(low) else f"{text} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
-def tell_limits(check: AttentionCheck) -> list[str]:
+def describe_limits(check: AttentionCheck) -> list[str]:
     """Say what these micrographs cannot tell; an empty list if nothing is amiss."""
     count, sentences = len(check.measured), []
     if count == 1:

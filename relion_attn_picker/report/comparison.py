@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from relion_attn_picker.evaluation.comparison import tell_difference
+from relion_attn_picker.evaluation.comparison import describe_difference
 from relion_attn_picker.evaluation.comparison_result import Comparison, SetResult
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.replacing import replace_file
@@ -79,7 +79,7 @@ def _format_head(comparison: Comparison) -> Iterator[str]:
     yield "## In short"
     yield ""
     for each in comparison.sets:
-        yield f"- {each.name}: {_tell_headline(each)}"
+        yield f"- {each.name}: {_describe_headline(each)}"
     yield from (f"- {remark}" for remark in comparison.remarks)
     yield from ("", "### What to take", "")
     yield from format_table(tabulate_recommendations(comparison))
@@ -90,9 +90,9 @@ def _format_head(comparison: Comparison) -> Iterator[str]:
         yield f"- {claim.statement} **{claim.verdict[0].upper()}{claim.verdict[1:]}**: {claim.grounds}."
 
 
-def _tell_headline(result: SetResult) -> str:
+def _describe_headline(result: SetResult) -> str:
     difference = result.differences["average_precision"]
-    return tell_difference("attention", "standard", "average precision", difference)
+    return describe_difference("attention", "standard", "average precision", difference)
 
 
 def _format_body(comparison: Comparison, figures: list[str]) -> Iterator[str]:

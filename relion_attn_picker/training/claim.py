@@ -87,7 +87,7 @@ def find_precision(folder: Path, claim: Mapping[str, Any], precision: str) -> st
     same_sources = are_same_sources(begun["data"].pop("sources"), given["data"].pop("sources"))
     other = [name for name, value in given.items() if begun.get(name) != value]
     if other or not same_sources or precision not in ("auto", begun["precision"]):
-        told = "".join(tell_difference(begun.get(name), given[name]) for name in other[:1])
+        told = "".join(describe_difference(begun.get(name), given[name]) for name in other[:1])
         raise InputError(
             f"{folder} holds a training with other options, crops or validation (see {path.name}){told}: "
             "give another folder, or the same options to resume."
@@ -95,13 +95,13 @@ def find_precision(folder: Path, claim: Mapping[str, Any], precision: str) -> st
     return str(begun["precision"])
 
 
-def tell_difference(begun: Any, given: Any) -> str:
+def describe_difference(begun: Any, given: Any) -> str:
     """Return the first option that differs, as a clause; nothing where the values are no options."""
     if not isinstance(begun, dict) or not isinstance(given, dict):
         return ""
     name = next(name for name in {**begun, **given} if begun.get(name) != given.get(name))
     if isinstance(begun.get(name), dict):
-        return tell_difference(begun.get(name), given.get(name))
+        return describe_difference(begun.get(name), given.get(name))
     return f": {name} was {begun.get(name)}, not {given.get(name)}"
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from relion_attn_picker.errors import DeviceError, InputError, JobAborted
-from relion_attn_picker.inference.devices import choose_device, device_name, tell_device
+from relion_attn_picker.inference.devices import choose_device, describe_device, gpu_option_of
 from relion_attn_picker.model_spec import BEST_NAME, Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.batches import Batch, BatchMaker
@@ -122,7 +122,7 @@ def fit(
             claim = describe_run(options, start, validation_sets, crops, mixture.normalization, sources)
             precision = claim_folder(folder, claim, precision, device)
         precision = agree(precision, world)
-        inference = replace(inference, gpu=device_name(device), precision=precision)
+        inference = replace(inference, gpu=gpu_option_of(device), precision=precision)
         state = start_or_resume(folder, options, start, device)
         keeper = Keeper(folder, mixture, validation_sets, options, start, inference, keeps_start=keeps_start)
         if world.is_first:
@@ -271,7 +271,7 @@ class Trainer:
             return self._take_step(batch)
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(
-                f"The memory of {tell_device(self._device)} does not suffice for a training step of "
+                f"The memory of {describe_device(self._device)} does not suffice for a training step of "
                 f"{self._options.batch_size} crops with {self._options.base_features} base features: give a smaller "
                 "--batch_size or --base_features, or wait until other programs on it have ended."
             ) from error

@@ -11,9 +11,9 @@ from relion_attn_picker.evaluation.attention_check import (
     GateVerdict,
     LevelCheck,
     check_gates,
+    describe_gate,
     measure_gate,
     rank_area,
-    tell_gate,
 )
 from relion_attn_picker.evaluation.attention_regions import Regions
 
@@ -96,7 +96,8 @@ def test_background_and_junk_are_judged_apart() -> None:
     level = check(*(measure(0.5, 0.2, 0.8, 0.05, seed) for seed in range(6)))
     assert level.verdicts == {"background": GateVerdict.CLAIMED, "junk": GateVerdict.OPPOSITE}
     assert (
-        tell_gate(level) == "level_1: against background, it does what is claimed; against junk, it does the opposite"
+        describe_gate(level)
+        == "level_1: against background, it does what is claimed; against junk, it does the opposite"
     )
 
 
@@ -128,7 +129,7 @@ def test_one_micrograph_gives_figures_and_no_verdict() -> None:
     assert level.figures["inside"].value == pytest.approx(0.7)
     assert np.isnan(level.figures["inside"].interval).all()
     assert level.verdicts == {"background": GateVerdict.UNKNOWN}
-    assert tell_gate(level) == "level_1: against background, one micrograph cannot tell"
+    assert describe_gate(level) == "level_1: against background, one micrograph cannot tell"
 
 
 def test_micrographs_without_junk_or_background_are_left_out_of_those_figures() -> None:

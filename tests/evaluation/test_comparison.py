@@ -31,10 +31,10 @@ from relion_attn_picker.evaluation.comparison import (
     Verdict,
     average_samples,
     compare,
+    describe_difference,
     draw_weights,
     sample_figures,
     summarize,
-    tell_difference,
 )
 from relion_attn_picker.evaluation.cross_fitting import (
     choose_pixel_thresholds,
@@ -102,7 +102,7 @@ def test_equal_contenders_do_not_differ() -> None:
     figures = sample(make_runs(3, (1.0, 1.0, 1.0)))
     difference = compare(figures["average_precision"], figures["average_precision"])
     assert (difference.value, difference.seed_spread, difference.verdict) == (0.0, 0.0, Verdict.UNDECIDED)
-    assert "No difference in AP between a and b can be told" in tell_difference("a", "b", "AP", difference)
+    assert "No difference in AP between a and b can be told" in describe_difference("a", "b", "AP", difference)
 
 
 def test_known_difference_is_found() -> None:
@@ -118,7 +118,7 @@ def test_seeds_that_scatter_more_than_they_differ_leave_it_open() -> None:
     assert difference.seed_spread == pytest.approx(np.std([-0.02, 0.10, 0.01], ddof=1))
     assert difference.verdict is Verdict.SEEDS
     assert difference.is_within_seed_spread
-    text = tell_difference("attention", "standard", "AP", difference)
+    text = describe_difference("attention", "standard", "AP", difference)
     assert "other seeds could turn it" in text
     assert "as large as the difference" in text
 
@@ -127,7 +127,7 @@ def test_one_seed_cannot_tell() -> None:
     difference = compare(made_up([0.9]), made_up([0.8]))
     assert difference.verdict is Verdict.UNKNOWN
     assert math.isnan(difference.seed_spread)
-    assert "cannot be known from one seed" in tell_difference("a", "b", "AP", difference)
+    assert "cannot be known from one seed" in describe_difference("a", "b", "AP", difference)
     with pytest.raises(ValueError, match="expected the same"):
         compare(made_up([0.9]), made_up([0.8, 0.7]))
 

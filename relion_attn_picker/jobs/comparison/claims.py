@@ -59,7 +59,7 @@ def judge_claims(
     )
 
 
-def tell(difference: Difference) -> str:
+def with_interval(difference: Difference) -> str:
     """Return a difference with its interval over micrographs and seeds, or over micrographs alone, if there is one."""
     low, high = difference.interval if difference.verdict is Verdict.UNKNOWN else difference.total_interval
     if not math.isfinite(low):
@@ -69,7 +69,7 @@ def tell(difference: Difference) -> str:
 
 def _judge_everywhere(statement: str, figure: str, sets: Sequence[SetResult]) -> Claim:
     differences = [each.differences[figure] for each in sets]
-    grounds = "; ".join(f"{each.name} {tell(each.differences[figure])}" for each in sets)
+    grounds = "; ".join(f"{each.name} {with_interval(each.differences[figure])}" for each in sets)
     return judge_together(statement, differences, f"attention minus standard: {grounds}")
 
 
@@ -89,7 +89,7 @@ def _negate(difference: Difference) -> Difference:
 
 def _judge_standard_finds_more(sets: Sequence[SetResult]) -> Claim:
     differences = {each.name: _negate(each.differences["recall_at_precision"]) for each in sets}
-    grounds = "; ".join(f"{name} {tell(each)}" for name, each in differences.items())
+    grounds = "; ".join(f"{name} {with_interval(each)}" for name, each in differences.items())
     return judge_together(
         f"The standard network finds more: its recall at a precision of {EQUAL_PRECISION} is higher.",
         list(differences.values()),
@@ -100,7 +100,7 @@ def _judge_standard_finds_more(sets: Sequence[SetResult]) -> Claim:
 def _judge_low_snr(sets: Sequence[SetResult]) -> Claim:
     lowest = {each.name: each.conditions[SNR][0] for each in sets if SNR in each.conditions}
     grounds = "; ".join(
-        f"{name}, signal-to-noise {row.low:.2g} to {row.high:.2g}, average precision {tell(row.difference)}"
+        f"{name}, signal-to-noise {row.low:.2g} to {row.high:.2g}, average precision {with_interval(row.difference)}"
         for name, row in lowest.items()
     )
     return judge_together(
@@ -122,17 +122,21 @@ def _judge_sizes(sizes: Sequence[SizeRow]) -> tuple[Claim, Claim]:
         return Claim(much, UNTESTED, why), Claim(little, UNTESTED, why)
     first, last = sizes[0], sizes[-1]
     return (
-        judge_higher(much, last.difference, f"attention minus standard with all of the data: {tell(last.difference)}"),
+        judge_higher(
+            much, last.difference, f"attention minus standard with all of the data: {with_interval(last.difference)}"
+        ),
         judge_higher(
             little,
             _negate(first.difference),
-            f"standard minus attention with {first.share:g} of the data: {tell(_negate(first.difference))}",
+            f"standard minus attention with {first.share:g} of the data: {with_interval(_negate(first.difference))}",
         ),
     )
 
 
 def _judge_hybrid(sets: Sequence[SetResult]) -> Claim:
-    grounds = "; ".join(f"{each.name}, hybrid minus {each.better} {tell(each.hybrids[CHOSEN])}" for each in sets)
+    grounds = "; ".join(
+        f"{each.name}, hybrid minus {each.better} {with_interval(each.hybrids[CHOSEN])}" for each in sets
+    )
     return judge_together(
         "Both networks together beat the better one of them.",
         [each.hybrids[CHOSEN] for each in sets],

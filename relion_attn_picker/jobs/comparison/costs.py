@@ -18,7 +18,7 @@ import torch
 from relion_attn_picker.evaluation.comparison_result import ArchitectureRow, CostRow
 from relion_attn_picker.jobs.comparison.memory import measure_memory
 from relion_attn_picker.jobs.comparison.picking import PickedSet
-from relion_attn_picker.jobs.comparison.works import IMAGE_SIDE, make_answerer, make_noise, make_trainee, tell_batch
+from relion_attn_picker.jobs.comparison.works import IMAGE_SIDE, describe_batch, make_answerer, make_noise, make_trainee
 from relion_attn_picker.model_spec import ModelSpec
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD, InferenceOptions
@@ -77,7 +77,7 @@ def measure_inference(base_features: int, inference: InferenceOptions, repeats: 
     networks = {name: make_answerer(name, base_features, inference) for name in NETWORKS}
     image = make_noise()
     seconds = _time_in_turns({name: partial(network.answer, image) for name, network in networks.items()}, repeats)
-    how = f"median of {repeats}, {IMAGE_SIDE}×{IMAGE_SIDE} pixels, {networks[STANDARD].told}"
+    how = f"median of {repeats}, {IMAGE_SIDE}×{IMAGE_SIDE} pixels, {networks[STANDARD].description}"
     return _summarize_turns(f"inference at {base_features} base features, seconds", seconds, how)
 
 
@@ -86,7 +86,7 @@ def measure_training(options: TrainOptions, inference: InferenceOptions, repeats
     torch.set_num_threads(inference.threads)
     trainees = {name: make_trainee(name, options, inference) for name in NETWORKS}
     seconds = _time_in_turns({name: trainee.take_step for name, trainee in trainees.items()}, repeats)
-    how = f"median of {repeats} steps, {tell_batch(options)}, {trainees[STANDARD].told}"
+    how = f"median of {repeats} steps, {describe_batch(options)}, {trainees[STANDARD].description}"
     return _summarize_turns(f"training at {options.base_features} base features, seconds a step", seconds, how)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from relion_attn_picker.evaluation.comparison_result import CostRow
 from relion_attn_picker.jobs.benchmarks.picking import peak_memory
-from relion_attn_picker.jobs.comparison.works import IMAGE_SIDE, make_answerer, make_noise, make_trainee, tell_batch
+from relion_attn_picker.jobs.comparison.works import IMAGE_SIDE, describe_batch, make_answerer, make_noise, make_trainee
 from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD, InferenceOptions
 from relion_attn_picker.training_options import TrainOptions
 
@@ -31,7 +31,7 @@ def measure_memory(options: TrainOptions, inference: InferenceOptions) -> tuple[
     width = options.base_features
     answers = {name: median(_in_a_process(False, name, options, inference) for _ in range(RUNS)) for name in NETWORKS}
     training = {name: median(_in_a_process(True, name, options, inference) for _ in range(RUNS)) for name in NETWORKS}
-    image, batch = f"{IMAGE_SIDE}×{IMAGE_SIDE} pixels", tell_batch(options)
+    image, batch = f"{IMAGE_SIDE}×{IMAGE_SIDE} pixels", describe_batch(options)
     return (
         _row(f"memory of inference at {width} base features, MB", answers, f"peak, median of {RUNS}, {image}"),
         _row(f"memory of training at {width} base features, MB", training, f"peak, median of {RUNS}, {batch}"),

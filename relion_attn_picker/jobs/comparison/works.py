@@ -39,7 +39,7 @@ class Answerer:
         self.network.probabilities(self.network.load(image))
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """Precision and device, for people."""
         return f"{self.network.precision}, {self.network.device.type}"
 
@@ -60,7 +60,7 @@ class Trainee:
             torch.cuda.synchronize(self.device)
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """Precision and device, for people."""
         return f"{self.precision}, {self.device.type}"
 
@@ -89,6 +89,6 @@ def make_trainee(architecture: str, options: TrainOptions, inference: InferenceO
     return Trainee(Trainer(new_state(own, None, device), own, device, precision, World()), batch, device, precision)
 
 
-def tell_batch(options: TrainOptions) -> str:
+def describe_batch(options: TrainOptions) -> str:
     """Return the size of a batch, for people."""
     return f"{options.batch_size} crops of {options.input_size}×{options.input_size}"

@@ -30,7 +30,7 @@ from relion_attn_picker.jobs.conversion.formats import (
     guess_target_format,
 )
 from relion_attn_picker.jobs.conversion.frames import ImageShapes, check_shapes, flip_y, handle_outside
-from relion_attn_picker.jobs.conversion.notes import tell_duplicates, tell_lost_boxes, tell_rounded_scores
+from relion_attn_picker.jobs.conversion.notes import note_duplicates, note_lost_boxes, note_rounded_scores
 from relion_attn_picker.jobs.cryosparc.exposure_matching import find_exposures, match_exposures
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
 from relion_attn_picker.jobs.name_matching import match_names
@@ -165,14 +165,14 @@ def convert(source: Path, target: Path, options: ConversionOptions) -> Conversio
     if images is not None and rule is not None:
         points, unmatched, unused = _match(points, images, rule, options.strip)
         _check_pixel_size(points, images.pixel_sizes, options.factor)
-    notes = _tell_unmatched(unmatched, points, f"list by the rule {rule!r}")
+    notes = _note_unmatched(unmatched, points, f"list by the rule {rule!r}")
     shapes = _read_shapes(points.names, images, required=options.flip_y and exposures is None)
     check_shapes(points, shapes, options.factor)
     if exposures is not None:
         sizes = {} if images is None else images.pixel_sizes
         points, shapes, unknown = match_exposures(points, exposures, exposure_rule, options.strip, shapes, sizes)
         _check_pixel_size(points, {each.path: each.optics.pixel_size for each in exposures.items}, options.factor)
-        notes += _tell_unmatched(unknown, points, "list of exposures")
+        notes += _note_unmatched(unknown, points, "list of exposures")
         unmatched += unknown
     points, placed = _place(points, shapes, options)
     points, fitted = _fit(points, target_format, options.whole_pixels)
@@ -256,7 +256,7 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
     notes: list[str] = []
     if not writer.keeps_fractions or (writer.whole_by_default if whole_pixels is None else whole_pixels):
         points, notes = _round(points, target_format)
-    notes += tell_duplicates(points)
+    notes += note_duplicates(points)
     if points.score is not None and len(points) and np.isnan(points.score).all():  # RELION reads 0, and would cut all
         notes.append(f"None of the {len(points)} points has a score: they are written without.")
         points = replace(points, score=None)
@@ -267,8 +267,8 @@ def _fit(points: PointSet, target_format: str, whole_pixels: bool | None) -> tup
         n = int(np.isnan(points.score).sum())
         notes.append(f"{n} of {len(points)} points have no score: programs may read what stands there as 0.")
     if not writer.keeps_boxes:
-        notes += tell_lost_boxes(points, target_format)
-    notes += tell_rounded_scores(points, target_format)
+        notes += note_lost_boxes(points, target_format)
+    notes += note_rounded_scores(points, target_format)
     empty = int((points.counts() == 0).sum())
     if empty and not writer.keeps_empty:
         notes.append(f"{target_format} cannot tell micrographs without points: {empty} are not in it.")
@@ -347,7 +347,7 @@ def _match(
     return points.rename(match.listed), unmatched, match.unused
 
 
-def _tell_unmatched(unmatched: Sequence[str], points: PointSet, where: str) -> list[str]:
+def _note_unmatched(unmatched: Sequence[str], points: PointSet, where: str) -> list[str]:
     if not unmatched:
         return []
     return [

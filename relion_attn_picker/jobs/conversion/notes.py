@@ -13,7 +13,7 @@ SINGLE_PRECISION: Final = 1e-7
 """Relative: numbers that differ by less are the same one in single precision, as CryoSPARC keeps scores."""
 
 
-def tell_rounded_scores(points: PointSet, target_format: str) -> list[str]:
+def note_rounded_scores(points: PointSet, target_format: str) -> list[str]:
     """Tell scores that a format's digits change by more than the rounding of single precision."""
     digits = find_format(target_format).score_digits
     if points.score is None or digits is None:
@@ -27,13 +27,13 @@ def tell_rounded_scores(points: PointSet, target_format: str) -> list[str]:
     return [f"{told}{f', {to_zero} of them to 0' if to_zero else ''}."]
 
 
-def tell_lost_boxes(points: PointSet, target_format: str) -> list[str]:
+def note_lost_boxes(points: PointSet, target_format: str) -> list[str]:
     """Tell box sizes that a format without boxes cannot keep."""
     n = 0 if points.box_hw is None else int(np.isfinite(points.box_hw).all(axis=1).sum())
     return [f"{target_format} has no boxes: the sizes of {n} are lost; their centres stay."] if n else []
 
 
-def tell_duplicates(points: PointSet) -> list[str]:
+def note_duplicates(points: PointSet) -> list[str]:
     """Tell points that lie exactly on another one of the same micrograph; they stay."""
     if len(points) < 2:
         return []

@@ -25,7 +25,7 @@ from relion_attn_picker.model_spec import BEST_NAME, ModelSpec, Normalization
 from relion_attn_picker.relion.coordinates import open_coordinates
 from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.replacing import replace_file
-from relion_attn_picker.training.claim import tell_difference
+from relion_attn_picker.training.claim import describe_difference
 from relion_attn_picker.training.crops import LabelledSource
 from relion_attn_picker.training_options import SelfTrainingOptions
 
@@ -151,7 +151,7 @@ def claim_folder(folder: Path, request: SelfTrainingRequest, label_digests: Sequ
     for name, value in json.loads(json.dumps(record, default=str)).items():
         if present.get(name) != value:
             raise InputError(
-                f"{folder} holds a self-training with other {name}{tell_difference(present.get(name), value)} (see "
+                f"{folder} holds a self-training with other {name}{describe_difference(present.get(name), value)} (see "
                 f"{CLAIM_NAME}): give another folder, or the same options to go on."
             )
 

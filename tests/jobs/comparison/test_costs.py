@@ -10,7 +10,7 @@ from relion_attn_picker.evaluation.comparison import FigureSample, compare
 from relion_attn_picker.evaluation.comparison_result import CostRow
 from relion_attn_picker.jobs.benchmarks.picking import peak_memory
 from relion_attn_picker.jobs.comparison import costs, memory
-from relion_attn_picker.jobs.comparison.claims import judge_claims, tell
+from relion_attn_picker.jobs.comparison.claims import judge_claims, with_interval
 from relion_attn_picker.jobs.comparison.costs import count_parameters, measure_networks
 from relion_attn_picker.jobs.comparison.memory import measure_memory
 from relion_attn_picker.options import InferenceOptions
@@ -68,6 +68,6 @@ def test_claims_of_cost_are_judged_at_the_width_of_the_study() -> None:
 def test_difference_on_one_micrograph_has_no_interval() -> None:
     one = FigureSample(np.array([0.8]), np.full((1, 1, 5), 0.8), n_micrographs=(1,))
     other = FigureSample(np.array([0.7]), np.full((1, 1, 5), 0.7), n_micrographs=(1,))
-    assert tell(compare(one, other)) == "+0.100 (no interval)"
+    assert with_interval(compare(one, other)) == "+0.100 (no interval)"
     nothing = FigureSample(np.array([np.nan]), np.full((1, 1, 5), np.nan), n_micrographs=(1,))
-    assert tell(compare(one, nothing)) == "undefined"
+    assert with_interval(compare(one, nothing)) == "undefined"
