@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_attn_picker.io.json_lines import append_line
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.picks import JUNK, FloatArray, Picks, is_junk, lies_inside
 
@@ -248,12 +249,12 @@ class CandidateStore:
             "candidates": candidates,
         }
         line = _selection_of(record) | found
-        self._known[record.micrograph] = self._append_line(line), RecordSummary.of_line(line)
+        self._known[record.micrograph] = append_line(self._path, line), RecordSummary.of_line(line)
 
     def note_selection(self, record: CandidateRecord) -> None:
         """Add that other picks were selected among the candidates that are known of a micrograph."""
         line = _selection_of(record)
-        self._append_line(line)
+        append_line(self._path, line)
         if record.micrograph in self:
             self._note(line)
 
@@ -267,27 +268,11 @@ class CandidateStore:
         if summary is not None and summary.selected_with:
             mean_score = summary.mean_score if summary.n_picks else None
             line = {"micrograph": micrograph, "selected_with": "", "n_picks": summary.n_picks, "mean_score": mean_score}
-            self._append_line(line)
+            append_line(self._path, line)
             self._note(line)
 
     def forget(self, micrograph: str) -> None:
         """Add that nothing is known of a micrograph any more; one that is not done needs no such line."""
         if micrograph in self:
-            self._append_line({"micrograph": micrograph, "forgotten": True})
+            append_line(self._path, {"micrograph": micrograph, "forgotten": True})
             self._known.pop(micrograph)
-
-    def _append_line(self, record: dict[str, Any]) -> int:
-        """Add a line, and return where it begins."""
-        line = json.dumps(record)
-        with self._path.open("ab") as file:
-            offset = file.tell()
-            if offset and self._last_byte() != b"\n":
-                file.write(b"\n")
-                offset += 1
-            file.write(line.encode() + b"\n")
-        return offset
-
-    def _last_byte(self) -> bytes:
-        with self._path.open("rb") as file:
-            file.seek(-1, 2)
-            return file.read(1)

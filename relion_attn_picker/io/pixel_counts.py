@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.io.image_stamp import ImageStamp
+from relion_attn_picker.io.json_lines import append_line
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,5 @@ class PixelStore:
             "seconds": dict(record.seconds),
             "image": None if record.image is None else asdict(record.image),
         }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" * self._is_torn() + json.dumps(line) + "\n")
+        append_line(self._path, line)
         self._lines[record.micrograph] = line
-
-    def _is_torn(self) -> bool:
-        if not self._path.is_file() or not self._path.stat().st_size:
-            return False
-        with self._path.open("rb") as file:
-            file.seek(-1, 2)
-            return file.read(1) != b"\n"
