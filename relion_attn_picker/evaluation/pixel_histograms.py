@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_attn_picker.evaluation.pixels import LARGEST_LOGIT, BoolImage
+from relion_attn_picker.evaluation.pixels import LARGEST_LOGIT, BoolImage, bin_logits
 
 BINS: Final = 512
 """Bins of equal width in logit: thresholds are rounded to 0.07 logits, 0.017 at a probability of one half."""
@@ -35,8 +35,7 @@ class PixelHistogram:
 
 def count_pixels(logits: NDArray[Any], truth: BoolImage) -> PixelHistogram:
     """Count the pixels of a map of logits ``(h, w)``; ``truth`` ``(h, w)`` is true on the particles."""
-    place = (np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT) / LARGEST_LOGIT + 1) / 2
-    bins = np.minimum(place * BINS, BINS - 1).astype(np.intp)
+    bins = bin_logits(logits, BINS)
     return PixelHistogram(
         np.bincount(bins[truth], minlength=BINS).astype(np.int64),
         np.bincount(bins[~truth], minlength=BINS).astype(np.int64),

@@ -77,7 +77,8 @@ class PixelCounts:
         self._true_positive += int(np.count_nonzero(predicted & truth))
         self._false_positive += int(np.count_nonzero(predicted & ~truth))
         self._false_negative += int(np.count_nonzero(~predicted & truth))
-        bins = _bin_by_logit(probability)
+        with np.errstate(divide="ignore"):
+            bins = bin_logits(np.log(probability) - np.log1p(-probability), HISTOGRAM_BINS)
         self._positives += np.bincount(bins[truth], minlength=HISTOGRAM_BINS)
         self._negatives += np.bincount(bins[~truth], minlength=HISTOGRAM_BINS)
 
@@ -147,11 +148,10 @@ def _reach(centre: float, radius: float, length: int) -> tuple[int, int]:
     return max(0, math.ceil(centre - radius)), max(0, min(length, math.floor(centre + radius) + 1))
 
 
-def _bin_by_logit(probability: NDArray[Any]) -> NDArray[np.intp]:
-    with np.errstate(divide="ignore"):
-        logit = np.log(probability) - np.log1p(-probability)
-    place = (np.clip(logit, -LARGEST_LOGIT, LARGEST_LOGIT) / LARGEST_LOGIT + 1) / 2
-    bins: NDArray[np.intp] = np.minimum(place * HISTOGRAM_BINS, HISTOGRAM_BINS - 1).astype(np.intp)
+def bin_logits(logits: NDArray[Any], n_bins: int) -> NDArray[np.intp]:
+    """Return the bin of each logit, of ``n_bins`` of equal width from -``LARGEST_LOGIT`` to ``LARGEST_LOGIT``."""
+    place = (np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT) / LARGEST_LOGIT + 1) / 2
+    bins: NDArray[np.intp] = np.minimum(place * n_bins, n_bins - 1).astype(np.intp)
     return bins
 
 
