@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
+from relion_attn_picker.evaluation.logits import to_logits
 from relion_attn_picker.evaluation.metrics import MicrographMatches, average_precision, pool_matches, score_matches
 from relion_attn_picker.evaluation.pixel_histograms import PixelHistogram, bin_of, find_best_pixel_threshold
 
 MOST_FOLDS: Final = 5
-
-CLIP: Final = 1e-6
-"""Scores nearer to 0 or 1 than this are taken for this where they become logits."""
 
 Choice = TypeVar("Choice")
 Setting = TypeVar("Setting")
@@ -99,10 +96,10 @@ def fit_matches(
     common = _most_common(chosen)
     if len(thresholds) == 1:
         return own, thresholds[common]
-    own_cuts = [_to_logit(thresholds[setting][place]) for place, setting in enumerate(chosen)]
-    cuts = [float(_to_logit(threshold)) for threshold in thresholds[common]]
+    own_cuts = [to_logits(thresholds[setting][place]) for place, setting in enumerate(chosen)]
+    cuts = [float(to_logits(threshold)) for threshold in thresholds[common]]
     shifted = [
-        replace(each, score=_to_logit(each.score) - own_cut + cut)
+        replace(each, score=to_logits(each.score) - own_cut + cut)
         for each, own_cut, cut in zip(own, own_cuts, cuts, strict=True)
     ]
     return shifted, cuts
@@ -124,10 +121,6 @@ def fit_pixels(
 def _most_common(chosen: Sequence[Setting]) -> Setting:
     ((setting, _),) = Counter(chosen).most_common(1)
     return setting
-
-
-def _to_logit(score: float | NDArray[Any]) -> NDArray[np.float64]:
-    return np.asarray(logit(np.clip(np.asarray(score, dtype=np.float64), CLIP, 1 - CLIP)))
 
 
 def _merit(matches: Sequence[MicrographMatches]) -> float:

@@ -17,16 +17,14 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
+from relion_attn_picker.evaluation.logits import to_logits
 from relion_attn_picker.inference.peaks import discount_outline, find_maxima, smooth_values, suppress_neighbours
 from relion_attn_picker.options import ATTENTION, STANDARD
 from relion_attn_picker.picks import FloatArray, Peaks, ProbabilityMap
 
 Logits = NDArray[np.float64]
-
-CLIP: Final = 1e-6
-"""Probabilities nearer to 0 or 1 than this are taken for this: float32 tells them apart no better next to 1."""
 
 NO_LIMIT: Final = 30.0
 """More logits than lie between any two clipped probabilities: as a margin or a handicap, the other network is mute."""
@@ -246,11 +244,6 @@ def combined_map(attention: ProbabilityMap, standard: ProbabilityMap, combinatio
     """
     _check_alike(attention, standard)
     return _maps_on_one_scale(attention, standard, combination)[COMBINED]
-
-
-def to_logits(probabilities: NDArray[Any]) -> Logits:
-    """Return the logits of probabilities, float64, clipped to those of ``CLIP`` and 1 - ``CLIP``."""
-    return np.asarray(logit(np.clip(probabilities.astype(np.float64), CLIP, 1 - CLIP)))
 
 
 def _check_alike(attention: ProbabilityMap, standard: ProbabilityMap) -> None:

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from relion_attn_picker.inference.combination import SETTINGS, LogitScale, combine_maps, combined_map, to_logits
+from relion_attn_picker.evaluation.logits import to_logits
+from relion_attn_picker.inference.combination import SETTINGS, LogitScale, combine_maps, combined_map
 from relion_attn_picker.inference.peaks import find_peaks
 from relion_attn_picker.picks import Peaks, ProbabilityMap
 

@@ -19,9 +19,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from relion_attn_picker.evaluation.logits import to_logits
 from relion_attn_picker.evaluation.pixel_histograms import BINS, PixelHistogram, count_pixels
 from relion_attn_picker.evaluation.pixels import draw_discs
-from relion_attn_picker.inference.combination import SETTINGS, LogitScale, to_logits
+from relion_attn_picker.inference.combination import SETTINGS, LogitScale
 from relion_attn_picker.inference.peaks import PEAKS_VERSION, find_peaks
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
