@@ -17,8 +17,8 @@ from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.training.crops import LabelledSource
 
-SCORE_FLOOR = 0.02
-"""Peaks below this are not looked at: what they would add to a precision–recall curve is of no use to anyone."""
+CURVE_FLOOR = 0.02
+"""Lowest score on a precision–recall curve: what lies below would add nothing to it that is of use to anyone."""
 
 THRESHOLDS = np.arange(0.05, 0.951, 0.01)
 """Thresholds among which the default one is chosen."""
@@ -122,7 +122,7 @@ def match_set(predictor: Predictor, validation_set: ValidationSet) -> Micrograph
     diameter = validation_set.particle_diameter_px
     matches = []
     for micrograph in validation_set.micrographs:
-        peaks = find_peaks(predictor.predict(micrograph.image), SCORE_FLOOR, MIN_DISTANCE_DIAMETERS * diameter)
+        peaks = find_peaks(predictor.predict(micrograph.image), CURVE_FLOOR, MIN_DISTANCE_DIAMETERS * diameter)
         matches.append(match_micrograph(peaks.yx, peaks.score, micrograph.yx, diameter / 2, micrograph.ignored_yx))
     return pool_matches(matches)
 

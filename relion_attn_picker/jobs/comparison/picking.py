@@ -38,11 +38,9 @@ from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import MIN_DISTANCE_DIAMETERS, NETWORKS, InferenceOptions
 from relion_attn_picker.picks import Peaks, ProbabilityMap, peaks_to_picks
 from relion_attn_picker.replacing import replace_file
+from relion_attn_picker.training.validation import CURVE_FLOOR
 
 log = logging.getLogger(__name__)
-
-SCORE_FLOOR: Final = 0.02
-"""Candidates below this are not kept: what they would add to a precision-recall curve is of no use to anyone."""
 
 SCALE_MICROGRAPHS: Final = 6
 """Micrographs, evenly spaced, from which the scale between the two networks' logits is found."""
@@ -99,7 +97,7 @@ def _pick_missing(
         places = np.unique(np.linspace(0, len(test_set.micrographs) - 1, SCALE_MICROGRAPHS).round().astype(int))
         maps = [_predict(networks, test_set, place)[0] for place in places]
         distance = MIN_DISTANCE_DIAMETERS * networks[NETWORKS[0]].header.particle_diameter_px
-        scale = find_scale([(each[NETWORKS[0]], each[NETWORKS[1]]) for each in maps], SCORE_FLOOR, distance)
+        scale = find_scale([(each[NETWORKS[0]], each[NETWORKS[1]]) for each in maps], CURVE_FLOOR, distance)
         cache.write_scale(scale)
     for number, place in enumerate(missing, start=1):
         start = time.perf_counter()
@@ -153,7 +151,7 @@ class _Cache:
         self._made_with = [
             *(file_digest(pair.path_of(name)) for name in NETWORKS),
             {name: asdict(setting) for name, setting in SETTINGS.items()},
-            (test_set.particle_diameter, precision, SCORE_FLOOR, MIN_DISTANCE_DIAMETERS, PEAKS_VERSION, BINS),
+            (test_set.particle_diameter, precision, CURVE_FLOOR, MIN_DISTANCE_DIAMETERS, PEAKS_VERSION, BINS),
         ]
         sizes = sorted({each.optics.pixel_size for each in test_set.micrographs})
         self._scale_found_with = json.loads(json.dumps([*self._made_with, sizes]))
@@ -204,8 +202,8 @@ class _Cache:
         attention, standard = (maps[name] for name in NETWORKS)
         diameter = test_set.particle_diameter / attention.pixel_size
         distance = MIN_DISTANCE_DIAMETERS * diameter
-        peaks, logits = combine_every_way(attention, standard, scale, SCORE_FLOOR, distance, diameter)
-        every_peaks = {name: find_peaks(maps[name], SCORE_FLOOR, distance) for name in NETWORKS} | dict(peaks)
+        peaks, logits = combine_every_way(attention, standard, scale, CURVE_FLOOR, distance, diameter)
+        every_peaks = {name: find_peaks(maps[name], CURVE_FLOOR, distance) for name in NETWORKS} | dict(peaks)
         every_logits = {name: to_logits(maps[name].values) for name in NETWORKS} | dict(logits)
         for name, found in every_peaks.items():
             self._stores[name].append(_record(micrograph, found, shape, self._fingerprint(micrograph)))
