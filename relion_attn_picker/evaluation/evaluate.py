@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.bootstrap import ScoreIntervals, bootstrap_intervals
+from relion_attn_picker.evaluation.even_sample import EvenSample
 from relion_attn_picker.evaluation.label_margin import EdgeCheck, EdgePicks, LabelledFrame, check_edges
 from relion_attn_picker.evaluation.matching import Points, lie_on_ignored
 from relion_attn_picker.evaluation.metrics import (
@@ -29,7 +30,6 @@ from relion_attn_picker.evaluation.metrics import (
 )
 from relion_attn_picker.evaluation.orientation import (
     SAMPLE,
-    EvenSample,
     OrientationCheck,
     OrientationSample,
     check_orientation,

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from relion_attn_picker.evaluation.evaluate import EvaluatedMicrograph, Evaluation, evaluate_picks
-from relion_attn_picker.evaluation.orientation import EvenSample, OrientationSample, check_orientation
+from relion_attn_picker.evaluation.even_sample import EvenSample
+from relion_attn_picker.evaluation.orientation import OrientationSample, check_orientation
 from relion_attn_picker.report.evaluation import format_evaluation
 
 HEIGHT, WIDTH = 900, 1200

@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.even_sample import EvenSample
 from relion_attn_picker.evaluation.label_margin import LabelledFrame, find_label_margin
-from relion_attn_picker.evaluation.orientation import EvenSample
 from relion_attn_picker.io.mrc import read_header, read_image
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, warn_of_enlargement
 from relion_attn_picker.jobs.reference import check_named, check_overlap, open_reference
