@@ -19,11 +19,7 @@ from relion_attn_picker.inference.operating_point import DataSetScores, Operatin
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
-from relion_attn_picker.jobs.pick_evaluation import (
-    CANDIDATES_FILE,
-    JobResults,
-    evaluate_job,
-)
+from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, JobResults, evaluate_job
 from relion_attn_picker.jobs.picking.job import (
     FAILED_FILE,
     MicrographResult,
@@ -193,41 +189,15 @@ def _run_held_job(
     should_stop: Callable[[], bool],
 ) -> JobSummary:
     earlier = request.earlier
-    candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
-    if not any(micrograph.name in candidates for micrograph in earlier.micrographs):
-        raise InputError(
-            f"{earlier.folder} has no candidates of the micrographs in {earlier.saved.micrographs}: give the job that "
-            "picked them, or pick again."
-        )
-    _warn_of_mixed_candidates(earlier, candidates)
+    candidates = _open_candidates(earlier)
     scores = _gather_scores(request, candidates)
     point = choose_point(scores, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.sure_scores)
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
-    reference = None
-    if request.reference is not None:
-        reference = open_reference_of(request.reference, Path(), sizes)
+    reference = None if request.reference is None else open_reference_of(request.reference, Path(), sizes)
     paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
     is_in_place = job.path.resolve() == earlier.folder.resolve()
     store = candidates if is_in_place else _empty_store(job)
-    cut = _Cut(earlier, candidates, store, paths)
-    failed = _failed_results(earlier, candidates)
-    if not is_in_place:
-        _save_settings(job, request, point)
-    results: list[MicrographResult] = []
-    try:
-        for result in cut.all(request.options, point, should_stop):
-            results.append(result)
-            report(len(results), result)
-        if is_in_place:
-            _save_settings(job, request, point)
-    except JobAborted:
-        if is_in_place:
-            cut.put_back()
-            results.clear()
-        raise
-    finally:
-        listed = [*results, *_results_not_reached(earlier, store, results, paths), *failed]
-        write_lists(job, earlier.saved.micrographs, lambda micrograph: paths[micrograph.name], listed)
+    results = _cut_all(job, request, _Cut(earlier, candidates, store, paths), point, report, should_stop)
     if len(results) < len(sizes):
         log.warning("%d micrographs were not picked by %s and are left out.", len(sizes) - len(results), earlier.folder)
     project_dir = find_project_dir(Path(earlier.saved.micrographs), list(sizes))
@@ -240,6 +210,61 @@ def _run_held_job(
         write_evaluation(job.path, evaluation)
     computed_in = earlier.saved.computed_in or ""
     return JobSummary(results, request.options, point, evaluation, earlier.picker, computed_in=computed_in)
+
+
+def _open_candidates(earlier: EarlierJob) -> CandidateStore:
+    """Return an earlier job's candidates.
+
+    Raises
+    ------
+    InputError
+        If it has none on the micrographs of its list.
+    """
+    candidates = CandidateStore(earlier.folder / CANDIDATES_FILE)
+    if not any(micrograph.name in candidates for micrograph in earlier.micrographs):
+        raise InputError(
+            f"{earlier.folder} has no candidates of the micrographs in {earlier.saved.micrographs}: give the job that "
+            "picked them, or pick again."
+        )
+    _warn_of_mixed_candidates(earlier, candidates)
+    return candidates
+
+
+def _cut_all(
+    job: JobDirectory,
+    request: SelectionRequest,
+    cut: _Cut,
+    point: OperatingPoint,
+    report: Callable[[int, MicrographResult], None],
+    should_stop: Callable[[], bool],
+) -> list[MicrographResult]:
+    """Cut all micrographs, save the settings and write the job's lists, also where it is stopped; return the results.
+
+    Raises
+    ------
+    JobAborted
+        As soon as ``should_stop()`` is true; what was cut in the earlier job's place is then put back.
+    """
+    earlier = request.earlier
+    failed = _failed_results(earlier, cut.candidates)
+    if not cut.is_in_place:
+        _save_settings(job, request, point)
+    results: list[MicrographResult] = []
+    try:
+        for result in cut.all(request.options, point, should_stop):
+            results.append(result)
+            report(len(results), result)
+        if cut.is_in_place:
+            _save_settings(job, request, point)
+    except JobAborted:
+        if cut.is_in_place:
+            cut.put_back()
+            results.clear()
+        raise
+    finally:
+        listed = [*results, *_results_not_reached(earlier, cut.store, results, cut.paths), *failed]
+        write_lists(job, earlier.saved.micrographs, lambda micrograph: cut.paths[micrograph.name], listed)
+    return results
 
 
 def _warn_of_mixed_candidates(earlier: EarlierJob, candidates: CandidateStore) -> None:
@@ -321,6 +346,11 @@ class _Cut:
     store: CandidateStore
     paths: Mapping[str, Path]
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the earlier job is cut in its own folder."""
+        return self.store is self.candidates
+
     def all(
         self, options: PickOptions, point: OperatingPoint, should_stop: Callable[[], bool]
     ) -> Iterator[MicrographResult]:
@@ -346,15 +376,14 @@ class _Cut:
                 self._one(micrograph, earlier.options, earlier.point)
 
     def _one(self, micrograph: Micrograph, options: PickOptions, point: OperatingPoint) -> MicrographResult | None:
-        is_in_place = self.store is self.candidates
-        if is_in_place:  # for a stop between the file and the note of what is in it
+        if self.is_in_place:  # for a stop between the file and the note of what is in it
             self.candidates.deselect(micrograph.name)
         record = self.candidates.read(micrograph.name)
         if record is None:
             return None
         record = replace(record, selected_with=self._selected_with(options, point))
         record = write_selection(self.paths[micrograph.name], micrograph, record, options, point)
-        (self.store.note_selection if is_in_place else self.store.append)(record)
+        (self.store.note_selection if self.is_in_place else self.store.append)(record)
         return describe_record(micrograph, record, options, point)
 
     def _selected_with(self, options: PickOptions, point: OperatingPoint) -> str:
