@@ -21,7 +21,6 @@ from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.cryosparc import write_cs
 from relion_attn_picker.io.cryosparc_exposures import Exposure, Exposures, read_exposures
 from relion_attn_picker.io.cryosparc_group import read_result, write_group
-from relion_attn_picker.io.cryosparc_names import MicrographFinder
 from relion_attn_picker.io.cryosparc_picks import (
     ExposurePicks,
     have_scores,
@@ -31,7 +30,7 @@ from relion_attn_picker.io.cryosparc_picks import (
 )
 from relion_attn_picker.io.mrc import read_header
 from relion_attn_picker.io.output_folder import make_folder
-from relion_attn_picker.jobs.cryosparc.exposure_matching import check_shape, compare_pixel_sizes
+from relion_attn_picker.jobs.cryosparc.exposure_matching import check_shape, compare_pixel_sizes, find_exposure_indices
 from relion_attn_picker.jobs.micrograph_list import find_project_dir, name_for_list, require_one
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.reference import check_pixel_size
@@ -229,9 +228,8 @@ def export_picks(
 
 def _find_pixel_sizes(exposures: Exposures, names: Sequence[str]) -> dict[str, float]:
     """Return the Å per pixel of those of the names that are among the exposures."""
-    items = exposures.items
-    found = MicrographFinder([item.uid for item in items], [item.path for item in items]).find_all(names)
-    return {name: items[index].optics.pixel_size for name, index in found.items()}
+    found = find_exposure_indices(names, exposures)
+    return {name: exposures.items[index].optics.pixel_size for name, index in found.items()}
 
 
 def _match_exposures(coordinates: Coordinates, exposures: Exposures, picks: Path) -> dict[str, int]:
@@ -241,13 +239,12 @@ def _match_exposures(coordinates: Coordinates, exposures: Exposures, picks: Path
         if len(exposures.items) == 1:
             return {exposures.items[0].path: 0}
         raise InputError(f"{picks} holds the coordinates of one micrograph without its name: give the job's folder.")
-    items = exposures.items
-    found = MicrographFinder([item.uid for item in items], [item.path for item in items]).find_all(names)
+    found = find_exposure_indices(names, exposures)
     missing = [name for name in names if name not in found]
     if not found:
         raise InputError(
-            f"None of the {len(names)} micrographs of {picks} is among the {len(items)} exposures: {missing[0]} is "
-            f"not there, {items[0].path} is; give the exposures that the picks were made on."
+            f"None of the {len(names)} micrographs of {picks} is among the {len(exposures.items)} exposures: "
+            f"{missing[0]} is not there, {exposures.items[0].path} is; give the exposures that the picks were made on."
         )
     if missing:
         log.warning(

@@ -58,7 +58,7 @@ def find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None)
     by_path = {item.path: item for item in exposures.items}
     listed: list[Exposure | None]
     if rule is None:
-        found = MicrographFinder([item.uid for item in exposures.items], list(by_path)).find_all(names)
+        found = find_exposure_indices(names, exposures)
         listed = [exposures.items[found[name]] if name in found else None for name in names]
     else:
         paths = match_names(names, list(by_path), rule).listed
@@ -71,6 +71,18 @@ def find_exposures(names: Sequence[str], exposures: Exposures, rule: str | None)
             "extension)."
         )
     return listed
+
+
+def find_exposure_indices(names: Sequence[str], exposures: Exposures) -> dict[str, int]:
+    """Return the number of the exposure of each name that has one, as ``MicrographFinder`` finds it.
+
+    Raises
+    ------
+    InputError
+        If a name fits several.
+    """
+    items = exposures.items
+    return MicrographFinder([item.uid for item in items], [item.path for item in items]).find_all(names)
 
 
 def _check_exposure(name: str, shape: tuple[int, int] | None, pixel_size: float | None, exposure: Exposure) -> None:
