@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -44,9 +44,22 @@ OUTPUT_NAME: Final = OutputName()
 GPU_HELP: Final = "auto (the GPU with the most free memory, if there is one), cpu, or a GPU's number"
 
 
+def add_options(function: Decorated, options: Sequence[Callable[[Decorated], Decorated]]) -> Decorated:
+    """Decorate a command with options, which its help lists in this order."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def gpu_option(function: Decorated) -> Decorated:
     """Decorate a command with ``--gpu``."""
     return click.option("--gpu", default="auto", show_default=True, help=f"{GPU_HELP}.")(function)
+
+
+def precision_option(function: Decorated) -> Decorated:
+    """Decorate a command with ``--precision``."""
+    option = click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+    return option(function)
 
 
 def threads_option(text: str = "CPU threads.  [default: all cores]") -> Callable[[Decorated], Decorated]:
@@ -282,9 +295,7 @@ def _decorate_for_picking(function: Decorated, diameter_help: str, *, hide_pixel
         junk_option(default=True),
         *_running_options(hide_pixel_size),
     ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return add_options(function, options)
 
 
 def selection_options(function: Decorated) -> Decorated:
@@ -310,9 +321,7 @@ def selection_options(function: Decorated) -> Decorated:
             help="Å per pixel, if the micrographs' STAR file has none.  [default: as earlier]",
         ),
     ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return add_options(function, options)
 
 
 def given_changes(changes: dict[str, Any]) -> dict[str, Any]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from relion_attn_picker.cli._options import Decorated, add_options
 from relion_attn_picker.errors import InputError
 
 if TYPE_CHECKING:
     from relion_attn_picker.simulation.particles import BeadParticle
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 DIAMETER: Final = 160.0
 """Å: the default of ``--diameter``."""
@@ -37,9 +35,7 @@ def particle_options(function: Decorated) -> Decorated:
         click.option("--map_threshold", type=float, help="Of a map: lowest density of the particle.  [default: found]"),
         click.option("--diameter", type=float, help=f"Å, of the procedural particle.  [default: {DIAMETER:g}]"),
     ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return add_options(function, options)
 
 
 def choose_particle(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, gpu_option
+from relion_attn_picker.cli._options import LIKE_RELION, gpu_option, precision_option
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.options import HYBRID, VARIANTS
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--pixel_size", type=float, default=1.0, show_default=True, help="Å per pixel.")
 @click.option("--diameter", type=float, default=150.0, show_default=True, help="Particle diameter in Å.")
 @gpu_option
-@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@precision_option
 @click.option("--j", "threads", type=int, default=2, show_default=True, help="CPU threads.")
 @click.option("--repeats", type=int, default=5, show_default=True, help="Counted runs; medians are printed.")
 @click.option("--training", is_flag=True, help="Measure the training of the network instead.")

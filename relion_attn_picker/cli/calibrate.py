@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, gpu_option, threads_option
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, gpu_option, precision_option, threads_option
 from relion_attn_picker.errors import InputError
 
 
@@ -37,7 +37,7 @@ from relion_attn_picker.errors import InputError
 @click.option("--exclude", multiple=True, help="Leave out structures that this word fits. Repeatable.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulation.")
 @gpu_option
-@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@precision_option
 @threads_option()
 def command(out: str, attention: str | None, standard: str | None, **options: Any) -> None:
     """Calibrate a pair of networks: scores become probabilities, and the best way to combine both is chosen.

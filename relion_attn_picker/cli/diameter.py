@@ -11,6 +11,7 @@ import click
 from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, check_pixel_size, gpu_option, threads_option
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.io.output_folder import check_folder
+from relion_attn_picker.options import NETWORKS, InferenceOptions
 
 if TYPE_CHECKING:
     from relion_attn_picker.inference.diameter import ScaleEvidence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     help="Picture of the scores at each diameter, and of the average particle.",
 )
 @click.option("--pixel_size", "--angpix", type=float, help="Å per pixel, if the files have none or a wrong one.")
-@click.option("--variant", type=click.Choice(["attention", "standard"]), help="Which network.  [default: attention]")
+@click.option("--variant", type=click.Choice(NETWORKS), help="Which network.  [default: attention]")
 @click.option(
     "--weights", help="File of weights, or the folder of a training.  [default: the released ones of the variant]"
 )
@@ -66,7 +67,6 @@ def command(
     from relion_attn_picker.jobs.diameter_job import SEED, gather_evidence, load_scout
     from relion_attn_picker.jobs.micrograph_list import list_micrographs
     from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
-    from relion_attn_picker.options import InferenceOptions
 
     inference = InferenceOptions(gpu=gpu, precision=precision, threads=threads)
     path = find_weights(variant, None if weights is None else Path(weights))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, training_process_options
+from relion_attn_picker.cli._options import LIKE_RELION, OUTPUT_NAME, precision_option, training_process_options
 from relion_attn_picker.cli._plain_command import log_into
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import NETWORKS, InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def recipe_option(default: str) -> Callable[[Any], Any]:
 )
 @click.option("--structures", help="Folder of bead files (*.npz) for the simulation.  [default: procedural particles]")
 @click.option("--exclude", multiple=True, help="Leave out structures that this word fits. Repeatable.")
-@click.option("--variant", "architecture", type=click.Choice(["attention", "standard"]), help="[default: attention]")
+@click.option("--variant", "architecture", type=click.Choice(NETWORKS), help="[default: attention]")
 @_of_recipe("base_features", int, "Width of the network, even, 8 to 64.")
 @_of_recipe("steps", int, "Optimiser steps at most.")
 @click.option("--epochs", type=float, help="Length in epochs of crops_per_source crops, instead of steps.")
@@ -111,7 +111,7 @@ def recipe_option(default: str) -> Callable[[Any], Any]:
     show_default=True,
     help="auto (the GPU with the most free memory; with torchrun one for each process), cpu, or a GPU's number.",
 )
-@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@precision_option
 @click.option("--save_every", type=float, default=60.0, show_default=True, help="Seconds between saved states.")
 @training_process_options
 def command(out: str, **options: Any) -> None:

@@ -11,11 +11,12 @@ from relion_attn_picker.cli._options import (
     LIKE_RELION,
     OUTPUT_NAME,
     gpu_option,
+    precision_option,
     refuse_inputs,
     training_process_options,
 )
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.options import InferenceOptions
+from relion_attn_picker.options import NETWORKS, InferenceOptions
 from relion_attn_picker.training_options import RECIPES, RunOptions, follow_recipe
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ FINE_TUNE = RECIPES[RECIPE]
 )
 @click.option(
     "--variant",
-    type=click.Choice(["attention", "standard"]),
+    type=click.Choice(NETWORKS),
     help="Which of the shipped weights.  [default: attention]",
 )
 @click.option(
@@ -60,7 +61,7 @@ FINE_TUNE = RECIPES[RECIPE]
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything drawn at random.")
 @gpu_option
-@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@precision_option
 @training_process_options
 @refuse_inputs("in_movies", "in_3dref", "in_mask", purpose="training")
 @click.pass_obj
