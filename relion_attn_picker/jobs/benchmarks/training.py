@@ -76,7 +76,7 @@ def benchmark_training(options: TrainOptions, inference: InferenceOptions, repea
     device = device_of(inference.gpu, World())
     precision = choose_precision(inference.precision, device)
     trainer = Trainer(new_state(options, None, device), options, device, precision, World())
-    batch = _random_batch(options)
+    batch = random_batch(options)
     with FlopCounterMode(display=False) as counter:
         trainer.take_step(batch)
     step_seconds = _median_seconds(lambda: trainer.take_step(batch), repeats, device)
@@ -92,7 +92,8 @@ def benchmark_training(options: TrainOptions, inference: InferenceOptions, repea
     )
 
 
-def _random_batch(options: TrainOptions) -> Batch:
+def random_batch(options: TrainOptions) -> Batch:
+    """Return a batch of noise of the size that ``options`` says."""
     torch.manual_seed(1)
     shape = (options.batch_size, 1, options.input_size, options.input_size)
     return Batch(torch.randn(shape), torch.rand(shape), torch.ones(shape))

@@ -14,6 +14,7 @@ import torch
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.inference.devices import choose_precision
 from relion_attn_picker.inference.network import DeviceNetwork
+from relion_attn_picker.jobs.benchmarks.training import random_batch
 from relion_attn_picker.model_spec import ModelSpec
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions
@@ -80,12 +81,10 @@ def make_answerer(architecture: str, base_features: int, inference: InferenceOpt
 
 def make_trainee(architecture: str, options: TrainOptions, inference: InferenceOptions) -> Trainee:
     """Build a network in training, with a batch of noise of the size that ``options`` says."""
-    torch.manual_seed(1)
     own = replace(options, architecture=architecture)
     device = device_of(inference.gpu, World())
     precision = choose_precision(inference.precision, device)
-    shape = (own.batch_size, 1, own.input_size, own.input_size)
-    batch = Batch(torch.randn(shape), torch.rand(shape), torch.ones(shape))
+    batch = random_batch(own)
     return Trainee(Trainer(new_state(own, None, device), own, device, precision, World()), batch, device, precision)
 
 
