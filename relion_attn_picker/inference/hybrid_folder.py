@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from relion_attn_picker.errors import CheckpointError, InputError
 from relion_attn_picker.inference.combination import STRATEGIES, Combination
@@ -13,8 +12,6 @@ from relion_attn_picker.io.calibration_file import CALIBRATION_NAME, read_calibr
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.model_spec import CheckpointHeader
 from relion_attn_picker.options import ATTENTION, NETWORKS, STANDARD
-
-MEMBERS: Final = NETWORKS
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def is_hybrid(path: Path) -> bool:
 
 def hybrid_checkpoints(folder: Path) -> dict[str, Path]:
     """Return name of a member → where its checkpoint is, or would be."""
-    return {name: folder / f"{name}.safetensors" for name in MEMBERS}
+    return {name: folder / f"{name}.safetensors" for name in NETWORKS}
 
 
 def hybrid_files(folder: Path) -> list[Path]:

@@ -94,5 +94,5 @@ def _lowest_gap(
     return best
 
 
-def _score(logit: float) -> float:
-    return float(1 / (1 + np.exp(-logit)))
+def _score(score_logit: float) -> float:
+    return float(1 / (1 + np.exp(-score_logit)))

@@ -28,7 +28,7 @@ from relion_attn_picker.evaluation.metrics import (
 from relion_attn_picker.evaluation.score_model import Sample, ScoreModel, fit_score_model
 from relion_attn_picker.inference.answers import HybridAnswer, NetworkAnswer
 from relion_attn_picker.inference.combination import SETTINGS, STRATEGIES, Combination, LogitScale
-from relion_attn_picker.inference.hybrid_folder import MEMBERS, hybrid_checkpoints
+from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints
 from relion_attn_picker.inference.predictor import HybridPredictor
 from relion_attn_picker.io.calibration_file import (
     CALIBRATION_NAME,
@@ -41,7 +41,7 @@ from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.set_names import may_be_one_set
-from relion_attn_picker.options import ATTENTION, MIN_DISTANCE_DIAMETERS, SCORE_FLOOR, STANDARD
+from relion_attn_picker.options import ATTENTION, MIN_DISTANCE_DIAMETERS, NETWORKS, SCORE_FLOOR, STANDARD
 from relion_attn_picker.picks import FloatArray, Peaks
 from relion_attn_picker.replacing import copy_file
 from relion_attn_picker.training.crops import LabelledImage
@@ -122,7 +122,7 @@ def calibrate(
         sets.append([_look(predictor, read()) for read in micrographs])
         log.info("%s: %d micrographs, %d particles", name, len(sets[-1]), sum(len(each.yx) for each in sets[-1]))
     _check_enough(sets)
-    members = {name: _match_all(Contender(name, None), sets) for name in MEMBERS}
+    members = {name: _match_all(Contender(name, None), sets) for name in NETWORKS}
     areas = [sum(each.area for each in data_set) for data_set in sets]
     models = {name: fit_score_model(_samples(matches, areas)) for name, matches in members.items()}
     scale = _scale_of_standard(models)
@@ -136,7 +136,7 @@ def calibrate(
     hybrid = _decide(table, members, tried, models, areas)
     log.info("The hybrid: %s", hybrid.reason)
     return CalibrationFile(
-        {name: MemberCalibration(file_digest(checkpoints[name]), models[name].to_dict()) for name in MEMBERS},
+        {name: MemberCalibration(file_digest(checkpoints[name]), models[name].to_dict()) for name in NETWORKS},
         hybrid,
         {**made_with, "data_sets": names},
     )
