@@ -334,8 +334,8 @@ def _warn_of_unmatched(
         log.warning("If they were picked and nothing was found, the recall is lower than what is told.")
     if true.micrograph_names is None:
         return
-    unlisted = {name for name in picks.micrograph_names or () if listed is None or name in listed}
-    tables = [picks.read(name) for name in sorted(unlisted - set(true.micrograph_names))]
+    picked = {name for name in picks.micrograph_names or () if listed is None or name in listed}
+    tables = [picks.read(name) for name in sorted(picked - set(true.micrograph_names))]
     n_picks = sum(len(table.yx) for table in tables if table is not None)
     if n_picks:
         log.warning(
