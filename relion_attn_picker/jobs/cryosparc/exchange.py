@@ -37,9 +37,7 @@ from relion_attn_picker.jobs.reference import check_pixel_size
 from relion_attn_picker.jobs.saved_options import find_own_list, has_saved_options, read_saved_options
 from relion_attn_picker.micrograph import Micrograph, pixel_sizes_contradict
 from relion_attn_picker.relion.coordinates import Coordinates, open_coordinates
-from relion_attn_picker.relion.job_files import (
-    write_particles,
-)
+from relion_attn_picker.relion.job_files import write_particles
 from relion_attn_picker.relion.micrographs import (
     USUAL_ABERRATION,
     USUAL_CONTRAST,

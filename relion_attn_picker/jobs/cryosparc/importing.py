@@ -33,9 +33,7 @@ from relion_attn_picker.relion.job_files import (
     write_picks,
 )
 from relion_attn_picker.relion.labels import INDEX_FILE, SUFFIX_FILE
-from relion_attn_picker.relion.micrographs import (
-    read_micrographs,
-)
+from relion_attn_picker.relion.micrographs import read_micrographs
 from relion_attn_picker.relion.point_sets import refuse_other_coordinates
 
 log = logging.getLogger(__name__)

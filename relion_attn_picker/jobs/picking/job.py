@@ -42,9 +42,7 @@ from relion_attn_picker.pipeline import (
     select_rejected,
 )
 from relion_attn_picker.relion.job import JobDirectory
-from relion_attn_picker.relion.job_files import (
-    write_picks,
-)
+from relion_attn_picker.relion.job_files import write_picks
 
 log = logging.getLogger(__name__)
 
