@@ -87,3 +87,10 @@ def batch_of(arrays: list[FloatArray]) -> Batch:
     """Return arrays of images, targets and weights as a batch of tensors."""
     images, targets, weights = map(torch.from_numpy, arrays)
     return Batch(images, targets, weights)
+
+
+def random_batch(options: TrainOptions) -> Batch:
+    """Return a batch of noise, always the same, for steps whose time or memory is measured."""
+    torch.manual_seed(1)
+    shape = (options.batch_size, 1, options.input_size, options.input_size)
+    return Batch(torch.randn(shape), torch.rand(shape), torch.ones(shape))

@@ -20,7 +20,7 @@ from relion_attn_picker.inference.network import DTYPES
 from relion_attn_picker.jobs.training.simulated_data import open_simulation
 from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions, require
-from relion_attn_picker.training.batches import Batch
+from relion_attn_picker.training.batches import random_batch
 from relion_attn_picker.training.crops import cut_crops
 from relion_attn_picker.training.distributed import World
 from relion_attn_picker.training.fit import Trainer, device_of
@@ -90,13 +90,6 @@ def benchmark_training(options: TrainOptions, inference: InferenceOptions, repea
         {name: 1 / median(seconds for seconds, _ in timed) for name, timed in fields.items()},
         round(median(count for _, count in fields["cpu"])),
     )
-
-
-def random_batch(options: TrainOptions) -> Batch:
-    """Return a batch of noise of the size that ``options`` says."""
-    torch.manual_seed(1)
-    shape = (options.batch_size, 1, options.input_size, options.input_size)
-    return Batch(torch.randn(shape), torch.rand(shape), torch.ones(shape))
 
 
 def _ceiling(device: torch.device, dtype: torch.dtype, repeats: int) -> float:

@@ -14,12 +14,11 @@ import torch
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.inference.devices import choose_precision
 from relion_attn_picker.inference.network import DeviceNetwork
-from relion_attn_picker.jobs.benchmarks.training import random_batch
 from relion_attn_picker.model_spec import ModelSpec
 from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.picks import FloatArray
-from relion_attn_picker.training.batches import Batch
+from relion_attn_picker.training.batches import Batch, random_batch
 from relion_attn_picker.training.distributed import World
 from relion_attn_picker.training.fit import Trainer, device_of
 from relion_attn_picker.training.state import new_state
