@@ -68,7 +68,7 @@ def fit(
     inference: InferenceOptions,
     report: Callable[[Progress], None] = lambda progress: None,
     *,
-    start_from: Path | None = None,
+    start: StartingWeights | None = None,
     keeps_start: bool = True,
     run: RunOptions = RunOptions(),  # noqa: B008  (frozen)
 ) -> Path:
@@ -88,8 +88,8 @@ def fit(
         Device, precision and threads, of the training as well.
     report
         Called after every step; ``JobAborted`` from it ends the training with its state saved.
-    start_from
-        Checkpoint to start from, validated before the first step; ``None``: random weights.
+    start
+        Weights to start from, validated before the first step; ``None``: random ones.
     keeps_start
         Whether it may be the best checkpoint; otherwise the best one has taken a step at least.
     run
@@ -108,7 +108,6 @@ def fit(
     DeviceError
         If the GPU is not there, cannot be used, has too little memory, or is one for several processes.
     """
-    start = None if start_from is None else StartingWeights.read(start_from)
     mixture.require_enough_for(options.batch_size)
     check_beginning(folder, validation_sets, options, start, mixture.options, mixture.normalization)
     world = current_world()

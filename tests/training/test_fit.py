@@ -24,6 +24,7 @@ from relion_attn_picker.training.fit import Progress, Trainer, fit, learning_rat
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.mixture import Mixture
+from relion_attn_picker.training.starting import StartingWeights
 from relion_attn_picker.training.state import new_state
 from relion_attn_picker.training.validation import ValidationSet, prepare_validation_set
 from relion_attn_picker.training_options import CropOptions, RunOptions, TrainOptions
@@ -167,9 +168,9 @@ def test_killed_before_the_state_of_the_first_weights_is_saved(
     step: int, crops: Mixture, sets: list[ValidationSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The weights of a validation are written before its state; with starting weights they are there at step 0."""
-    start = None if step else fit(tmp_path / "first", crops, sets, OPTIONS, CPU)
+    start = None if step else StartingWeights.read(fit(tmp_path / "first", crops, sets, OPTIONS, CPU))
     options = replace(OPTIONS, seed=4)
-    whole = fit(tmp_path / "whole", crops, sets, options, CPU, start_from=start)
+    whole = fit(tmp_path / "whole", crops, sets, options, CPU, start=start)
 
     def write_and_die(path: Path, *arguments: Any) -> None:
         write_checkpoint(path, *arguments)
@@ -178,9 +179,9 @@ def test_killed_before_the_state_of_the_first_weights_is_saved(
     with monkeypatch.context() as patch:
         patch.setattr("relion_attn_picker.training.keeper.write_checkpoint", write_and_die)
         with pytest.raises(KilledError):
-            fit(tmp_path / "cut", crops, sets, options, CPU, start_from=start)
+            fit(tmp_path / "cut", crops, sets, options, CPU, start=start)
     assert (tmp_path / "cut/best.safetensors").exists()
-    resumed = fit(tmp_path / "cut", crops, sets, options, CPU, start_from=start)
+    resumed = fit(tmp_path / "cut", crops, sets, options, CPU, start=start)
     assert resumed.read_bytes() == whole.read_bytes()
     assert (tmp_path / "cut/curves.csv").read_text() == (tmp_path / "whole/curves.csv").read_text()
 
@@ -225,7 +226,7 @@ def test_bfloat16_trains_and_is_remembered(crops: Mixture, sets: list[Validation
 def test_start_from_other_weights(crops: Mixture, sets: list[ValidationSet], tmp_path: Path) -> None:
     first = fit(tmp_path / "first", crops, sets, OPTIONS, CPU)
     gentle = replace(OPTIONS, learning_rate=1e-9, steps=1)
-    second = fit(tmp_path / "second", crops, sets, gentle, CPU, start_from=first)
+    second = fit(tmp_path / "second", crops, sets, gentle, CPU, start=StartingWeights.read(first))
     begun, ended = read_checkpoint(first).tensors, read_checkpoint(second).tensors
     learnt = [name for name in begun if "running_" not in name]  # a step moves those statistics at any rate
     assert len(learnt) > len(begun) / 2
@@ -239,7 +240,7 @@ def test_options_that_contradict_the_starting_weights(
 ) -> None:
     first = fit(tmp_path / "first", crops, sets, OPTIONS, CPU)
     with pytest.raises(InputError, match=r"has base_features 8, but 16 was given: leave out --base_features"):
-        fit(tmp_path / "run", crops, sets, replace(OPTIONS, base_features=16), CPU, start_from=first)
+        fit(tmp_path / "run", crops, sets, replace(OPTIONS, base_features=16), CPU, start=StartingWeights.read(first))
     assert not (tmp_path / "run").exists()
 
 

@@ -88,7 +88,7 @@ def run_training(folder: Path, request: TrainingRequest, report: Callable[[Progr
             request.train,
             request.inference,
             report,
-            start_from=request.start_from,
+            start=start,
             keeps_start=request.keeps_start,
             run=request.run,
         )
