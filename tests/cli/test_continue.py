@@ -236,6 +236,20 @@ def test_failed_ones_keep_no_picks_of_other_settings(project: Project) -> None:
     assert len(project.picks(A)) == 12
 
 
+def test_picks_of_other_settings_stay_while_no_image_is_there(project: Project) -> None:
+    project.run().assert_succeeded()
+    before = project.picks_text()
+    (project.folder / "Micrographs").rename(project.folder / "unmounted")
+    project.run("--min_distance", "20").assert_failed_with(
+        "None of the 2 micrographs is there, .*a.mrc: see that their"
+    )
+    assert project.picks_text() == before
+    (project.folder / "unmounted").rename(project.folder / "Micrographs")
+    expected = run_fresh(project, "--min_distance", "20")
+    project.run("--min_distance", "20").assert_succeeded()
+    assert project.picks_text() == expected
+
+
 def test_deleted_coordinates_are_written_again(project: Project, read_names: list[str]) -> None:
     project.run().assert_succeeded()
     before = project.picks_text()

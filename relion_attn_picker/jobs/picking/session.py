@@ -161,6 +161,7 @@ class PickingSession:
             refuse_absurd_diameter(micrographs, self._request.project_dir, self._request.options.particle_diameter)
             header = self._predictor.header
             warn_of_enlargement(micrographs, self._request.options.particle_diameter, header.particle_diameter_px)
+            self._refuse_to_lose_picks(micrographs)
             self._check_diameter(micrographs, should_stop)
         self._micrographs = micrographs
         picking = self._picking = self._make_picking()
@@ -175,6 +176,27 @@ class PickingSession:
                 self._fit_point(should_stop)
         finally:
             self._write_lists()
+
+    def _refuse_to_lose_picks(self, micrographs: Sequence[Micrograph]) -> None:
+        """Refuse to pick all again, and to withdraw what was picked, while no image is there, as of a lost disk.
+
+        Raises
+        ------
+        InputError
+            If none is there, and picks of other settings or weights are.
+        """
+        if any((self._request.project_dir / each.name).exists() for each in micrographs):
+            return
+        known = ((each, self._store.summary(each.name)) for each in micrographs)
+        n_lost = sum(
+            summary is not None and summary.found_with != self._settings.found_with(each) for each, summary in known
+        )
+        if n_lost:
+            first = self._request.project_dir / micrographs[0].name
+            raise InputError(
+                f"None of the {len(micrographs)} micrographs is there, the first {first}: see that their disk is "
+                f"mounted. What other settings or weights picked on {n_lost} of them stays as it is."
+            )
 
     def _check_diameter(self, micrographs: Sequence[Micrograph], should_stop: Callable[[], bool]) -> None:
         """Warn of a wrong diameter where the job begins, or begins anew with another, unless it was estimated."""
