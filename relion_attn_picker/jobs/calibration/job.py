@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.metrics import (
@@ -244,21 +245,26 @@ def _of_particles(numbers: Sequence[int], data_set: Sequence[MicrographMatches])
 def _row(name: str, choices: Mapping[AnyChoice, Matches]) -> dict[str, Any]:
     """Return the cross-fitted figures of a member or a strategy, with the settings that all micrographs choose."""
     halves = {choice: list(_halves(matches)) for choice, matches in choices.items()}
-    precisions, curves = [], []
+    precisions, f1 = [], []
     for half in (0, 1):
         best = max(choices, key=lambda choice: _mean_precision(halves[choice][half][0]))
-        measured = halves[best][half][1]
+        others, measured = halves[best][half]
         precisions.append(_mean_precision(measured))
-        pooled = [pool_matches(each) for each in measured]
-        curves.append(np.mean([f1_at_thresholds(each) for each in pooled if each.n_true], axis=0))
+        f1.append(_mean_f1_at_thresholds(measured)[int(np.argmax(_mean_f1_at_thresholds(others)))])
     chosen = _best_choice(choices)
     parameters: tuple[str, ...] = () if chosen is None else STRATEGIES[name].parameters
     return {
         "name": name,
         "average_precision": float(np.mean(precisions)),
-        "f1": float(np.mean(curves, axis=0).max()),
+        "f1": float(np.mean(f1)),
         "settings": ", ".join(f"{parameter} {getattr(chosen, parameter):g}" for parameter in parameters),
     }
+
+
+def _mean_f1_at_thresholds(matches: Matches) -> NDArray[np.float64]:
+    """Return the F1 at each of ``THRESHOLDS``, the mean of the sets that have particles."""
+    pooled = [pool_matches(each) for each in matches]
+    return np.asarray(np.mean([f1_at_thresholds(each) for each in pooled if each.n_true], axis=0))
 
 
 def _best_choice(choices: Mapping[AnyChoice, Matches]) -> AnyChoice:
@@ -318,10 +324,9 @@ def _decide(
     matches = members[better] if falls_back else tried[strategy][choice]
     model = models[better] if falls_back else fit_score_model(_samples(matches, areas))
     sign = "below" if falls_back else "against"
-    curves = np.mean([f1_at_thresholds(pool_matches(each)) for each in matches], axis=0)
     return HybridCalibration(
         combination=choice.to_dict(),
-        threshold=round(float(THRESHOLDS[int(np.argmax(curves))]), 2),
+        threshold=round(float(THRESHOLDS[int(np.argmax(_mean_f1_at_thresholds(matches)))]), 2),
         falls_back_to=better if falls_back else None,
         reason=f"average precision {ours:.4f} with {strategy}, {sign} {theirs:.4f} with {better} alone (cross-fitted)",
         score_model=model.to_dict(),
