@@ -153,13 +153,36 @@ def draw_conditions(rng: np.random.Generator) -> Conditions:
     CryoGEM and parakeet, dose as in roodmus, absorption and water motion as in cisTEM (Himes & Grigorieff 2021), the
     structural noise as Baxter et al. (2009) found it, "of the same order of magnitude as the reproducible signal".
     """
+    drawn = _draw_image_of_anything(rng)
+    if rng.random() < 0.2:
+        dirty = rng.random() < 0.5
+        drawn = _draw_nothing_to_pick(drawn, rng)
+        if dirty:
+            drawn = replace(
+                drawn,
+                specks=int(rng.integers(5, 60)),
+                blobs=int(rng.integers(0, 8)),
+                micelles=int(rng.integers(0, 80)),
+            )
+    return drawn
+
+
+def draw_training_conditions(rng: np.random.Generator) -> Conditions:
+    """Draw conditions to train on: a seventh has nothing to pick, and half of that and three in ten others much junk.
+
+    Of junk a network must see more than there is in sessions: what it has hardly seen it takes for particles.
+    """
+    drawn = _draw_image_of_anything(rng)
+    empty = rng.random() < 0.14
+    if rng.random() < (0.5 if empty else 0.3):
+        drawn = _draw_heavy_junk(drawn, rng)
+    return _draw_nothing_to_pick(drawn, rng) if empty else drawn
+
+
+def _draw_image_of_anything(rng: np.random.Generator) -> Conditions:
     drawn = _draw_specimen(_draw_microscope(Conditions(), rng), rng)
     drawn = _draw_image(_draw_junk(drawn, rng), rng)
-    if rng.random() < 0.5:
-        drawn = _draw_processing(drawn, rng)
-    if rng.random() < 0.2:
-        return _draw_nothing_to_pick(drawn, rng)
-    return drawn
+    return _draw_processing(drawn, rng) if rng.random() < 0.5 else drawn
 
 
 def _draw_microscope(conditions: Conditions, rng: np.random.Generator) -> Conditions:
@@ -255,17 +278,25 @@ def _draw_processing(conditions: Conditions, rng: np.random.Generator) -> Condit
     )
 
 
+def _draw_heavy_junk(conditions: Conditions, rng: np.random.Generator) -> Conditions:
+    return replace(
+        conditions,
+        specks=int(rng.integers(5, 60)),
+        blobs=int(rng.integers(0, 8)),
+        aggregates=int(rng.integers(1, 7)),
+        micelles=int(rng.integers(0, 80)) if rng.random() < 0.3 else conditions.micelles,
+        vesicles=int(rng.integers(0, 4)),
+        filaments=int(rng.integers(0, 3)),
+    )
+
+
 def _draw_nothing_to_pick(conditions: Conditions, rng: np.random.Generator) -> Conditions:
-    """Return conditions without particles: a third of them crystalline, half of them full of junk."""
-    dirty = rng.random() < 0.5
+    """Return conditions without particles, a third of them crystalline."""
     return replace(
         conditions,
         coverage=0.0,
         second_layer=0.0,
         mottling=log_uniform(0.05, 0.2, rng) if rng.random() < 0.33 else conditions.mottling,
-        specks=int(rng.integers(5, 60)) if dirty else conditions.specks,
-        blobs=int(rng.integers(0, 8)) if dirty else conditions.blobs,
-        micelles=int(rng.integers(0, 80)) if dirty else conditions.micelles,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from relion_attn_picker.simulation.conditions import Conditions, Processing, draw_conditions
+from relion_attn_picker.simulation.conditions import Conditions, Processing, draw_conditions, draw_training_conditions
 from relion_attn_picker.simulation.detector import BORDERS
 from relion_attn_picker.simulation.processing import DENOISING
 
@@ -17,6 +17,15 @@ def drawn() -> list[Conditions]:
 
 def test_a_fifth_has_nothing_to_pick(drawn: list[Conditions]) -> None:
     assert np.mean([conditions.coverage == 0 for conditions in drawn]) == pytest.approx(0.2, abs=0.04)
+
+
+def test_training_sees_more_junk_and_fewer_empty_micrographs() -> None:
+    drawn = [draw_training_conditions(np.random.default_rng(seed)) for seed in range(2000)]
+    empty = np.array([conditions.coverage == 0 for conditions in drawn])
+    assert empty.mean() == pytest.approx(0.14, abs=0.03)
+    full_of_junk = np.array([conditions.specks >= 5 and conditions.aggregates >= 1 for conditions in drawn])
+    assert 0.3 < full_of_junk[~empty].mean() < 0.5
+    assert full_of_junk[empty].mean() > 0.5
 
 
 def test_half_is_processed(drawn: list[Conditions]) -> None:

@@ -11,7 +11,12 @@ from typing import Final
 import numpy as np
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.simulation.conditions import Conditions, draw_conditions, vary_conditions
+from relion_attn_picker.simulation.conditions import (
+    Conditions,
+    draw_conditions,
+    draw_training_conditions,
+    vary_conditions,
+)
 from relion_attn_picker.simulation.library import ParticleLibrary, open_particle_library
 from relion_attn_picker.simulation.micrograph import simulate_micrograph
 from relion_attn_picker.simulation.particles import BeadParticle
@@ -70,7 +75,7 @@ class Simulation:
         """Simulate one field; ``purpose`` is a key of ``STREAMS``."""
         rng = np.random.default_rng([self.seed, STREAMS[purpose], number])
         particle, pixel_size = self._draw_particle(number, rng)
-        return self._simulate(particle, pixel_size, FIELD_SHAPE, draw_conditions(rng), rng)
+        return self._simulate(particle, pixel_size, FIELD_SHAPE, draw_training_conditions(rng), rng)
 
     def make_session(self, number: int) -> list[LabelledImage]:
         """Simulate ``SESSION_FIELDS`` micrographs of one particle and one microscope, all with particles."""
