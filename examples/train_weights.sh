@@ -12,8 +12,8 @@ apoferritin=(--data "$data/apoferritin_10146/micrographs.star" "$data/apoferriti
 galactosidase=(--data "$data/betagal_10017/micrographs.star" "$data/betagal_10017/truth.star" 150)
 without=(--exclude ferritin --exclude beta-galactosidase)
 case "${WITHOUT:-}" in
-    apoferritin) sets=("${galactosidase[@]}" --weight 0.4 --hold_out 3 "${without[@]}") ;;
-    beta-galactosidase) sets=("${apoferritin[@]}" --weight 0.4 --hold_out 3 "${without[@]}") ;;
+    apoferritin) sets=("${galactosidase[@]}" --weight 0.25 --hold_out 3 "${without[@]}") ;;
+    beta-galactosidase) sets=("${apoferritin[@]}" --weight 0.25 --hold_out 3 "${without[@]}") ;;
     "") sets=("${apoferritin[@]}" "${galactosidase[@]}" --weight 0.25 --weight 0.25 --hold_out 3 --hold_out 4) ;;
     *) echo "WITHOUT is $WITHOUT: expected apoferritin or beta-galactosidase." >&2 && exit 1 ;;
 esac
