@@ -20,6 +20,7 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from relion_attn_picker.errors import DeviceError, InputError
+from relion_attn_picker.inference.devices import choose_device
 from relion_attn_picker.training.batches import Batch
 
 PATIENCE: Final = timedelta(hours=12)
@@ -91,6 +92,29 @@ def require_own_gpus(gpu: str, world: World) -> None:
             f"GPU {gpu} was asked for, but {world.size} processes train together and each needs a GPU of its own: "
             "give --gpu auto, and choose the GPUs by CUDA_VISIBLE_DEVICES."
         )
+
+
+def device_of(gpu: str, world: World) -> torch.device:
+    """Return this process's device: with ``auto``, each process of a machine has a GPU of its own.
+
+    Raises
+    ------
+    DeviceError
+        If the GPU is not there or cannot be used, or there are too few for the processes.
+    """
+    require_own_gpus(gpu, world)
+    if gpu == "auto" and world.size > 1 and torch.cuda.is_available():
+        visible = torch.cuda.device_count()
+        if 1 < visible <= world.local_rank:
+            raise DeviceError(
+                f"Process {world.local_rank + 1} on this machine needs a GPU of its own, but {visible} were found: "
+                f"start {visible} processes (--nproc_per_node={visible}), or give --gpu cpu."
+            )
+        gpu = str(world.local_rank % visible)  # a queue may show each process nothing but its own GPU
+    device = choose_device(gpu)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def require_one_process(command: str) -> None:

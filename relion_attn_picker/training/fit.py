@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from relion_attn_picker.errors import DeviceError, InputError, JobAborted
-from relion_attn_picker.inference.devices import choose_device, describe_device, gpu_option_of
+from relion_attn_picker.inference.devices import describe_device, gpu_option_of
 from relion_attn_picker.model_spec import BEST_NAME, Normalization
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.training.batches import Batch, BatchMaker
@@ -27,9 +27,9 @@ from relion_attn_picker.training.distributed import (
     World,
     agree,
     current_world,
+    device_of,
     distribute,
     join_world,
-    require_own_gpus,
     whole_batch,
 )
 from relion_attn_picker.training.keeper import LAST_NAME, Keeper
@@ -327,26 +327,3 @@ def _validate(keeper: Keeper, saver: Saver, state: TrainingState, world: World) 
     state.losses.clear()
     state.finished = agree(state.finished, world)
     return scores
-
-
-def device_of(gpu: str, world: World) -> torch.device:
-    """Return this process's device: with ``auto``, each process of a machine has a GPU of its own.
-
-    Raises
-    ------
-    DeviceError
-        If the GPU is not there or cannot be used, or there are too few for the processes.
-    """
-    require_own_gpus(gpu, world)
-    if gpu == "auto" and world.size > 1 and torch.cuda.is_available():
-        visible = torch.cuda.device_count()
-        if 1 < visible <= world.local_rank:
-            raise DeviceError(
-                f"Process {world.local_rank + 1} on this machine needs a GPU of its own, but {visible} were found: "
-                f"start {visible} processes (--nproc_per_node={visible}), or give --gpu cpu."
-            )
-        gpu = str(world.local_rank % visible)  # a queue may show each process nothing but its own GPU
-    device = choose_device(gpu)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return device

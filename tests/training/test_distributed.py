@@ -21,8 +21,8 @@ from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions, cores_of_process
 from relion_attn_picker.training.batches import Batch, BatchMaker
 from relion_attn_picker.training.crops import LabelledSource, write_crops
-from relion_attn_picker.training.distributed import World, current_world, distribute, join_world, whole_batch
-from relion_attn_picker.training.fit import device_of, fit
+from relion_attn_picker.training.distributed import World, current_world, device_of, distribute, join_world, whole_batch
+from relion_attn_picker.training.fit import fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.losses import LOSSES
 from relion_attn_picker.training.validation import prepare_validation_set
@@ -108,7 +108,7 @@ def test_each_process_takes_a_gpu_of_its_own(
         chosen.append(gpu)
         return torch.device("cpu")
 
-    monkeypatch.setattr("relion_attn_picker.training.fit.choose_device", choose)
+    monkeypatch.setattr("relion_attn_picker.training.distributed.choose_device", choose)
     device_of("auto", World(local_rank, 4, local_rank))
     assert chosen == [expected]
 

@@ -22,8 +22,8 @@ from relion_attn_picker.model_spec import Normalization
 from relion_attn_picker.options import InferenceOptions, require
 from relion_attn_picker.training.batches import random_batch
 from relion_attn_picker.training.crops import cut_crops
-from relion_attn_picker.training.distributed import World
-from relion_attn_picker.training.fit import Trainer, device_of
+from relion_attn_picker.training.distributed import World, device_of
+from relion_attn_picker.training.fit import Trainer
 from relion_attn_picker.training.state import new_state
 from relion_attn_picker.training_options import CropOptions, TrainOptions
 

@@ -19,8 +19,8 @@ from relion_attn_picker.models.builders import build_model
 from relion_attn_picker.options import InferenceOptions
 from relion_attn_picker.picks import FloatArray
 from relion_attn_picker.training.batches import Batch, random_batch
-from relion_attn_picker.training.distributed import World
-from relion_attn_picker.training.fit import Trainer, device_of
+from relion_attn_picker.training.distributed import World, device_of
+from relion_attn_picker.training.fit import Trainer
 from relion_attn_picker.training.state import new_state
 from relion_attn_picker.training_options import TrainOptions
 

@@ -27,8 +27,8 @@ from relion_attn_picker.training.crops import (
     require_labels,
     write_crops,
 )
-from relion_attn_picker.training.distributed import World, agree, current_world, join_world
-from relion_attn_picker.training.fit import Progress, check_beginning, device_of, fit
+from relion_attn_picker.training.distributed import World, agree, current_world, device_of, join_world
+from relion_attn_picker.training.fit import Progress, check_beginning, fit
 from relion_attn_picker.training.keeper import read_curves
 from relion_attn_picker.training.mixture import Mixture, require_enough
 from relion_attn_picker.training.starting import StartingWeights

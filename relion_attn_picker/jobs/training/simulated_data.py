@@ -21,8 +21,7 @@ from relion_attn_picker.simulation.library import ParticleLibrary, open_particle
 from relion_attn_picker.simulation.micrograph import simulate_micrograph
 from relion_attn_picker.simulation.particles import BeadParticle
 from relion_attn_picker.training.crops import FieldSource, LabelledImage, LabelledSource
-from relion_attn_picker.training.distributed import current_world
-from relion_attn_picker.training.fit import device_of
+from relion_attn_picker.training.distributed import current_world, device_of
 
 SESSION_SHAPE: Final = (720, 720)
 SESSION_FIELDS: Final = 2
