@@ -223,9 +223,9 @@ def choose_point(
     else:
         cut = _cut_by_mode(expected, options.mode)
         if sure_scores is not None and options.mode != "recall":
-            raised = _raise_in_doubt(expected, cut[0], scores, curve, sure_scores)
-            if raised is not None and raised[0] > cut[0]:
-                return OperatingPoint(*raised, curve)
+            doubted = _raise_in_doubt(expected, cut, scores, curve, sure_scores)
+            if doubted is not None:
+                return OperatingPoint(*doubted, curve)
     return OperatingPoint(*cut, curve, None if curve is None else _expect_of_picks(probability, scores.is_kept, cut[0]))
 
 
@@ -247,13 +247,17 @@ def _cut_by_mode(expected: ExpectedCurve, mode: str) -> tuple[float, str]:
 
 
 def _raise_in_doubt(
-    expected: ExpectedCurve, cut: float, scores: DataSetScores, curve: ScoreCurve, sure_scores: tuple[float, float]
+    expected: ExpectedCurve,
+    cut: tuple[float, str],
+    scores: DataSetScores,
+    curve: ScoreCurve,
+    sure_scores: tuple[float, float],
 ) -> tuple[float, str] | None:
     """Return a cut, and why, for a data set whose promises are not to be relied on; ``None`` if they may be."""
     if scores.area <= 0:  # the border leaves no place for a pick
         return None
     covered = expected.n_right / scores.area
-    precision = expected.expectation(cut).precision
+    precision = expected.expectation(cut[0]).precision
     place = 0
     if covered < LITTLE:
         place = int((scores.score >= sure_scores[0]).mean() < HARDLY_ANY) if len(scores.score) else 1
@@ -269,6 +273,8 @@ def _raise_in_doubt(
     else:
         return None
     merit = curve.probability(np.array([sure_scores[place]], dtype=np.float32))
+    if merit[0] <= cut[0]:
+        return cut[0], f"{cut[1]}, but {doubt}"
     return float(merit[0]), f"raised, as {doubt}; picks must score as what is right with {SURE[place]:g} elsewhere"
 
 

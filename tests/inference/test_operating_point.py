@@ -265,8 +265,12 @@ def test_a_raised_cut_may_leave_nothing(noise: FloatArray) -> None:
 
 
 def test_a_lower_sure_score_lowers_nothing(noise: FloatArray) -> None:
+    """The doubt is told all the same, and nothing is promised."""
     usual = choose_point(noise, 5, 0.4, options(), CURVE, area=WIDE)
-    assert choose_point(noise, 5, 0.4, options(), CURVE, (0.01, 0.02), WIDE) == usual
+    point = choose_point(noise, 5, 0.4, options(), CURVE, (0.01, 0.02), WIDE)
+    assert point.threshold == usual.threshold
+    assert point.reason.startswith(f"{usual.reason}, but these micrographs seem to hold little or nothing")
+    assert point.expected is None
 
 
 @pytest.mark.parametrize("given", [{"mode": "recall"}, {"target_recall": 0.9}, {"threshold": 0.2}])
