@@ -54,7 +54,7 @@ def _lock(folder: Path) -> int | None:
     path = folder / LOCK_NAME
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor, is_ours = _open(path)
         except OSError:  # a full disk, say: whoever works here meets it too, and tells
             return None
         try:
@@ -67,14 +67,23 @@ def _lock(folder: Path) -> int | None:
             ) from None
         except OSError:
             os.close(descriptor)
-            path.unlink(missing_ok=True)
+            if is_ours:
+                path.unlink(missing_ok=True)
             return None
         if _is_still(descriptor, path):
-            os.ftruncate(descriptor, 0)
             with suppress(OSError):  # a full disk again: the lock holds without the name of its holder
+                os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             return descriptor
         os.close(descriptor)
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """Return a descriptor of the file to lock, and whether we may write it: another user's can only be read."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666), True
+    except PermissionError:
+        return os.open(path, os.O_RDONLY), False
 
 
 def _is_still(descriptor: int, path: Path) -> bool:

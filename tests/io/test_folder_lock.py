@@ -25,6 +25,24 @@ def test_second_process_is_refused_until_the_first_ends(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_process_of_another_user_is_waited_for_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file may be read, and locked, but not written."""
+    open_anything = os.open
+
+    def open_what_may_be_read(path: str | Path, flags: int, *mode: int, **more: int | None) -> int:
+        if flags & os.O_RDWR and Path(path).name == ".attnpick.lock":
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_anything(path, flags, *mode, **more)
+
+    with hold_elsewhere(tmp_path) as holder:
+        monkeypatch.setattr("os.open", open_what_may_be_read)
+        with pytest.raises(InputError, match=f"being worked in by process {holder.pid} on "), hold_folder(tmp_path):
+            pass
+        os.kill(holder.pid, signal.SIGKILL)
+    with hold_folder(tmp_path):
+        assert (tmp_path / ".attnpick.lock").read_text().startswith(f"process {holder.pid} on ")
+
+
 def test_killed_process_leaves_the_folder_free(tmp_path: Path) -> None:
     with hold_elsewhere(tmp_path) as holder:
         os.kill(holder.pid, signal.SIGKILL)
