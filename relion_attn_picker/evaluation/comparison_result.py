@@ -75,6 +75,8 @@ class SetResult:
         That network.
     conditions
         Name of a condition → its classes, lowest first; only conditions that are known and vary.
+    label_margin
+        How far short of the edges the labels stop, Å: what is picked beyond and hits none counts neither way.
     """
 
     name: str
@@ -86,6 +88,7 @@ class SetResult:
     hybrids: Mapping[str, Difference]
     better: str
     conditions: Mapping[str, tuple[ConditionRow, ...]]
+    label_margin: float = 0.0
 
 
 @dataclass(frozen=True)

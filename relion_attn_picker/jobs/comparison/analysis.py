@@ -20,7 +20,8 @@ from relion_attn_picker.evaluation.comparison import (
 )
 from relion_attn_picker.evaluation.comparison_result import ConditionRow, ContenderResult, SetResult
 from relion_attn_picker.evaluation.cross_fitting import choose_settings, fit_matches, fit_pixels
-from relion_attn_picker.evaluation.matching import FloatVector
+from relion_attn_picker.evaluation.label_margin import LabelledFrame, edge_distance, find_label_margin
+from relion_attn_picker.evaluation.matching import FloatVector, match_picks
 from relion_attn_picker.evaluation.metrics import (
     MicrographMatches,
     match_micrograph,
@@ -72,8 +73,9 @@ def analyse_set(
         Network → the threshold that its checkpoint recommends, for each pair.
     """
     contenders = {name: _Contender([], {}) for name in CONTENDERS}
+    margin = _find_margin(test_set, picked[0].candidates[ATTENTION])
     for number, each in enumerate(picked):
-        matches = {name: _match(test_set, records) for name, records in each.candidates.items()}
+        matches = {name: _match(test_set, records, margin) for name, records in each.candidates.items()}
         for name in NETWORKS:
             own = [name] * len(test_set.micrographs)
             contenders[name].runs.append(_make_run(own, matches, each, own_thresholds[name][number]))
@@ -101,17 +103,37 @@ def analyse_set(
         hybrids={name: compare(samples[name][HEADLINE], samples[better][HEADLINE]) for name in HYBRIDS},
         better=better,
         conditions=_analyse_conditions(test_set, covered, contenders),
+        label_margin=margin * test_set.particle_diameter,
     )
     return AnalysedSet(result, samples)
 
 
-def _match(test_set: LabelledTestSet, records: Sequence[CandidateRecord]) -> list[MicrographMatches]:
-    """Match the candidates of each micrograph with its truth within half a particle diameter."""
-    radii = [test_set.particle_diameter / 2 / micrograph.optics.pixel_size for micrograph in test_set.micrographs]
-    return [
-        match_micrograph(record.yx, record.score, yx, radius, ignored_yx)
-        for record, yx, ignored_yx, radius in zip(records, test_set.yx, test_set.ignored_yx, radii, strict=True)
-    ]
+def _find_margin(test_set: LabelledTestSet, records: Sequence[CandidateRecord]) -> float:
+    """Return how many particle diameters short of the edges the labels stop."""
+    return find_label_margin(
+        [
+            LabelledFrame(yx, record.image_shape, diameter)
+            for yx, record, diameter in zip(test_set.yx, records, _diameters_px(test_set), strict=True)
+        ]
+    )
+
+
+def _diameters_px(test_set: LabelledTestSet) -> list[float]:
+    return [test_set.particle_diameter / micrograph.optics.pixel_size for micrograph in test_set.micrographs]
+
+
+def _match(test_set: LabelledTestSet, records: Sequence[CandidateRecord], margin: float) -> list[MicrographMatches]:
+    """Match the candidates of each micrograph with its truth within half a particle diameter.
+
+    Those that hit nothing within ``margin`` diameters of the edges, where there are next to no labels, are left out.
+    """
+    matches = []
+    diameters = _diameters_px(test_set)
+    for record, yx, ignored_yx, diameter in zip(records, test_set.yx, test_set.ignored_yx, diameters, strict=True):
+        kept = (edge_distance(record.yx, record.image_shape) >= margin * diameter) | (margin == 0.0)
+        kept[match_picks(record.yx, record.score, yx, diameter / 2).predicted] = True
+        matches.append(match_micrograph(record.yx[kept], record.score[kept], yx, diameter / 2, ignored_yx))
+    return matches
 
 
 def _make_run(

@@ -242,6 +242,12 @@ def _remark(n_seeds: int, sets: Sequence[SetResult]) -> tuple[str, ...]:
             for each in sets
             if each.n_micrographs == 1
         ),
+        *(
+            f"The labels of {each.name} stop {each.label_margin:.0f} Å short of the edges of the micrographs: what is "
+            "picked beyond and hits none counts neither as right nor as wrong, but for the figures of pixels."
+            for each in sets
+            if each.label_margin
+        ),
         "Average precision is the headline; of the many other differences one in twenty looks sure by chance.",
     ]
     if n_seeds < NEEDED_SEEDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from relion_attn_picker.evaluation.comparison import SeedRun, draw_weights, sample_figures
+from relion_attn_picker.evaluation.label_margin import edge_distance
 from relion_attn_picker.evaluation.metrics import MicrographMatches
 from relion_attn_picker.evaluation.pixel_histograms import count_pixels
+from relion_attn_picker.io.candidates import CandidateRecord
 from relion_attn_picker.jobs.comparison import analysis
 from relion_attn_picker.jobs.comparison.picking import PickedSet
+from relion_attn_picker.jobs.comparison.request import LabelledTestSet
+from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 
 SHIFT = 2.0
 """Logits."""
@@ -72,3 +77,23 @@ def test_chance_is_that_of_points_matched_one_to_one() -> None:
     covered = np.array([0.5])
     assert analysis._chance_precision([SeedRun(matches, [0.5])], covered) == pytest.approx(2 * (1 - 0.75**4) / 4)
     assert np.isnan(analysis._chance_precision([SeedRun(matches, [0.9])], covered))
+
+
+@pytest.mark.parametrize("reach", [0.0, 60.0])
+def test_picks_where_labels_stop_short_of_the_edges_are_not_wrong(reach: float) -> None:
+    """Particles everywhere, labelled only from ``reach`` pixels on: what is found beyond counts neither way."""
+    shape, diameter = (600, 800), 60.0
+    every = np.stack(np.meshgrid(np.arange(2.0, 600, 45), np.arange(2.0, 800, 45), indexing="ij"), -1).reshape(-1, 2)
+    labelled = every[edge_distance(every, shape) >= reach]
+    wrong = np.array([[300.0, 421.0]])
+    found = np.concatenate([every, wrong]).astype(np.float32)
+    record = CandidateRecord("a.mrc", "", "", shape, 0, np.nan, found, np.linspace(0.9, 0.1, len(found)))
+    optics = OpticsGroup(index=1, name="one", pixel_size=2.0)
+    test_set = LabelledTestSet(
+        "a", 2 * diameter, [Micrograph("a.mrc", optics, None)], [labelled], [np.zeros((0, 2))], Path(), {}, ""
+    )
+    margin = analysis._find_margin(test_set, [record])
+    assert (margin >= 1) == (reach > 0)
+    (matches,) = analysis._match(test_set, [record], margin)
+    assert matches.is_true_positive.sum() == matches.n_true == len(labelled)
+    assert (~matches.is_true_positive).sum() == 1
