@@ -70,5 +70,5 @@ training_size)
 esac
 "${attnpick[@]}" compare --out "$out/$name" "${checkpoints[@]}" "${more[@]}" "${simulated[@]}" "$@"
 mkdir -p "$here/$name"
-cp "$out/$name/comparison.md" "$here/$name/README.md"
+sed -e "s#$out/#OUT/#g" -e "s#$data/#DATA/#g" "$out/$name/comparison.md" >"$here/$name/README.md"
 cp "$out/$name"/*.png "$here/$name/"
