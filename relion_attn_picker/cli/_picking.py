@@ -132,7 +132,8 @@ def build_selection(
     earlier_job: str, reference: str | None, pixel_size: float | None, changes: dict[str, Any]
 ) -> SelectionRequest:
     """Return what is asked of cutting an earlier job anew; what is wrong with it is told before any file changes."""
-    from relion_attn_picker.jobs.picking.selection import SelectionRequest, open_earlier_job
+    from relion_attn_picker.jobs.picking.earlier_job import open_earlier_job
+    from relion_attn_picker.jobs.picking.selection import SelectionRequest
 
     earlier = open_earlier_job(Path(earlier_job), pixel_size)
     return SelectionRequest(

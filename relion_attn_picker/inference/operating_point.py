@@ -32,10 +32,10 @@ NEAR_COUNT: Final = 0.02
 
 LITTLE: Final = 0.03
 """Where the particles that the figures of merit promise would cover less than this share of the area, there may be none
-at all, and their few candidates tell little of where the scores of particles lie. Promised were .001 to .014 of the
-area of 18 simulated sessions without any particle, .002 to .027 where particles cover .002 to .03 of it (but for two
-that ``LEAST_PRECISION`` is for), and .048 and more beyond; what single micrographs promise scatters more, so that the
-limit lies far above .014."""
+at all, and their few candidates tell little of where the scores of particles lie. Promised are, with the weights of
+2026-11-30, .001 to .005 of the area of 18 simulated sessions in heavy dirt without any particle, .002 to .038 where
+particles cover .002 to .03 of it (but for two that ``LEAST_PRECISION`` is for), and .043 and more beyond; with those
+before, up to .014 of the first: single micrographs scatter more, so that the limit lies far above."""
 
 LEAST_PRECISION: Final = 0.45
 """Where the best cut is expected to be no more precise than this, scores do not tell particles from noise: on clean and
@@ -48,9 +48,9 @@ SURE: Final = (0.9, 0.98)
 second, where there is ``LITTLE`` and hardly any reaches the first: it keeps out dirt."""
 
 HARDLY_ANY: Final = 0.02
-"""Share of the candidates. Of those of 18 simulated sessions without particles .004 to .011 reached the first of
-``SURE``, by dirt; where particles cover one or two hundredths of the area, .025 to .035 did, in usual sessions .09 and
-more. Fewer particles than that cannot be told from heavy dirt by their number."""
+"""Share of the candidates. Of those of 18 simulated sessions in heavy dirt without particles .004 to .010 reach the
+first of ``SURE``; where particles cover .01 to .03 of the area, .021 to .037 do, in usual sessions .09 and more, in
+faint ones fewer. Fewer particles than that cannot be told from heavy dirt by their number."""
 
 
 @dataclass(frozen=True)

@@ -115,12 +115,7 @@ def fit(
     torch.set_num_threads(inference.threads)
     device = device_of(inference.gpu, world)
     with join_world(world):
-        precision = inference.precision
-        if world.is_first:
-            crops, sources = mixture.options, mixture.sources
-            claim = describe_run(options, start, validation_sets, crops, mixture.normalization, sources)
-            precision = claim_folder(folder, claim, precision, device)
-        precision = agree(precision, world)
+        precision = _claim(folder, mixture, validation_sets, options, start, inference.precision, device, world)
         inference = replace(inference, gpu=gpu_option_of(device), precision=precision)
         state = start_or_resume(folder, options, start, device)
         keeper = Keeper(folder, mixture, validation_sets, options, start, inference, keeps_start=keeps_start)
@@ -134,6 +129,25 @@ def fit(
         batches = iterate_batches(maker, state.step, state.step if state.finished else options.steps, workers)
         _take_steps(batches, trainer, keeper, saver, state, options, world, report)
     return folder / BEST_NAME
+
+
+def _claim(
+    folder: Path,
+    mixture: Mixture,
+    validation_sets: Sequence[ValidationSet],
+    options: TrainOptions,
+    start: StartingWeights | None,
+    precision: str,
+    device: torch.device,
+    world: World,
+) -> str:
+    """Claim the folder for this run, or find it claimed by it; return the precision of all of its processes."""
+    if world.is_first:
+        crops, sources = mixture.options, mixture.sources
+        claim = describe_run(options, start, validation_sets, crops, mixture.normalization, sources)
+        precision = claim_folder(folder, claim, precision, device)
+    agreed: str = agree(precision, world)
+    return agreed
 
 
 def _go_on(folder: Path, keeper: Keeper, state: TrainingState) -> None:

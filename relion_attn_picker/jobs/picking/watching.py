@@ -203,13 +203,7 @@ def watch(
             waited, n_seen = 0.0, len(new)
         is_over = options.idle is not None and waited >= options.idle
         if listed is not None and session is None and new and (len(new) >= least or is_over):
-            try:
-                session = start(listed)
-            except UndecidedError as error:
-                if is_over:
-                    raise
-                least = 2 * len(new)
-                log.warning("Waiting until there are %d micrographs: %s", least, error)
+            session, least = _try_to_start(start, listed, len(new), is_last_try=is_over)
         if listed is not None and new and session is not None:
             session.forget(new)
             picked.update(growing.stamps)
@@ -222,6 +216,19 @@ def watch(
     if session is None:
         raise InputError(f"No complete micrograph came within {options.idle:g} s: check the path, or wait longer.")
     growing.tell_failure()
+
+
+def _try_to_start(
+    start: Callable[[ListedMicrographs], Session], listed: ListedMicrographs, n_new: int, *, is_last_try: bool
+) -> tuple[Session | None, int]:
+    """Return the session if ``start`` could decide, and otherwise how many micrographs to wait for."""
+    try:
+        return start(listed), n_new
+    except UndecidedError as error:
+        if is_last_try:
+            raise
+        log.warning("Waiting until there are %d micrographs: %s", 2 * n_new, error)
+        return None, 2 * n_new
 
 
 def _wait(seconds: float, should_stop: Callable[[], bool], sleep: Callable[[float], None]) -> None:
