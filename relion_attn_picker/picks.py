@@ -22,6 +22,9 @@ FloatArray = NDArray[np.float32]
 JUNK: Final = "junk"
 """Name of the detail that says what is wrong with a candidate: 0, or the code of a reason (``inference.rejection``)."""
 
+APPEARANCE: Final = ("core", "rim", "spread")
+"""Names of the details that tell what a candidate looks like (``imaging.appearance``)."""
+
 
 def _check_points(owner: str, yx: FloatArray, score: FloatArray) -> None:
     if yx.ndim != 2 or yx.shape[1] != 2:
@@ -95,6 +98,13 @@ class Picks:
         """Return the picks at these places of the list, in this order."""
         details = {name: values[indices] for name, values in self.details.items()}
         return Picks(self.micrograph, self.yx[indices], self.score[indices], details)
+
+
+def stack_appearance(details: Mapping[str, FloatArray]) -> FloatArray | None:
+    """Return what candidates with these details look like, ``(n, 3)``; ``None`` where nobody looked."""
+    if any(name not in details for name in APPEARANCE):
+        return None
+    return np.stack([details[name] for name in APPEARANCE], axis=1)
 
 
 def is_junk(score: FloatArray, details: Mapping[str, FloatArray]) -> NDArray[np.bool_]:

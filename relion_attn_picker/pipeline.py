@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.likeness import Likeness
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
+from relion_attn_picker.imaging.appearance import measure_appearance
 from relion_attn_picker.imaging.prepare import NetworkImage
 from relion_attn_picker.imaging.surroundings import Surroundings, survey_micrograph
 from relion_attn_picker.inference.answers import Answer
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.inference.rejection import judge_candidates
-from relion_attn_picker.inference.weights import find_score_model
+from relion_attn_picker.inference.weights import find_score_models
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import SCORE_FLOOR, InferenceOptions, PickOptions
@@ -60,10 +62,13 @@ def find_candidates(
 ) -> Picks:
     """Return all candidates of a predictor's answer, from the score ``lowest`` upwards, in pixels of the micrograph.
 
-    What speaks against each, if anything, is its detail ``junk``; none is left out for it here.
+    What each looks like is among its details (``picks.APPEARANCE``). What speaks against it, if anything, is its detail
+    ``junk``; none is left out for it here.
     """
     found = answer.find_peaks(lowest, options.min_distance_or_default / prepared.image.pixel_size)
-    candidates = peaks_to_picks(found.peaks, prepared.micrograph, found.details)
+    diameter = options.particle_diameter / prepared.image.pixel_size
+    seen = measure_appearance(prepared.image.values, found.peaks.yx, diameter)
+    candidates = peaks_to_picks(found.peaks, prepared.micrograph, {**found.details, **seen})
     if prepared.surroundings is None:
         return candidates
     judged = {JUNK: judge_candidates(candidates.yx, prepared.surroundings)}
@@ -95,8 +100,9 @@ def select_rejected(
 def _cut_candidates(
     candidates: Picks, image_shape: tuple[int, int], options: PickOptions, point: OperatingPoint
 ) -> Picks:
-    """Return the candidates above the threshold and inside the border, with their figures of merit."""
-    candidates = replace(candidates, score=point.merit(candidates.score))
+    """Return the candidates above the threshold and inside the border, with their figures of merit, highest first."""
+    merit = point.judge(candidates.score, candidates.details)
+    candidates = replace(candidates, score=merit).take(np.argsort(-merit, kind="stable"))
     border = (options.border or 0.0) / candidates.micrograph.optics.pixel_size
     inside = lies_inside(candidates.yx, image_shape, border)
     return candidates.take(np.flatnonzero((candidates.score >= point.threshold) & inside))
@@ -112,10 +118,13 @@ class Picker:
         Looks at images.
     curve
         Turns its scores into figures of merit, as ``OperatingPoint.curve``; ``None``: they are the scores themselves.
+    likeness
+        Corrects its scores before, as ``OperatingPoint.likeness``; ``None``: they stay as they are.
     """
 
     predictor: Predictor
     curve: ScoreCurve | None = None
+    likeness: Likeness | None = None
 
 
 def load_picker(weights: Path, inference: InferenceOptions) -> Picker:
@@ -135,8 +144,8 @@ def load_picker(weights: Path, inference: InferenceOptions) -> Picker:
     DeviceError
         If the GPU that was asked for is not there.
     """
-    model = find_score_model(weights)
-    return Picker(load_predictor(weights, inference), None if model is None else model.curve())
+    models = find_score_models(weights)
+    return Picker(load_predictor(weights, inference), None if models is None else models.own.curve())
 
 
 def pick_micrograph(micrograph: Micrograph, project_dir: Path, picker: Picker, options: PickOptions) -> Picks:
@@ -144,8 +153,8 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, picker: Picker, o
 
     The threshold is the one given or the weights' own, and figures of merit are probabilities on a data set like the
     labelled ones that the calibration was learnt from: what a job fits to the scores of all its micrographs is not
-    known here, so that ``options.fit_threshold`` does not apply. With ``curve`` and ``threshold`` of a job's operating
-    point (``JobSummary.point``) in the picker and the options, the picks are the job's.
+    known here, so that ``options.fit_threshold`` does not apply. With ``curve``, ``likeness`` and ``threshold`` of a
+    job's operating point (``JobSummary.point``) in the picker and the options, the picks are the job's.
 
     Parameters
     ----------
@@ -176,6 +185,7 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, picker: Picker, o
     lowest = score_floor(options, is_calibrated=picker.curve is not None)
     candidates = find_candidates(predictor.answer(prepared.image), prepared, options, lowest)
     point = first_point(predictor.header.calibration.threshold, options, picker.curve)
+    point = replace(point, likeness=picker.likeness)
     return select_picks(candidates, prepared.image_shape, options, point)
 
 

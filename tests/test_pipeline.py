@@ -13,7 +13,7 @@ from relion_attn_picker.errors import InputError
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import load_predictor
-from relion_attn_picker.inference.weights import find_score_model, find_weights
+from relion_attn_picker.inference.weights import find_score_models, find_weights
 from relion_attn_picker.io.mrc import write_image
 from relion_attn_picker.jobs.picking.request import PickingRequest
 from relion_attn_picker.jobs.picking.session import run_picking_job
@@ -143,7 +143,8 @@ def test_with_the_operating_point_of_a_job_the_picks_are_the_jobs(simulated: Pat
     )
     job = JobDirectory.open(str(tmp_path / "job"))
     point = run_picking_job(job, request).point
-    picker = replace(load_picker(weights, CPU), curve=point.curve)
+    assert point.likeness is not None
+    picker = replace(load_picker(weights, CPU), curve=point.curve, likeness=point.likeness)
     saved_digits = 2e-3  # of scores; the cut is that of a pick
     options = PickOptions(particle_diameter=160, threshold=point.threshold - saved_digits)
     found = [pick_micrograph(each, simulated, picker, options) for each in micrographs]
@@ -160,9 +161,9 @@ def test_figures_of_merit_are_probabilities_where_the_weights_are_calibrated(sim
     picker = load_picker(find_weights("attention", None), CPU)
     scores = pick_micrograph(micrograph, simulated, replace(picker, curve=None), PickOptions(particle_diameter=160))
     merits = pick_micrograph(micrograph, simulated, picker, PickOptions(particle_diameter=160))
-    model = find_score_model(find_weights("attention", None))
-    assert model is not None and len(merits) > 5
-    np.testing.assert_allclose(merits.score, model.curve().probability(scores.score))
+    models = find_score_models(find_weights("attention", None))
+    assert models is not None and len(merits) > 5
+    np.testing.assert_allclose(merits.score, models.own.curve().probability(scores.score))
     options = PickOptions(particle_diameter=160, threshold=0.9)
     assert pick_micrograph(micrograph, simulated, picker, options).score.min() >= 0.9
 

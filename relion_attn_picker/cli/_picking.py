@@ -287,6 +287,8 @@ def print_summary(job: JobDirectory, summary: JobSummary) -> None:
     point = summary.point
     computed = f" in {summary.computed_in}" if summary.computed_in else ""
     print(f" by {summary.picker}{computed}, at a threshold of {point.threshold:g}: {point.reason}")
+    if point.likeness is not None:
+        print(" scores corrected by likeness: what looks unlike the surest candidates of this job lost up to one logit")
     is_raised = point.curve is not None and point.expected is None
     if done and not total:
         print(" No pick is left: if there are particles, look at the diameter, the pixel size and the border first")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relion_attn_picker.evaluation.score_excess import MIDDLES, FloatVector
 from relion_attn_picker.picks import FloatArray
@@ -44,6 +45,10 @@ class ScoreCurve:
         knots, values = (0.0, *self.score, 1.0), (0.0, *self.value, (1.0 + 3 * self.value[-1]) / 4)
         result: FloatArray = np.interp(score, knots, values).astype(np.float32)
         return result
+
+    def is_likely(self, score: FloatArray) -> NDArray[np.bool_]:
+        """Return which candidates with these scores ``(n,)`` are rather right than wrong, ``(n,)``."""
+        return self.probability(score) >= 0.5
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return the curve as what JSON can hold; ``from_dict`` rebuilds it."""

@@ -7,6 +7,7 @@ not do: it needs no truth, and particles that gave no candidate at all are not i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.likeness import Likeness, Sighting
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.evaluation.score_excess import FloatVector
 from relion_attn_picker.inference.thresholds import choose_threshold
 from relion_attn_picker.options import PickOptions
-from relion_attn_picker.picks import FloatArray
+from relion_attn_picker.picks import FloatArray, is_junk, stack_appearance
 
 BETA: Final = {"precision": 0.5, "balanced": 1.0, "recall": 2.0}
 """Mode → weight of recall against precision in the F measure that is highest at the cut (van Rijsbergen, Information
@@ -60,7 +62,7 @@ class DataSetScores:
     Parameters
     ----------
     score
-        Their scores, those of noise included, ``(n,)``.
+        Their scores, corrected by likeness where it is known; those of noise included, ``(n,)``.
     n_micrographs
         That they are from.
     area
@@ -94,19 +96,36 @@ class OperatingPoint:
     reason
         Why it is there, in words for the user.
     curve
-        Turns a network's scores into figures of merit; ``None``: they are the scores themselves.
+        Turns scores, corrected by likeness, into figures of merit; ``None``: they are these scores themselves.
     expected
         What the figures of merit promise, where they are probabilities of this data set.
+    likeness
+        Corrects the network's scores; ``None``: they stay as they are.
     """
 
     threshold: float
     reason: str
     curve: ScoreCurve | None = None
     expected: Expectation | None = None
+    likeness: Likeness | None = None
+
+    def correct(self, score: FloatArray, details: Mapping[str, FloatArray]) -> FloatArray:
+        """Return the scores ``(n,)`` of all candidates of one micrograph, corrected by likeness.
+
+        ``details`` tell what the candidates look like and what is wrong with them, by name, ``(n,)`` each.
+        """
+        appearance = stack_appearance(details)
+        if self.likeness is None or appearance is None:
+            return score
+        return self.likeness.correct(Sighting(score, appearance), is_junk(score, details))
 
     def merit(self, score: FloatArray) -> FloatArray:
-        """Return the figures of merit ``(n,)`` of a network's scores ``(n,)``."""
+        """Return the figures of merit ``(n,)`` of scores ``(n,)`` as ``correct`` gives them."""
         return score if self.curve is None else self.curve.probability(score)
+
+    def judge(self, score: FloatArray, details: Mapping[str, FloatArray]) -> FloatArray:
+        """Return the figures of merit ``(n,)`` of all candidates of one micrograph; parameters as in ``correct``."""
+        return self.merit(self.correct(score, details))
 
 
 @dataclass(frozen=True)
@@ -185,6 +204,7 @@ def choose_point(
     options: PickOptions,
     curve: ScoreCurve | None,
     sure_scores: tuple[float, float] | None = None,
+    likeness: Likeness | None = None,
 ) -> OperatingPoint:
     """Return the operating point for a data set.
 
@@ -200,6 +220,8 @@ def choose_point(
         Scores whose probabilities are ``SURE`` on data sets like the labelled ones: where the modes precision and
         balanced have to cut if this data set promises ``LITTLE``, or too little precision; nothing is expected then.
         Without them they are not kept from cutting lower.
+    likeness
+        What the scores are corrected by.
 
     Raises
     ------
@@ -225,8 +247,9 @@ def choose_point(
         if sure_scores is not None and options.mode != "recall":
             doubted = _raise_in_doubt(expected, cut, scores, curve, sure_scores)
             if doubted is not None:
-                return OperatingPoint(*doubted, curve)
-    return OperatingPoint(*cut, curve, None if curve is None else _expect_of_picks(probability, scores.is_kept, cut[0]))
+                return OperatingPoint(*doubted, curve, likeness=likeness)
+    promised = None if curve is None else _expect_of_picks(probability, scores.is_kept, cut[0])
+    return OperatingPoint(*cut, curve, promised, likeness)
 
 
 def _expect_of_picks(probability: FloatArray, is_kept: NDArray[np.bool_] | None, threshold: float) -> Expectation:

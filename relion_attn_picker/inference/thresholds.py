@@ -24,7 +24,7 @@ BIN: Final = 0.05
 SMOOTHING: Final = 0.2
 """Standard deviation in logits by which the histogram is smoothed: heaps of scores are some 0.5 to 1 wide."""
 
-REACH: Final = (-1.6, 1.0)
+REACH: Final = (-2.4, 1.0)
 """How far below and above the weights' own threshold, in logits, a gap is believed."""
 
 MIN_SCORES: Final = 100

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from relion_attn_picker.errors import CheckpointError, InputError
 from relion_attn_picker.evaluation.score_model import ScoreModel
 from relion_attn_picker.inference.hybrid_folder import check_hybrid, is_hybrid, read_hybrid
-from relion_attn_picker.io.calibration_file import CALIBRATION_NAME, find_score_record
+from relion_attn_picker.io.calibration_file import CALIBRATION_NAME, find_score_records
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.model_spec import BEST_NAME
 from relion_attn_picker.options import ATTENTION, HYBRID, VARIANTS
@@ -76,8 +77,19 @@ def weights_in(path: Path) -> Path:
     return path / BEST_NAME
 
 
-def find_score_model(path: Path) -> ScoreModel | None:
-    """Return the model of the scores of the weights at ``path``, or ``None`` where none was made.
+@dataclass(frozen=True)
+class ScoreModels:
+    """What scores of some weights look like: their ``own``, and those that are ``corrected`` by likeness.
+
+    ``corrected`` is ``None`` where no labelled set had particles enough to learn it from.
+    """
+
+    own: ScoreModel
+    corrected: ScoreModel | None = None
+
+
+def find_score_models(path: Path) -> ScoreModels | None:
+    """Return the models of the scores of the weights at ``path``, or ``None`` where none was made.
 
     Parameters
     ----------
@@ -92,12 +104,13 @@ def find_score_model(path: Path) -> ScoreModel | None:
     calibration_path = (path if path.is_dir() else path.parent) / CALIBRATION_NAME
     if not calibration_path.is_file():
         return None
-    record = find_score_record(calibration_path, None if path.is_dir() else path)
-    if record is None:
+    records = find_score_records(calibration_path, None if path.is_dir() else path)
+    if records is None:
         log.warning("%s was made for other weights than %s: its scores stay uncalibrated.", calibration_path, path)
         return None
     try:
-        return ScoreModel.from_dict(record)
+        own, corrected = records
+        return ScoreModels(ScoreModel.from_dict(own), None if corrected is None else ScoreModel.from_dict(corrected))
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{calibration_path} is damaged ({error}): get the file again, or calibrate again with attnpick calibrate."

@@ -20,7 +20,7 @@ from relion_attn_picker.replacing import replace_file
 
 CALIBRATION_NAME: Final = "calibration.json"
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Version of the file that this program writes and reads."""
 
 Record = Mapping[str, Any]
@@ -28,10 +28,14 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class MemberCalibration:
-    """What is known of one network: the SHA-256 of its checkpoint, and the record of its score model."""
+    """What is known of one network: the SHA-256 of its checkpoint, and the records of its score models.
+
+    ``corrected_model`` is that of scores corrected by likeness, ``None`` if the labelled sets were too small for it.
+    """
 
     sha256: str
     score_model: Record
+    corrected_model: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class HybridCalibration:
         The name of the member that is taken alone, because no strategy is better; ``None`` for a true hybrid.
     reason
         Why, in words for the user.
-    score_model
-        The record of the score model of what is taken.
+    score_model, corrected_model
+        The records of the score models of what is taken, as in ``MemberCalibration``.
     table
         One row of figures a strategy, as measured when the calibration was made.
     """
@@ -59,6 +63,7 @@ class HybridCalibration:
     falls_back_to: str | None
     reason: str
     score_model: Record
+    corrected_model: Record | None = None
     table: Sequence[Record] = field(default_factory=list)
 
 
@@ -106,8 +111,10 @@ def read_calibration(path: Path, checkpoints: Mapping[str, Path]) -> Calibration
     return calibration
 
 
-def find_score_record(path: Path, checkpoint: Path | None) -> Record | None:
-    """Return the record of the score model of a checkpoint, or of the hybrid (``None``); ``None`` if not known here.
+def find_score_records(path: Path, checkpoint: Path | None) -> tuple[Record, Record | None] | None:
+    """Return the records of the score models of a checkpoint, or of the hybrid (``None``); ``None`` if not known here.
+
+    The first is that of the scores themselves, the second that of scores corrected by likeness, if there is one.
 
     Raises
     ------
@@ -116,10 +123,10 @@ def find_score_record(path: Path, checkpoint: Path | None) -> Record | None:
     """
     calibration = _parse(path)
     if checkpoint is None:
-        return calibration.hybrid.score_model
+        return calibration.hybrid.score_model, calibration.hybrid.corrected_model
     digest = file_digest(checkpoint)
-    known = [member.score_model for member in calibration.members.values() if member.sha256 == digest]
-    return known[0] if known else None
+    known = (each for each in calibration.members.values() if each.sha256 == digest)
+    return next(((each.score_model, each.corrected_model) for each in known), None)
 
 
 def _parse(path: Path) -> CalibrationFile:

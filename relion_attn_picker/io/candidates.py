@@ -68,6 +68,10 @@ class CandidateRecord:
         """Return the record with only those candidates that have no reason to be rejected."""
         return self._take(~is_junk(self.score, self.details))
 
+    def with_scores(self, score: FloatArray) -> CandidateRecord:
+        """Return the record with other scores ``(n,)`` of its candidates, and these again highest first."""
+        return replace(self, score=score)._take(np.argsort(-score, kind="stable"))
+
     def inside(self, border: float) -> CandidateRecord:
         """Return the record with only those candidates that are at least ``border`` pixels away from the edge."""
         return self._take(lies_inside(self.yx, self.image_shape, border))
@@ -76,7 +80,7 @@ class CandidateRecord:
         """Return the record with at most ``count`` candidates, the highest; ``None`` keeps all."""
         return self._take(slice(count))
 
-    def _take(self, kept: NDArray[np.bool_] | slice) -> CandidateRecord:
+    def _take(self, kept: NDArray[np.bool_] | NDArray[np.intp] | slice) -> CandidateRecord:
         details = {name: values[kept] for name, values in self.details.items()}
         return replace(self, yx=self.yx[kept], score=self.score[kept], details=details)
 
@@ -187,16 +191,6 @@ class CandidateStore:
     def _note(self, line: Mapping[str, Any]) -> None:
         offset, summary = self._known[line["micrograph"]]
         self._known[line["micrograph"]] = offset, summary.reselected(line)
-
-    def scores(self, borders: Mapping[str, float], reject_junk: bool = False) -> list[FloatArray]:
-        """Return the scores of all candidates that may be picks, ``(n,)`` of each micrograph that is done, falling.
-
-        ``borders`` maps the name of each micrograph to how many pixels from its edge a pick lies at least. With
-        ``reject_junk``, those of candidates that have a reason to be rejected are left out.
-        """
-        known = ((self.read(name), border) for name, border in borders.items())
-        inside = (record.inside(border) for record, border in known if record is not None)
-        return [(record.without_junk() if reject_junk else record).score for record in inside]
 
     def __contains__(self, micrograph: str) -> bool:
         return micrograph in self._known

@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 BOOTSTRAP_SEED = 1
 CANDIDATES_FILE = "candidates.jsonl"
 SINGLE = "the micrograph"
+OWN_SCORE = "own score"
+"""Name of the detail that keeps a network's score where figures of merit stand in its place."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def evaluate_job(results: JobResults, reference: Reference, particle_diameter: f
             record, pixel_size = results.store.read(name), results.pixel_sizes[name]
             if record is None:
                 continue
+            merit = point.judge(record.score, record.details)
+            record = replace(record, details={**record.details, OWN_SCORE: record.score}).with_scores(merit)
             record = record.inside((options.border or 0.0) / pixel_size)
             if options.reject_junk:
                 rejected.update(_tally_rejected(record, point, true.yx, particle_diameter / 2 / pixel_size))
@@ -106,11 +110,10 @@ def evaluate_job(results: JobResults, reference: Reference, particle_diameter: f
             record = record.first(options.max_picks)
             if pixels is not None:
                 _count_pixels(pixels, results.map_paths[name], true.yx, pixel_size, particle_diameter)
-            merit = point.merit(record.score)
-            raw_score = None if point.curve is None else record.score
+            raw_score = None if point.curve is None else record.details[OWN_SCORE]
             ignored = reference.read_ignored(name)
             yield EvaluatedMicrograph(
-                name, record.yx, merit, true.yx, pixel_size, record.image_shape, raw_score, ignored
+                name, record.yx, record.score, true.yx, pixel_size, record.image_shape, raw_score, ignored
             )
 
     rng = np.random.default_rng(BOOTSTRAP_SEED)
@@ -124,8 +127,11 @@ def evaluate_job(results: JobResults, reference: Reference, particle_diameter: f
 def _tally_rejected(
     record: CandidateRecord, point: OperatingPoint, true_yx: FloatArray, radius: float
 ) -> Counter[tuple[str, bool]]:
-    """Count rejected candidates that reach the threshold, by reason and by whether a particle is within the radius."""
-    reaches = is_junk(record.score, record.details) & (point.merit(record.score) >= point.threshold)
+    """Count rejected candidates that reach the threshold, by reason and by whether a particle is within the radius.
+
+    The scores of the record are the figures of merit.
+    """
+    reaches = is_junk(record.score, record.details) & (record.score >= point.threshold)
     if not reaches.any():
         return Counter()
     on_particle = lie_beside(record.yx[reaches], true_yx, radius)

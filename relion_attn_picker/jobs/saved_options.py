@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from relion_attn_picker import __version__
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.likeness import Likeness
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.options import PickOptions
@@ -148,17 +149,19 @@ def describe_point(point: OperatingPoint) -> dict[str, Any]:
         "threshold_reason": point.reason,
         "expected": asdict(expected) if expected is not None and not math.isnan(expected.precision) else None,
         "score_curve": None if point.curve is None else point.curve.to_dict(),
+        "likeness": None if point.likeness is None else point.likeness.to_dict(),
     }
 
 
 def read_point(record: Mapping[str, Any]) -> OperatingPoint:
     """Return the operating point that a job's saved options tell."""
-    curve, expected = record.get("score_curve"), record.get("expected")
+    curve, expected, likeness = (record.get(name) for name in ("score_curve", "expected", "likeness"))
     return OperatingPoint(
         float(record["threshold"]),
         _text(record, "threshold_reason"),
         None if curve is None else ScoreCurve.from_dict(curve),
         None if expected is None else Expectation(**expected),
+        None if likeness is None else Likeness.from_dict(likeness),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from relion_attn_picker.inference.weights import find_score_model, find_weights
+from relion_attn_picker.inference.weights import find_score_models, find_weights
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.jobs.picking import session as picking_session
 from relion_attn_picker.jobs.saved_options import read_point
@@ -23,9 +23,9 @@ A, B, C = (f"Micrographs/{letter}.mrc" for letter in "abc")
 @pytest.fixture
 def scored(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose figures of merit are probabilities that follow from all scores of the job."""
-    model = find_score_model(find_weights("attention", None))
-    assert model is not None
-    monkeypatch.setattr(picking_session, "find_score_model", lambda _: model)
+    models = find_score_models(find_weights("attention", None))
+    assert models is not None
+    monkeypatch.setattr(picking_session, "find_score_models", lambda _: models)
     return project
 
 
@@ -49,7 +49,7 @@ def assert_one_scale(project: Project, *names: str) -> None:
     for name in names:
         record = store.read(name)
         assert record is not None
-        merit = point.merit(record.without_junk().score)
+        merit = record.with_scores(point.judge(record.score, record.details)).without_junk().score
         expected = np.sort(merit[merit >= point.threshold])
         np.testing.assert_allclose(np.sort(project.picks(name)[:, 2]), expected, atol=1e-5)
 

@@ -14,7 +14,7 @@ from relion_attn_picker.evaluation.reliability import measure_reliability
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.evaluation.score_model import MIN_OF_A_KIND, Sample, ScoreModel, fit_score_model
 from relion_attn_picker.inference.operating_point import expect
-from relion_attn_picker.inference.weights import find_score_model, find_weights
+from relion_attn_picker.inference.weights import find_score_models, find_weights
 from relion_attn_picker.options import SCORE_FLOOR
 
 WRONG_PER_AREA = 0.45
@@ -150,10 +150,11 @@ def test_scores_of_two_values_alone() -> None:
 @pytest.mark.parametrize("variant", ["attention", "standard", "hybrid"])
 def test_curves_of_released_weights_can_be_saved(variant: str) -> None:
     """A job saves one before it has looked at anything, and in the end if it finds nothing."""
-    model = find_score_model(find_weights(variant, None))
-    assert model is not None
-    curve = ScoreCurve.from_dict(json.loads(json.dumps(model.curve().to_dict())))
-    np.testing.assert_allclose(curve.value, model.curve().value, atol=3e-6)
+    models = find_score_models(find_weights(variant, None))
+    assert models is not None and models.corrected is not None
+    for model in (models.own, models.corrected):
+        curve = ScoreCurve.from_dict(json.loads(json.dumps(model.curve().to_dict())))
+        np.testing.assert_allclose(curve.value, model.curve().value, atol=3e-6)
 
 
 def test_too_few_labels(rng: np.random.Generator) -> None:

@@ -18,7 +18,7 @@ from relion_attn_picker.inference.operating_point import (
     expect,
     first_point,
 )
-from relion_attn_picker.inference.weights import find_score_model, find_weights
+from relion_attn_picker.inference.weights import find_score_models, find_weights
 from relion_attn_picker.options import PickOptions
 from relion_attn_picker.picks import FloatArray
 
@@ -285,8 +285,9 @@ def test_a_nearly_empty_clean_session_is_not_taken_for_a_sea_of_faint_particles(
     edges = [*np.arange(0.05, 0.5, 0.025), 0.5, 0.6, 0.7, 0.8]
     bins = zip(edges[:-1], edges[1:], count, strict=True)
     score = np.concatenate([np.linspace(low, high, n, endpoint=False) for low, high, n in bins]).astype(np.float32)
-    model = find_score_model(find_weights("attention", None))
-    assert model is not None
+    models = find_score_models(find_weights("attention", None))
+    assert models is not None
+    model = models.own
     sure_scores = (model.score_at(SURE[0]), model.score_at(SURE[1]))
     curve = adapt(model, score, 5332)
     point = choose_point(score, 5, 0.38, options(), curve, sure_scores, 5332)

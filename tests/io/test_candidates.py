@@ -56,28 +56,28 @@ def test_details_of_the_candidates_come_back_by_name(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.score, written.score, atol=6e-5)
 
 
-def test_scores_of_candidates_inside_the_border(tmp_path: Path) -> None:
-    store = CandidateStore(tmp_path / "candidates.jsonl")
+def test_candidates_inside_the_border() -> None:
     near = np.array([[99.0, 300.0], [100.0, 300.0], [200.0, 640.0 - 1 - 100]], dtype=np.float32)
-    store.append(dataclasses.replace(record("a.mrc", 3), yx=near))
-    (scores,) = store.scores({"a.mrc": 0.0})
-    (inside,) = store.scores({"a.mrc": 100.0, "not done.mrc": 100.0})
-    assert inside.tolist() == scores[1:].tolist()
+    whole = dataclasses.replace(record("a.mrc", 3), yx=near)
+    assert whole.inside(100.0).score.tolist() == whole.score[1:].tolist()
+    assert whole.inside(0.0).score.tolist() == whole.score.tolist()
 
 
-def test_scores_without_those_that_have_a_reason_against_them(tmp_path: Path) -> None:
-    """A micrograph that was never judged keeps all of its scores."""
-    store = CandidateStore(tmp_path / "candidates.jsonl")
-    judged = {"junk": np.array([0, 2, 0], dtype=np.float32)}
-    store.append(dataclasses.replace(record("a.mrc"), details=judged))
-    store.append(record("b.mrc"))
-    all_of_them = np.concatenate(store.scores({"a.mrc": 0, "b.mrc": 0}))
-    kept = np.concatenate(store.scores({"a.mrc": 0, "b.mrc": 0}, reject_junk=True))
-    assert kept.tolist() == np.delete(all_of_them, 1).tolist()
-    read = store.read("a.mrc")
-    assert read is not None
-    assert read.without_junk().yx.tolist() == read.yx[[0, 2]].tolist()
-    assert read.without_junk().details["junk"].tolist() == [0, 0]
+def test_candidates_without_those_that_have_a_reason_against_them() -> None:
+    """A micrograph that was never judged keeps all of its candidates."""
+    judged = dataclasses.replace(record("a.mrc"), details={"junk": np.array([0, 2, 0], dtype=np.float32)})
+    assert judged.without_junk().yx.tolist() == judged.yx[[0, 2]].tolist()
+    assert judged.without_junk().details["junk"].tolist() == [0, 0]
+    assert record("a.mrc").without_junk().score.tolist() == record("a.mrc").score.tolist()
+
+
+def test_other_scores_change_the_order() -> None:
+    """Everything that is known of a candidate goes with it; equal scores stay in their order."""
+    first = dataclasses.replace(record("a.mrc", 4), details={"core": np.arange(4, dtype=np.float32)})
+    changed = first.with_scores(np.array([0.2, 0.7, 0.2, 0.9], dtype=np.float32))
+    assert changed.details["core"].tolist() == [3, 1, 0, 2]
+    assert changed.yx.tolist() == first.yx[[3, 1, 0, 2]].tolist()
+    np.testing.assert_allclose(changed.score, [0.9, 0.7, 0.2, 0.2])
 
 
 def test_last_line_of_a_micrograph_counts(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.likeness import Likeness
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import Expectation, OperatingPoint
 from relion_attn_picker.jobs.saved_options import OPTIONS_FILE, SavedOptions, read_saved_options, write_saved_options
 from relion_attn_picker.options import PickOptions
 
+LIKENESS = Likeness(0.6, (-2.0, -1.0, 0.1), (0.3, 0.2, 0.1), ((1.0, 0.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 1.5)), 1.5)
 SAVED = SavedOptions(
     command="attnpick pick",
     micrographs="micrographs.star",
@@ -35,6 +37,7 @@ SAVED = SavedOptions(
         replace(SAVED, sure_scores=None, point=OperatingPoint(0.3, "by hand")),
         replace(SAVED, lowest_score=0.1, selected_from="External/job003", diameter_estimate={"diameter": 150.0}),
         replace(SAVED, pixel_size=1.25),
+        replace(SAVED, point=replace(SAVED.point, likeness=LIKENESS)),
     ],
 )
 def test_read_back_as_written(saved: SavedOptions, tmp_path: Path) -> None:
@@ -45,7 +48,7 @@ def test_read_back_as_written(saved: SavedOptions, tmp_path: Path) -> None:
 def test_file_of_an_earlier_version(tmp_path: Path) -> None:
     write_saved_options(tmp_path, SAVED)
     record = json.loads((tmp_path / OPTIONS_FILE).read_text())
-    for name in ("own_threshold", "picker", "sure_scores", "score_curve", "expected"):
+    for name in ("own_threshold", "picker", "sure_scores", "score_curve", "expected", "likeness"):
         del record[name]
     del record["options"]["reject_junk"]
     (tmp_path / OPTIONS_FILE).write_text(json.dumps(record))
@@ -67,6 +70,7 @@ def test_file_of_an_earlier_version(tmp_path: Path) -> None:
         {"expected": [1, 2]},
         {"own_threshold": []},
         {"sure_scores": [1]},
+        {"likeness": {"middle": [1]}},
     ],
 )
 def test_damaged_value(change: dict[str, object], tmp_path: Path) -> None:

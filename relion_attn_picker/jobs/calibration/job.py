@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
+from relion_attn_picker.evaluation.calibration import adapt
+from relion_attn_picker.evaluation.likeness import Sighting, fit_likeness
 from relion_attn_picker.evaluation.metrics import (
     MicrographMatches,
     average_precision,
@@ -27,6 +29,7 @@ from relion_attn_picker.evaluation.metrics import (
     precision_recall_curve,
 )
 from relion_attn_picker.evaluation.score_model import Sample, ScoreModel, fit_score_model
+from relion_attn_picker.imaging.appearance import measure_appearance
 from relion_attn_picker.inference.answers import HybridAnswer, NetworkAnswer
 from relion_attn_picker.inference.combination import SETTINGS, STRATEGIES, Combination, LogitScale
 from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints
@@ -42,8 +45,8 @@ from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
 from relion_attn_picker.jobs.set_names import may_be_one_set
-from relion_attn_picker.options import ATTENTION, MIN_DISTANCE_DIAMETERS, NETWORKS, SCORE_FLOOR, STANDARD
-from relion_attn_picker.picks import FloatArray, Peaks
+from relion_attn_picker.options import ATTENTION, HYBRID, MIN_DISTANCE_DIAMETERS, NETWORKS, SCORE_FLOOR, STANDARD
+from relion_attn_picker.picks import APPEARANCE, FloatArray, Peaks
 from relion_attn_picker.replacing import copy_file
 from relion_attn_picker.training.crops import LabelledImage
 from relion_attn_picker.training.validation import THRESHOLDS, f1_at_thresholds
@@ -56,12 +59,13 @@ TIE: Final = 0.001
 
 @dataclass(frozen=True)
 class LookedAt:
-    """What both networks say of one labelled micrograph, and its truth in network pixels.
+    """What both networks say of one labelled micrograph, what they saw, and its truth in network pixels.
 
     ``area`` is that of the micrograph in areas of a particle.
     """
 
     answer: HybridAnswer
+    image: FloatArray
     yx: FloatArray
     ignored_yx: FloatArray
     diameter_px: float
@@ -126,6 +130,7 @@ def calibrate(
     members = {name: _match_all(Contender(name, None), sets) for name in NETWORKS}
     areas = [sum(each.area for each in data_set) for data_set in sets]
     models = {name: fit_score_model(_samples(matches, areas)) for name, matches in members.items()}
+    corrected = {name: _fit_corrected(Contender(name, None), sets, models[name], areas) for name in NETWORKS}
     scale = _scale_of_standard(models)
     tried: dict[str, dict[Combination, Matches]] = {strategy: {} for strategy in STRATEGIES}
     for setting in SETTINGS.values():
@@ -135,10 +140,18 @@ def calibrate(
     table += [_row(strategy, choices) for strategy, choices in tried.items()]
     _add_precision_at_equal_recall(table, members, tried)
     hybrid = _decide(table, members, tried, models, areas)
+    if hybrid.falls_back_to is None:
+        contender = Contender(HYBRID, Combination.from_dict(dict(hybrid.combination)))
+        of_hybrid = _fit_corrected(contender, sets, ScoreModel.from_dict(hybrid.score_model), areas)
+    else:
+        of_hybrid = corrected[hybrid.falls_back_to]
     log.info("The hybrid: %s", hybrid.reason)
     return CalibrationFile(
-        {name: MemberCalibration(file_digest(checkpoints[name]), models[name].to_dict()) for name in NETWORKS},
-        hybrid,
+        {
+            name: MemberCalibration(file_digest(checkpoints[name]), models[name].to_dict(), _record(corrected[name]))
+            for name in NETWORKS
+        },
+        replace(hybrid, corrected_model=_record(of_hybrid)),
         {**made_with, "data_sets": names},
     )
 
@@ -170,7 +183,7 @@ def _look(predictor: HybridPredictor, image: LabelledImage) -> LookedAt:
     answer = predictor.answer(prepared)
     diameter_px = predictor.header.particle_diameter_px
     area = prepared.values.size / (math.pi * (diameter_px / 2) ** 2)
-    return LookedAt(answer, image.yx * factor, image.ignored_yx * factor, diameter_px, area)
+    return LookedAt(answer, prepared.values, image.yx * factor, image.ignored_yx * factor, diameter_px, area)
 
 
 def _check_enough(sets: Sequence[Sequence[LookedAt]]) -> None:
@@ -199,6 +212,42 @@ def _match(peaks: Peaks, micrograph: LookedAt) -> MicrographMatches:
 def _samples(matches: Matches, areas: Sequence[float]) -> list[Sample]:
     pooled = [pool_matches(each) for each in matches]
     return [Sample(each.score, each.is_true_positive, area) for each, area in zip(pooled, areas, strict=True)]
+
+
+def _fit_corrected(
+    contender: Contender, sets: Sequence[Sequence[LookedAt]], model: ScoreModel, areas: Sequence[float]
+) -> ScoreModel | None:
+    """Learn the model of scores corrected by likeness, as jobs correct them; ``None``: the sets are too small for it.
+
+    ``model`` is that of the scores as they are. Sets with too few sure candidates for a likeness teach nothing here.
+    """
+    samples = []
+    for data_set, area in zip(sets, areas, strict=True):
+        peaks = [contender.find_peaks(each) for each in data_set]
+        seen = [_look_at_peaks(each, micrograph) for each, micrograph in zip(peaks, data_set, strict=True)]
+        curve = adapt(model, np.concatenate([each.score for each in seen]), area)
+        likeness = fit_likeness(seen, curve.is_likely)
+        if likeness is None:
+            continue
+        corrected = [
+            replace(each, score=likeness.correct(sighting)) for each, sighting in zip(peaks, seen, strict=True)
+        ]
+        matches = [_match(each, micrograph) for each, micrograph in zip(corrected, data_set, strict=True)]
+        samples += _samples([matches], [area])
+    try:
+        return fit_score_model(samples)
+    except InputError:
+        log.warning("No set has particles enough to learn how likeness corrects scores: jobs will not correct them.")
+        return None
+
+
+def _look_at_peaks(peaks: Peaks, micrograph: LookedAt) -> Sighting:
+    details = measure_appearance(micrograph.image, peaks.yx, micrograph.diameter_px)
+    return Sighting(peaks.score, np.stack([details[name] for name in APPEARANCE], axis=1))
+
+
+def _record(model: ScoreModel | None) -> dict[str, Any] | None:
+    return None if model is None else model.to_dict()
 
 
 def _scale_of_standard(models: Mapping[str, ScoreModel]) -> LogitScale:

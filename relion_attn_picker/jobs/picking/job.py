@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from relion_attn_picker.errors import InputError, abort_if
-from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint, first_point
+from relion_attn_picker.inference.operating_point import OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import Predictor
 from relion_attn_picker.inference.rejection import reason_name
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore, RecordSummary, round_candidates
@@ -225,8 +225,8 @@ class PickJob:
         """Tell whether a candidate may be rejected that would be a pick otherwise, as far as scores tell."""
         if not self._settings.options.reject_junk or summary.highest_junk is None:
             return False
-        merit = self._point.merit(np.array([summary.highest_junk], dtype=np.float32))
-        return bool(merit[0] >= self._point.threshold)
+        highest = self._point.merit(np.array([summary.highest_junk], dtype=np.float32))  # likeness only lowers it
+        return bool(highest[0] >= self._point.threshold)
 
     def _found_with(self, micrograph: Micrograph) -> str:
         """Return ``JobSettings.found_with``, which depends on the pixel size alone, computed once for each."""
@@ -355,24 +355,6 @@ class PickJob:
         maps = {m.name: self._map_path(m) for m in micrographs} if self._settings.write_maps else {}
         pixel_sizes = {m.name: m.optics.pixel_size for m in micrographs}
         return JobResults(self.store, point, self._settings.options, pixel_sizes, maps)
-
-
-def gather_scores(store: CandidateStore, micrographs: Sequence[Micrograph], options: PickOptions) -> DataSetScores:
-    """Return the scores of all candidates that may be picks on those of the micrographs that are done."""
-    borders = {each.name: (options.border or 0.0) / each.optics.pixel_size for each in micrographs}
-    particle_area = math.pi * (options.particle_diameter / 2) ** 2
-    n_done, area = 0, 0.0
-    for each in micrographs:
-        summary = store.summary(each.name)
-        if summary is not None:
-            height, width = (max(0.0, side - 2 * borders[each.name]) for side in summary.image_shape)
-            area += height * width * each.optics.pixel_size**2 / particle_area
-            n_done += 1
-    scores = store.scores(borders, options.reject_junk)
-    none = np.zeros(0, dtype=np.float32)
-    rank = np.concatenate([none, *(np.arange(len(each)) for each in scores)])
-    is_kept = None if options.max_picks is None else rank < options.max_picks
-    return DataSetScores(np.concatenate([none, *scores]), n_done, area, is_kept)
 
 
 def write_selection(

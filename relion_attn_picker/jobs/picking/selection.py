@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relion_attn_picker.errors import InputError, JobAborted, abort_if
-from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint, choose_point
+from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.micrograph_list import find_project_dir
@@ -22,12 +22,12 @@ from relion_attn_picker.jobs.picking.job import (
     FAILED_FILE,
     MicrographResult,
     describe_record,
-    gather_scores,
     write_selection,
 )
 from relion_attn_picker.jobs.picking.lists import write_lists
 from relion_attn_picker.jobs.picking.logfile import write_job_logfile
 from relion_attn_picker.jobs.picking.request import JobSummary
+from relion_attn_picker.jobs.picking.scores import FittedScores, gather_scores
 from relion_attn_picker.jobs.picking.settings import JobSettings
 from relion_attn_picker.jobs.reference import open_reference_of
 from relion_attn_picker.jobs.saved_options import (
@@ -91,7 +91,8 @@ def _run_held_job(
     earlier = request.earlier
     candidates = _open_candidates(earlier)
     scores = _gather_scores(request, candidates)
-    point = choose_point(scores, earlier.own_threshold, request.options, earlier.point.curve, earlier.saved.sure_scores)
+    fitted = FittedScores(scores, earlier.point.likeness, earlier.point.curve, earlier.saved.sure_scores)
+    point = fitted.choose_point(earlier.own_threshold, request.options)
     sizes = {micrograph.name: micrograph.optics.pixel_size for micrograph in earlier.micrographs}
     reference = None if request.reference is None else open_reference_of(request.reference, Path(), sizes)
     paths = dict(zip(sizes, job.coordinate_paths(list(sizes)), strict=True))
@@ -203,7 +204,8 @@ def _gather_scores(request: SelectionRequest, candidates: CandidateStore) -> Dat
     """Return the scores that the cut depends on, and that the logfile shows; none where they are not asked for."""
     earlier = request.earlier
     is_needed = request.options.depends_on_data_set or earlier.point.curve is not None
-    return gather_scores(candidates, earlier.micrographs if is_needed else (), request.options)
+    micrographs = earlier.micrographs if is_needed else ()
+    return gather_scores(candidates, micrographs, request.options, earlier.point.likeness)
 
 
 def _empty_store(job: JobDirectory) -> CandidateStore:

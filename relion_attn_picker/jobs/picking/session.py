@@ -12,13 +12,12 @@ from dataclasses import replace
 from typing import Final
 
 from relion_attn_picker.errors import InputError, JobAborted
-from relion_attn_picker.evaluation.calibration import adapt
 from relion_attn_picker.evaluation.evaluate import Evaluation
 from relion_attn_picker.inference.devices import is_on_gpu
 from relion_attn_picker.inference.hybrid_folder import is_hybrid
-from relion_attn_picker.inference.operating_point import SURE, DataSetScores, OperatingPoint, choose_point, first_point
+from relion_attn_picker.inference.operating_point import DataSetScores, OperatingPoint, first_point
 from relion_attn_picker.inference.predictor import load_predictor
-from relion_attn_picker.inference.weights import describe_weights, find_score_model
+from relion_attn_picker.inference.weights import describe_weights, find_score_models
 from relion_attn_picker.io.candidates import CandidateStore
 from relion_attn_picker.io.folder_lock import hold_folder
 from relion_attn_picker.jobs.diameter_job import describe_estimate, load_scout
@@ -30,10 +29,11 @@ from relion_attn_picker.jobs.micrograph_list import (
 from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE, evaluate_job
 from relion_attn_picker.jobs.picking.contrast_check import ContrastCheck
 from relion_attn_picker.jobs.picking.diameter_check import warn_of_another_diameter
-from relion_attn_picker.jobs.picking.job import MicrographResult, PickJob, gather_scores, share_threads
+from relion_attn_picker.jobs.picking.job import MicrographResult, PickJob, share_threads
 from relion_attn_picker.jobs.picking.lists import write_lists
 from relion_attn_picker.jobs.picking.logfile import write_job_logfile
 from relion_attn_picker.jobs.picking.request import JobSummary, PickingRequest
+from relion_attn_picker.jobs.picking.scores import find_sure_scores, fit_scores
 from relion_attn_picker.jobs.picking.settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
 from relion_attn_picker.jobs.reference import open_reference_of
@@ -44,7 +44,7 @@ from relion_attn_picker.report.evaluation import write_evaluation
 
 log = logging.getLogger(__name__)
 
-DECISIVE: Final = ("weights_sha256", "precision", "own_threshold", "sure_scores", "options")
+DECISIVE: Final = ("weights_sha256", "precision", "own_threshold", "options")
 """What of a job's saved options its operating point depends on, beside the scores."""
 
 REFIT_SHARE: Final = 0.1
@@ -107,8 +107,10 @@ class PickingSession:
         options = request.options.with_border(self._predictor.header.label_margin)
         self._learnt_border = 0.0 if request.options.border is not None else options.border or 0.0
         self._request = request = replace(request, options=options)
-        self._score_model = find_score_model(request.weights)
-        curve = None if self._score_model is None else self._score_model.curve()
+        self._score_models = find_score_models(request.weights)
+        own = None if self._score_models is None else self._score_models.own
+        curve = None if own is None else own.curve()
+        self._sure_scores = None if own is None else find_sure_scores(own)
         self._settings = JobSettings(
             request.options,
             digest_weights(request.weights),
@@ -255,10 +257,9 @@ class PickingSession:
             return
         results = self._listed_results()
         done = [result.micrograph for result in results if result.reason is None]
-        scores = gather_scores(self._store, done, self._request.options)
-        self._scores = scores
-        curve = None if self._score_model is None else adapt(self._score_model, scores.score, scores.area)
-        point = choose_point(scores, self._own_threshold, self._request.options, curve, self._sure_scores)
+        fitted = fit_scores(self._store, done, self._request.options, self._score_models, self._own_threshold)
+        self._scores = fitted.scores
+        point = fitted.choose_point(self._own_threshold, self._request.options)
         before, self._settings = self._settings, replace(self._settings, point=point)
         try:
             picking = self._make_picking()
@@ -267,14 +268,14 @@ class PickingSession:
             self._settings = before
             self._make_picking().select_again(results)
             raise
-        self._picking = picking
+        self._picking, self._sure_scores = picking, fitted.sure_scores
         self._results |= {result.micrograph.name: result for result in selected}
         self._save_settings()
 
     @property
     def _depends_on_scores(self) -> bool:
         """Whether the operating point follows from the scores of all micrographs together."""
-        return self._request.options.depends_on_data_set or self._score_model is not None
+        return self._request.options.depends_on_data_set or self._score_models is not None
 
     def _find_saved_point(self) -> OperatingPoint | None:
         """Return the operating point that an earlier run of this job came to, if it was asked for the same."""
@@ -284,10 +285,22 @@ class PickingSession:
             return None
         self._computed_before = saved.computed_in
         asked = self._describe(saved.point)
-        same = all(getattr(saved, name) == getattr(asked, name) for name in DECISIVE)
+        same = saved.sure_scores in self._possible_sure_scores() and all(
+            getattr(saved, name) == getattr(asked, name) for name in DECISIVE
+        )
         if saved.selected_from is not None and not same:
             log.info(" What attnpick select had cut here is cut again as it is asked for now.")
-        return saved.point if self._depends_on_scores and same else None
+        if not (self._depends_on_scores and same):
+            return None
+        self._sure_scores = saved.sure_scores
+        return saved.point
+
+    def _possible_sure_scores(self) -> list[tuple[float, float] | None]:
+        """Return the sure scores of each score model: a job that has others was picked with another calibration."""
+        models = self._score_models
+        if models is None:
+            return [None]
+        return [find_sure_scores(each) for each in (models.own, models.corrected) if each is not None]
 
     def _describe(self, point: OperatingPoint) -> SavedOptions:
         estimate = self._request.diameter_estimate
@@ -319,11 +332,6 @@ class PickingSession:
     @property
     def _own_threshold(self) -> float:
         return self._predictor.header.calibration.threshold
-
-    @property
-    def _sure_scores(self) -> tuple[float, float] | None:
-        model = self._score_model
-        return None if model is None else (model.score_at(SURE[0]), model.score_at(SURE[1]))
 
     @property
     def _point(self) -> OperatingPoint:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from relion_attn_picker.imaging.appearance import APPEARANCE_VERSION
 from relion_attn_picker.inference.hybrid_folder import hybrid_files, is_hybrid
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.inference.peaks import PEAKS_VERSION
@@ -57,13 +58,19 @@ class JobSettings:
             self.score_floor,
             PEAKS_VERSION,
             RULES_VERSION,
+            APPEARANCE_VERSION,
             micrograph.optics.pixel_size,
         )
 
     def selected_with(self) -> str:
         """Return the fingerprint of everything that the choice of picks among the candidates depends on."""
-        cut = None if self.point is None else (self.point.threshold, self.point.curve and self.point.curve.to_dict())
-        return _fingerprint(cut, self.options.border, self.options.max_picks, self.options.reject_junk)
+        return _fingerprint(self._describe_cut(), self.options.border, self.options.max_picks, self.options.reject_junk)
+
+    def _describe_cut(self) -> object:
+        if self.point is None:
+            return None
+        curve, likeness = self.point.curve, self.point.likeness
+        return self.point.threshold, curve and curve.to_dict(), likeness and likeness.to_dict()
 
 
 def _fingerprint(*values: object) -> str:

@@ -17,9 +17,10 @@ import pytest
 from relion_attn_picker.cli import group
 from relion_attn_picker.cli._plain_command import run_plain_command
 from relion_attn_picker.errors import CheckpointError, InputError
+from relion_attn_picker.evaluation.score_model import ScoreModel
 from relion_attn_picker.inference.hybrid_folder import read_hybrid
 from relion_attn_picker.inference.predictor import load_pair, load_predictor
-from relion_attn_picker.inference.weights import find_score_model
+from relion_attn_picker.inference.weights import find_score_models
 from relion_attn_picker.io.calibration_file import CalibrationFile
 from relion_attn_picker.io.checkpoint import read_checkpoint, write_checkpoint
 from relion_attn_picker.io.mrc import read_image, write_image
@@ -102,10 +103,25 @@ def test_folder_picks_and_calibrates(tiny_pair: dict[str, Path], calibration: Ca
     assert read_hybrid(folder).threshold == calibration.hybrid.threshold
     load_predictor(folder, CPU)
     for path in (folder, folder / "attention.safetensors", folder / "standard.safetensors"):
-        model = find_score_model(path)
-        assert model is not None
-        assert model.n_sets == 2
+        models = find_score_models(path)
+        assert models is not None
+        assert models.own.n_sets == 2
+        assert models.corrected is None  # 36 particles a set tell little of how particles look
     assert json.loads((folder / "calibration.json").read_text())["made_with"]["data_sets"] == ["one", "two"]
+
+
+def test_sets_with_enough_particles_tell_how_likeness_corrects_scores(tiny_pair: dict[str, Path]) -> None:
+    rng = np.random.default_rng(6)
+    found = run(
+        tiny_pair, [(name, [draw_micrograph(rng) for _ in range(count)]) for name, count in (("a", 5), ("b", 1))]
+    )
+    for own, corrected in [(each.score_model, each.corrected_model) for each in found.members.values()] + [
+        (found.hybrid.score_model, found.hybrid.corrected_model)
+    ]:
+        assert corrected is not None
+        models = ScoreModel.from_dict(own), ScoreModel.from_dict(corrected)
+        assert [model.n_sets for model in models] == [1, 1]
+        assert models[0] != models[1]
 
 
 def test_foreign_checkpoints(tiny_pair: dict[str, Path], calibration: CalibrationFile, tmp_path: Path) -> None:
@@ -116,7 +132,7 @@ def test_foreign_checkpoints(tiny_pair: dict[str, Path], calibration: Calibratio
     other.write_bytes(other.read_bytes().replace(b"by hand", b"my hand"))
     with pytest.raises(CheckpointError, match=r"was made for another checkpoint than .*: calibrate again"):
         read_hybrid(folder)
-    assert find_score_model(other) is None
+    assert find_score_models(other) is None
     with pytest.raises(InputError, match=r"is another checkpoint than .*: give another folder"):
         make_hybrid_folder(folder, tiny_pair, calibration)
 
