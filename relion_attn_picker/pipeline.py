@@ -22,6 +22,7 @@ from relion_attn_picker.inference.operating_point import OperatingPoint, first_p
 from relion_attn_picker.inference.predictor import Predictor, load_predictor
 from relion_attn_picker.inference.rejection import judge_candidates
 from relion_attn_picker.inference.weights import find_score_models
+from relion_attn_picker.io.candidates import round_candidates
 from relion_attn_picker.io.mrc import read_image
 from relion_attn_picker.micrograph import Micrograph
 from relion_attn_picker.options import SCORE_FLOOR, InferenceOptions, PickOptions
@@ -183,7 +184,7 @@ def pick_micrograph(micrograph: Micrograph, project_dir: Path, picker: Picker, o
     options = options.with_border(predictor.header.label_margin)
     prepared = prepare_micrograph(micrograph, project_dir, predictor, options)
     lowest = score_floor(options, is_calibrated=picker.curve is not None)
-    candidates = find_candidates(predictor.answer(prepared.image), prepared, options, lowest)
+    candidates = round_candidates(find_candidates(predictor.answer(prepared.image), prepared, options, lowest))
     point = first_point(predictor.header.calibration.threshold, options, picker.curve)
     point = replace(point, likeness=picker.likeness)
     return select_picks(candidates, prepared.image_shape, options, point)

@@ -305,11 +305,11 @@ def test_long_session_does_not_select_everything_anew_in_each_round(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a session leaves that ended by itself is what a job leaves that had all micrographs at once."""
-    from relion_attn_picker.jobs.picking import session as picking_session
+    from relion_attn_picker.jobs.picking import scores as picking_scores
     from relion_attn_picker.jobs.picking import watching
 
     fitted: list[int] = []
-    choose_point = picking_session.choose_point
+    choose_point = picking_scores.choose_point
 
     def choose_and_note(scores: DataSetScores, *more: Any) -> OperatingPoint:
         fitted.append(scores.n_micrographs)
@@ -327,7 +327,7 @@ def test_long_session_does_not_select_everything_anew_in_each_round(
     add(*(f"Micrographs/{number:02}.mrc" for number in range(2, 20)))
     for name in project.centres:
         os.utime(name, (1, 1))
-    monkeypatch.setattr(picking_session, "choose_point", choose_and_note)
+    monkeypatch.setattr(picking_scores, "choose_point", choose_and_note)
     monkeypatch.setattr(watching, "_wait", lambda every, stop, sleep: add_one(every))
     options = f"--diameter 100 --gpu cpu --j 1 --weights {project.weights}".split()
     command = ["pick", "micrographs.star", *options]
