@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from relion_attn_picker.evaluation.likeness import Likeness
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.inference.operating_point import OperatingPoint
 from relion_attn_picker.io.candidates import CandidateRecord, CandidateStore
@@ -22,6 +23,7 @@ from relion_attn_picker.jobs.pick_evaluation import CANDIDATES_FILE
 from relion_attn_picker.jobs.saved_options import OPTIONS_FILE, describe_point
 from relion_attn_picker.micrograph import Micrograph, OpticsGroup
 from relion_attn_picker.options import PickOptions
+from relion_attn_picker.picks import APPEARANCE
 from relion_attn_picker.relion.micrographs import write_micrographs
 
 SHAPE = (4092, 5760)
@@ -41,8 +43,12 @@ def main() -> None:
         score = np.concatenate([rng.beta(6, 3, CANDIDATES // 2), rng.beta(1, 8, CANDIDATES // 2) + 0.05])
         yx = rng.uniform((0, 0), SHAPE, (len(score), 2)).astype(np.float32)
         order = np.argsort(-score)
-        store.append(CandidateRecord(name, "", "", SHAPE, 0, 0.0, yx[order], score[order].astype(np.float32)))
-    point = OperatingPoint(0.5, "made up", ScoreCurve((0.1, 0.4, 0.9), (0.02, 0.5, 0.97)))
+        seen = rng.normal((-2.0, -0.9, 0.3), (0.4, 0.3, 0.2), (len(score), 3)).round(2).astype(np.float32)
+        details = {"junk": np.zeros(len(score), dtype=np.float32), **dict(zip(APPEARANCE, seen.T, strict=True))}
+        store.append(CandidateRecord(name, "", "", SHAPE, 0, 0.0, yx[order], score[order].astype(np.float32), details))
+    curve, one = ScoreCurve((0.1, 0.4, 0.9), (0.02, 0.5, 0.97)), ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    likeness = Likeness(0.7, (-2.0, -0.9, 0.3), (0.4, 0.3, 0.2), one, 1.5)
+    point = OperatingPoint(0.5, "made up", curve, likeness=likeness)
     saved = {
         "micrographs": str(folder / "micrographs.star"),
         "weights": "any",

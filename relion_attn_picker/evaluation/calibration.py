@@ -5,7 +5,8 @@ finds where those of one data set lie: the most probable places, widths and numb
 (a mixture with a Gaussian prior on its parameters, maximum a posteriori: Bishop, Pattern Recognition and Machine
 Learning, 2006, sections 9.2 and 3.3), whose ratio is the probability (its section 4.2). The mixture knows particles by
 how they score elsewhere; those that are fainter than any it learnt from are found by ``evaluation.score_excess``, which
-asks whether there are more candidates than noise gives, and the two are averaged.
+asks whether there are more candidates than noise gives, and the two are averaged. Where scores are corrected by
+likeness, both are done with the scores as they are and with those that are corrected (``average_by_rank``).
 
 What this module does not do: it finds no candidates and chooses no threshold (``inference.operating_point`` does).
 """
@@ -56,6 +57,29 @@ def adapt(model: ScoreModel, score: FloatArray, area: float) -> ScoreCurve:
     mixture = _fit_mixture(model, count)
     excess = _bounded_logit(excess_probability(model.noise, count, area))
     both = (1 - EXCESS_WEIGHT) * _bounded_logit(mixture) + EXCESS_WEIGHT * excess
+    return make_rising(expit(both))
+
+
+def average_by_rank(
+    own: ScoreCurve, own_score: FloatArray, corrected: ScoreCurve, corrected_score: FloatArray
+) -> ScoreCurve:
+    """Return the curve of corrected scores that is the mean, in logits, of what both kinds of scores tell.
+
+    Likeness ranks candidates better, but how many of them are right is no easier to tell from corrected scores: where
+    the two counts differ, the truth lies between them.
+
+    Parameters
+    ----------
+    own, own_score
+        The probabilities that ``adapt`` gives to scores as they are, and these, ``(n,)``; a corrected score has the
+        probability of the score of the same rank.
+    corrected, corrected_score
+        The same for scores corrected by likeness, of the same candidates, ``(n,)``, n > 0.
+    """
+    score = expit(MIDDLES).astype(np.float32)
+    of_same_rank = np.interp(score, np.sort(corrected_score), np.sort(own_score)).astype(np.float32)
+    told = own.probability(of_same_rank), corrected.probability(score)
+    both = sum(_bounded_logit(probability.astype(np.float64)) for probability in told) / 2
     return make_rising(expit(both))
 
 

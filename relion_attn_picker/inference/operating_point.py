@@ -49,7 +49,7 @@ SURE: Final = (0.9, 0.98)
 ``LEAST_PRECISION``: the probability that is fitted to scores of noise alone makes particles of the best of them. The
 second, where there is ``LITTLE`` and hardly any reaches the first: it keeps out dirt."""
 
-HARDLY_ANY: Final = 0.02
+HARDLY_ANY: Final = 0.015
 """Share of the candidates. Of those of 18 simulated sessions in heavy dirt without particles .004 to .010 reach the
 first of ``SURE``; where particles cover .01 to .03 of the area, .021 to .037 do, in usual sessions .09 and more, in
 faint ones fewer. Fewer particles than that cannot be told from heavy dirt by their number."""

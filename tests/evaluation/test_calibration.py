@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import adapt
+from relion_attn_picker.evaluation.calibration import adapt, average_by_rank
 from relion_attn_picker.evaluation.reliability import measure_reliability
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.evaluation.score_model import MIN_OF_A_KIND, Sample, ScoreModel, fit_score_model
@@ -185,3 +185,19 @@ def test_networks_that_are_sure_of_nearly_all_are_calibrated_too(median: float) 
     assert expected.precision[best] > 0.95
     assert sample.is_right[picked].mean() == pytest.approx(expected.precision[best], abs=0.02)
     assert sample.is_right[picked].sum() > 780
+
+
+def test_mean_of_what_both_kinds_of_scores_tell(model: ScoreModel, rng: np.random.Generator) -> None:
+    """Of curves that agree it is what they say, whatever the scale of the second scores; else it lies between them."""
+    sample = draw(rng, 0.5)
+    curve = adapt(model, sample.score, sample.area)
+    same = average_by_rank(curve, sample.score, curve, sample.score)
+    np.testing.assert_allclose(same.probability(sample.score), curve.probability(sample.score), atol=0.02)
+    lower = (sample.score**2).astype(np.float32)  # of the same rank
+    second = adapt(model, lower, sample.area)
+    both = average_by_rank(curve, sample.score, second, lower).probability(lower)
+    apart = np.sort([curve.probability(sample.score), second.probability(lower)], axis=0)
+    assert (apart[1] - apart[0]).max() > 0.1
+    assert ((both >= apart[0] - 0.02) & (both <= apart[1] + 0.02)).all()
+    order = np.argsort(lower)
+    assert (np.diff(both[order]) >= 0).all()

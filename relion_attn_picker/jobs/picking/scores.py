@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relion_attn_picker.evaluation.calibration import adapt
+from relion_attn_picker.evaluation.calibration import adapt, average_by_rank
 from relion_attn_picker.evaluation.likeness import Likeness, Sighting, fit_likeness
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.evaluation.score_model import ScoreModel
@@ -56,8 +56,8 @@ def fit_scores(
     """Learn from the candidates of a whole data set what its particles look like, and how probable each score is.
 
     The probabilities of the scores as they are, or without score ``models`` the threshold that they suggest, tell which
-    candidates are the surest; these tell the likeness, and the scores that it corrects tell the probabilities that
-    count. Where the surest are too few, scores stay as they are.
+    candidates are the surest; these tell the likeness, and the scores that it corrects tell probabilities too. What
+    counts is the mean of both. Where the surest are too few, scores stay as they are.
     """
     as_found = gather_scores(store, micrographs, options)
     curve = None if models is None else adapt(models.own, as_found.score, as_found.area)
@@ -72,10 +72,11 @@ def fit_scores(
     if likeness is None:
         return plain
     corrected = gather_scores(store, micrographs, options, likeness)
-    if models is None or models.corrected is None:
+    if curve is None or models is None or models.corrected is None:
         return FittedScores(corrected, likeness)
-    curve = adapt(models.corrected, corrected.score, corrected.area)
-    return FittedScores(corrected, likeness, curve, find_sure_scores(models.corrected))
+    second = adapt(models.corrected, corrected.score, corrected.area)
+    both = average_by_rank(curve, as_found.score, second, corrected.score)
+    return FittedScores(corrected, likeness, both, find_sure_scores(models.corrected))
 
 
 def find_sure_scores(model: ScoreModel) -> tuple[float, float]:
