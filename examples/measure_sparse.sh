@@ -64,4 +64,16 @@ while read -r -a session; do measure "${session[@]}" "$@"; done <<'SESSIONS'
 9010 4MZA 0.01 0.03 0.1 0.3 usual
 9011 4R8P 0.002 0.006 0.1 0.3 none
 9012 3O1H 0.002 0.006 0.3 0.8 usual
+11001 4P04 0.1 0.4 0.1 0.3 usual
+11002 2ADY 0.03 0.1 0.3 0.8 heavy
+11003 1A69 0.1 0.4 0.05 0.1 usual
+11004 6F5U 0.1 0.4 0.6 1.5 usual
+11005 4JSV 0.01 0.03 0.3 0.8 usual
+11006 1L2Q 0.1 0.4 0.1 0.3 heavy
+11007 4W64 0.03 0.1 0.1 0.3 none
+11008 5EJR 0.1 0.4 0.1 0.3 none
+11009 2P0A 0.03 0.1 0.1 0.3 usual
+11010 1U6G 0.1 0.4 0.3 0.8 heavy
+11011 6J6J 0.03 0.1 0.3 0.8 usual
+11012 7CTH 0.1 0.4 0.05 0.1 none
 SESSIONS

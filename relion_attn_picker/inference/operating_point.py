@@ -34,24 +34,25 @@ NEAR_COUNT: Final = 0.02
 
 LITTLE: Final = 0.03
 """Where the particles that the figures of merit promise would cover less than this share of the area, there may be none
-at all, and their few candidates tell little of where the scores of particles lie. Promised are, with the weights of
-2026-11-30, .001 to .005 of the area of 18 simulated sessions in heavy dirt without any particle, .002 to .038 where
-particles cover .002 to .03 of it (but for two that ``LEAST_PRECISION`` is for), and .043 and more beyond; with those
-before, up to .014 of the first: single micrographs scatter more, so that the limit lies far above."""
+at all, and their few candidates tell little of where the scores of particles lie. Promised are .001 to .005 of the area
+of 18 simulated sessions in heavy dirt without any particle, .002 to .036 where particles cover .002 to .03 of it (but
+for two that ``LEAST_PRECISION`` is for), and .041 and more beyond; of single micrographs the first scatter more, so
+that the limit lies far above."""
 
 LEAST_PRECISION: Final = 0.45
 """Where the best cut is expected to be no more precise than this, scores do not tell particles from noise: on clean and
 nearly empty micrographs a hump of noise may pass for a sea of the faintest particles. Of .4, .45 and .5, chosen on 100
 simulated sessions and four sets of real and simulated micrographs."""
 
-SURE: Final = (0.9, 0.98)
+SURE: Final = (0.9, 0.99)
 """What a candidate must reach on the one curve for all data sets where there is ``LITTLE`` or less precision than
 ``LEAST_PRECISION``: the probability that is fitted to scores of noise alone makes particles of the best of them. The
-second, where there is ``LITTLE`` and hardly any reaches the first: it keeps out dirt."""
+second, where there is ``LITTLE`` and hardly any reaches the first: it keeps out dirt, of which .98 let up to 4 picks a
+megapixel pass in 18 sessions without a particle, .99 up to 2.3."""
 
 HARDLY_ANY: Final = 0.015
 """Share of the candidates. Of those of 18 simulated sessions in heavy dirt without particles .004 to .010 reach the
-first of ``SURE``; where particles cover .01 to .03 of the area, .021 to .037 do, in usual sessions .09 and more, in
+first of ``SURE``; where particles cover .01 to .03 of the area, .020 to .034 do, in usual sessions .06 and more, in
 faint ones fewer. Fewer particles than that cannot be told from heavy dirt by their number."""
 
 
