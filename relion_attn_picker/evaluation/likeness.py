@@ -54,7 +54,7 @@ TO_DEVIATION: Final = 1.4826
 
 @dataclass(frozen=True)
 class Sighting:
-    """The candidates of one micrograph that nothing speaks against: ``score`` ``(n,)``, ``appearance`` ``(n, 3)``."""
+    """Candidates of one micrograph: ``score`` ``(n,)``, and ``appearance`` ``(n, 3)``, one column for each name."""
 
     score: FloatArray
     appearance: FloatArray
