@@ -62,7 +62,8 @@ def fit_scores(
     as_found = gather_scores(store, micrographs, options)
     curve = None if models is None else adapt(models.own, as_found.score, as_found.area)
     plain = FittedScores(as_found, None, curve, None if models is None else find_sure_scores(models.own))
-    if models is not None and models.corrected is None:
+    is_unknown = models is not None and models.corrected is None
+    if is_unknown or not len(as_found.score):  # the border may leave no place for a pick
         return plain
     if curve is None:
         gap = choose_threshold(as_found.score, own_threshold).value

@@ -137,6 +137,15 @@ def test_no_candidates_at_all(tmp_path: Path) -> None:
     assert len(fitted.scores.score) == 0
 
 
+@pytest.mark.parametrize("models", [MODELS, None])
+def test_border_that_leaves_no_candidate(tmp_path: Path, rng: np.random.Generator, models: ScoreModels | None) -> None:
+    store, names = store_session(tmp_path / "candidates.jsonl", rng)
+    fitted = fit(store, names, models, border=1200.0)
+    assert len(fitted.scores.score) == 0
+    point = fitted.choose_point(0.4, PickOptions(particle_diameter=100, border=1200.0))
+    assert 0 < point.threshold < 1
+
+
 def test_most_picks_of_a_micrograph_are_those_of_highest_merit(tmp_path: Path, rng: np.random.Generator) -> None:
     store, names = store_session(tmp_path / "candidates.jsonl", rng)
     fitted = fit(store, names, MODELS, max_picks=10)
