@@ -86,6 +86,17 @@ class Expectation:
     recall: float
 
 
+def correct_scores(likeness: Likeness | None, score: FloatArray, details: Mapping[str, FloatArray]) -> FloatArray:
+    """Return scores corrected by ``likeness``; without it, or where nobody looked, as they are.
+
+    The other parameters as in ``OperatingPoint.correct``.
+    """
+    appearance = stack_appearance(details)
+    if likeness is None or appearance is None:
+        return score
+    return likeness.correct(Sighting(score, appearance), is_junk(score, details))
+
+
 @dataclass(frozen=True)
 class OperatingPoint:
     """Which candidates are picks.
@@ -115,10 +126,7 @@ class OperatingPoint:
 
         ``details`` tell what the candidates look like and what is wrong with them, by name, ``(n,)`` each.
         """
-        appearance = stack_appearance(details)
-        if self.likeness is None or appearance is None:
-            return score
-        return self.likeness.correct(Sighting(score, appearance), is_junk(score, details))
+        return correct_scores(self.likeness, score, details)
 
     def merit(self, score: FloatArray) -> FloatArray:
         """Return the figures of merit ``(n,)`` of scores ``(n,)`` as ``correct`` gives them."""

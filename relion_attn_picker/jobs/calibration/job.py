@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,18 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relion_attn_picker.errors import InputError
-from relion_attn_picker.evaluation.calibration import adapt
-from relion_attn_picker.evaluation.likeness import Sighting, fit_likeness
 from relion_attn_picker.evaluation.metrics import (
     MicrographMatches,
     average_precision,
-    match_micrograph,
     pool_matches,
     precision_recall_curve,
 )
-from relion_attn_picker.evaluation.score_model import Sample, ScoreModel, fit_score_model
-from relion_attn_picker.imaging.appearance import measure_appearance
-from relion_attn_picker.inference.answers import HybridAnswer, NetworkAnswer
+from relion_attn_picker.evaluation.score_model import ScoreModel, fit_score_model
 from relion_attn_picker.inference.combination import SETTINGS, STRATEGIES, Combination, LogitScale
 from relion_attn_picker.inference.hybrid_folder import hybrid_checkpoints
 from relion_attn_picker.inference.predictor import HybridPredictor
@@ -44,9 +39,16 @@ from relion_attn_picker.io.calibration_file import (
 from relion_attn_picker.io.checkpoint import read_header
 from relion_attn_picker.io.digest import file_digest
 from relion_attn_picker.io.output_folder import make_folder
+from relion_attn_picker.jobs.calibration.contenders import (
+    Contender,
+    LookedAt,
+    Matches,
+    fit_corrected_model,
+    make_samples,
+    match_all,
+)
 from relion_attn_picker.jobs.set_names import may_be_one_set
-from relion_attn_picker.options import ATTENTION, HYBRID, MIN_DISTANCE_DIAMETERS, NETWORKS, SCORE_FLOOR, STANDARD
-from relion_attn_picker.picks import APPEARANCE, FloatArray, Peaks
+from relion_attn_picker.options import ATTENTION, HYBRID, NETWORKS, STANDARD
 from relion_attn_picker.replacing import copy_file
 from relion_attn_picker.training.crops import LabelledImage
 from relion_attn_picker.training.validation import THRESHOLDS, f1_at_thresholds
@@ -57,41 +59,7 @@ TIE: Final = 0.001
 """Average precisions that differ by less than this are taken as equal: seeds alone change them by several times it."""
 
 
-@dataclass(frozen=True)
-class LookedAt:
-    """What both networks say of one labelled micrograph, what they saw, and its truth in network pixels.
-
-    ``area`` is that of the micrograph in areas of a particle.
-    """
-
-    answer: HybridAnswer
-    image: FloatArray
-    yx: FloatArray
-    ignored_yx: FloatArray
-    diameter_px: float
-    area: float
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A member alone, or a combination: ``name`` as in the table, ``choice`` what it is."""
-
-    name: str
-    choice: Combination | None
-
-    def find_peaks(self, micrograph: LookedAt) -> Peaks:
-        """Return its peaks of a micrograph."""
-        distance = MIN_DISTANCE_DIAMETERS * micrograph.diameter_px
-        if self.choice is not None:
-            return replace(micrograph.answer, combination=self.choice).find_peaks(SCORE_FLOOR, distance).peaks
-        own = micrograph.answer.attention if self.name == ATTENTION else micrograph.answer.standard
-        return NetworkAnswer(own).find_peaks(SCORE_FLOOR, distance).peaks
-
-
 AnyChoice = TypeVar("AnyChoice", Combination, None)
-
-Matches = Sequence[Sequence[MicrographMatches]]
-"""Of each data set, of each micrograph."""
 
 
 def calibrate(
@@ -127,22 +95,22 @@ def calibrate(
         sets.append([_look(predictor, read()) for read in micrographs])
         log.info("%s: %d micrographs, %d particles", name, len(sets[-1]), sum(len(each.yx) for each in sets[-1]))
     _check_enough(sets)
-    members = {name: _match_all(Contender(name, None), sets) for name in NETWORKS}
+    members = {name: match_all(Contender(name, None), sets) for name in NETWORKS}
     areas = [sum(each.area for each in data_set) for data_set in sets]
-    models = {name: fit_score_model(_samples(matches, areas)) for name, matches in members.items()}
-    corrected = {name: _fit_corrected(Contender(name, None), sets, models[name], areas) for name in NETWORKS}
+    models = {name: fit_score_model(make_samples(matches, areas)) for name, matches in members.items()}
+    corrected = {name: fit_corrected_model(Contender(name, None), sets, models[name], areas) for name in NETWORKS}
     scale = _scale_of_standard(models)
     tried: dict[str, dict[Combination, Matches]] = {strategy: {} for strategy in STRATEGIES}
     for setting in SETTINGS.values():
         choice = setting.fit(scale, predictor.header.particle_diameter_px)
-        tried[setting.strategy][choice] = _match_all(Contender(setting.strategy, choice), sets)
+        tried[setting.strategy][choice] = match_all(Contender(setting.strategy, choice), sets)
     table = [_row(name, {None: matches}) for name, matches in members.items()]
     table += [_row(strategy, choices) for strategy, choices in tried.items()]
     _add_precision_at_equal_recall(table, members, tried)
     hybrid = _decide(table, members, tried, models, areas)
     if hybrid.falls_back_to is None:
         contender = Contender(HYBRID, Combination.from_dict(dict(hybrid.combination)))
-        of_hybrid = _fit_corrected(contender, sets, ScoreModel.from_dict(hybrid.score_model), areas)
+        of_hybrid = fit_corrected_model(contender, sets, ScoreModel.from_dict(hybrid.score_model), areas)
     else:
         of_hybrid = corrected[hybrid.falls_back_to]
     log.info("The hybrid: %s", hybrid.reason)
@@ -198,52 +166,6 @@ def _check_enough(sets: Sequence[Sequence[LookedAt]]) -> None:
             f"Only one of the {count} labelled micrographs has particles: expected 2 or more, one to choose on and "
             "one to measure on; label more, or add --simulated."
         )
-
-
-def _match_all(contender: Contender, sets: Sequence[Sequence[LookedAt]]) -> Matches:
-    return [[_match(contender.find_peaks(each), each) for each in data_set] for data_set in sets]
-
-
-def _match(peaks: Peaks, micrograph: LookedAt) -> MicrographMatches:
-    """Match peaks with the truth within half a diameter; wrong ones on ignored particles are left out."""
-    return match_micrograph(peaks.yx, peaks.score, micrograph.yx, micrograph.diameter_px / 2, micrograph.ignored_yx)
-
-
-def _samples(matches: Matches, areas: Sequence[float]) -> list[Sample]:
-    pooled = [pool_matches(each) for each in matches]
-    return [Sample(each.score, each.is_true_positive, area) for each, area in zip(pooled, areas, strict=True)]
-
-
-def _fit_corrected(
-    contender: Contender, sets: Sequence[Sequence[LookedAt]], model: ScoreModel, areas: Sequence[float]
-) -> ScoreModel | None:
-    """Learn the model of scores corrected by likeness, as jobs correct them; ``None``: the sets are too small for it.
-
-    ``model`` is that of the scores as they are. Sets with too few sure candidates for a likeness teach nothing here.
-    """
-    samples = []
-    for data_set, area in zip(sets, areas, strict=True):
-        peaks = [contender.find_peaks(each) for each in data_set]
-        seen = [_look_at_peaks(each, micrograph) for each, micrograph in zip(peaks, data_set, strict=True)]
-        curve = adapt(model, np.concatenate([each.score for each in seen]), area)
-        likeness = fit_likeness(seen, curve.is_likely)
-        if likeness is None:
-            continue
-        corrected = [
-            replace(each, score=likeness.correct(sighting)) for each, sighting in zip(peaks, seen, strict=True)
-        ]
-        matches = [_match(each, micrograph) for each, micrograph in zip(corrected, data_set, strict=True)]
-        samples += _samples([matches], [area])
-    try:
-        return fit_score_model(samples)
-    except InputError:
-        log.warning("No set has particles enough to learn how likeness corrects scores: jobs will not correct them.")
-        return None
-
-
-def _look_at_peaks(peaks: Peaks, micrograph: LookedAt) -> Sighting:
-    details = measure_appearance(micrograph.image, peaks.yx, micrograph.diameter_px)
-    return Sighting(peaks.score, np.stack([details[name] for name in APPEARANCE], axis=1))
 
 
 def _record(model: ScoreModel | None) -> dict[str, Any] | None:
@@ -371,7 +293,7 @@ def _decide(
     choice = _best_choice(tried[strategy])
     falls_back = ours < theirs
     matches = members[better] if falls_back else tried[strategy][choice]
-    model = models[better] if falls_back else fit_score_model(_samples(matches, areas))
+    model = models[better] if falls_back else fit_score_model(make_samples(matches, areas))
     sign = "below" if falls_back else "against"
     return HybridCalibration(
         combination=choice.to_dict(),

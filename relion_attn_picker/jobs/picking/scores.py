@@ -15,7 +15,13 @@ from relion_attn_picker.evaluation.calibration import adapt, average_by_rank
 from relion_attn_picker.evaluation.likeness import Likeness, Sighting, fit_likeness
 from relion_attn_picker.evaluation.score_curve import ScoreCurve
 from relion_attn_picker.evaluation.score_model import ScoreModel
-from relion_attn_picker.inference.operating_point import SURE, DataSetScores, OperatingPoint, choose_point
+from relion_attn_picker.inference.operating_point import (
+    SURE,
+    DataSetScores,
+    OperatingPoint,
+    choose_point,
+    correct_scores,
+)
 from relion_attn_picker.inference.thresholds import choose_threshold
 from relion_attn_picker.inference.weights import ScoreModels
 from relion_attn_picker.io.candidates import CandidateStore
@@ -85,6 +91,13 @@ def find_sure_scores(model: ScoreModel) -> tuple[float, float]:
     return model.score_at(SURE[0]), model.score_at(SURE[1])
 
 
+def all_sure_scores(models: ScoreModels | None) -> list[tuple[float, float] | None]:
+    """Return those of each score model: a job that has others was picked with another calibration."""
+    if models is None:
+        return [None]
+    return [find_sure_scores(each) for each in (models.own, models.corrected) if each is not None]
+
+
 def _sightings(store: CandidateStore, micrographs: Sequence[Micrograph]) -> list[Sighting]:
     """Return the candidates without a reason to be rejected, as far as it is known what they look like."""
     records = (store.read(each.name) for each in micrographs)
@@ -97,7 +110,6 @@ def gather_scores(
     store: CandidateStore, micrographs: Sequence[Micrograph], options: PickOptions, likeness: Likeness | None = None
 ) -> DataSetScores:
     """Return the scores of all candidates that may be picks on those of the micrographs that are done."""
-    point = OperatingPoint(0.0, "any", likeness=likeness)
     particle_area = math.pi * (options.particle_diameter / 2) ** 2
     scores: list[FloatArray] = [np.zeros(0, dtype=np.float32)]
     n_done, area = 0, 0.0
@@ -109,7 +121,7 @@ def gather_scores(
         height, width = (max(0.0, side - 2 * border) for side in record.image_shape)
         area += height * width * each.optics.pixel_size**2 / particle_area
         n_done += 1
-        record = record.with_scores(point.correct(record.score, record.details)).inside(border)
+        record = record.with_scores(correct_scores(likeness, record.score, record.details)).inside(border)
         scores.append((record.without_junk() if options.reject_junk else record).score)
     rank = np.concatenate([np.arange(len(each)) for each in scores])
     is_kept = None if options.max_picks is None else rank < options.max_picks

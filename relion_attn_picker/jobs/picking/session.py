@@ -33,7 +33,7 @@ from relion_attn_picker.jobs.picking.job import MicrographResult, PickJob, share
 from relion_attn_picker.jobs.picking.lists import write_lists
 from relion_attn_picker.jobs.picking.logfile import write_job_logfile
 from relion_attn_picker.jobs.picking.request import JobSummary, PickingRequest
-from relion_attn_picker.jobs.picking.scores import find_sure_scores, fit_scores
+from relion_attn_picker.jobs.picking.scores import all_sure_scores, fit_scores
 from relion_attn_picker.jobs.picking.settings import JobSettings, digest_weights
 from relion_attn_picker.jobs.pixel_size_check import PixelSizeCheck
 from relion_attn_picker.jobs.reference import open_reference_of
@@ -108,9 +108,8 @@ class PickingSession:
         self._learnt_border = 0.0 if request.options.border is not None else options.border or 0.0
         self._request = request = replace(request, options=options)
         self._score_models = find_score_models(request.weights)
-        own = None if self._score_models is None else self._score_models.own
-        curve = None if own is None else own.curve()
-        self._sure_scores = None if own is None else find_sure_scores(own)
+        curve = None if self._score_models is None else self._score_models.own.curve()
+        self._sure_scores = all_sure_scores(self._score_models)[0]
         self._settings = JobSettings(
             request.options,
             digest_weights(request.weights),
@@ -285,7 +284,7 @@ class PickingSession:
             return None
         self._computed_before = saved.computed_in
         asked = self._describe(saved.point)
-        same = saved.sure_scores in self._possible_sure_scores() and all(
+        same = saved.sure_scores in all_sure_scores(self._score_models) and all(
             getattr(saved, name) == getattr(asked, name) for name in DECISIVE
         )
         if saved.selected_from is not None and not same:
@@ -294,13 +293,6 @@ class PickingSession:
             return None
         self._sure_scores = saved.sure_scores
         return saved.point
-
-    def _possible_sure_scores(self) -> list[tuple[float, float] | None]:
-        """Return the sure scores of each score model: a job that has others was picked with another calibration."""
-        models = self._score_models
-        if models is None:
-            return [None]
-        return [find_sure_scores(each) for each in (models.own, models.corrected) if each is not None]
 
     def _describe(self, point: OperatingPoint) -> SavedOptions:
         estimate = self._request.diameter_estimate
